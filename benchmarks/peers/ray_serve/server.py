@@ -1,0 +1,60 @@
+"""Ray Serve as its documentation says: one replica that decodes for each core, and a model that batches."""
+
+import os
+import time
+from pathlib import Path
+
+from ray import serve
+from starlette.requests import Request
+
+from benchmarks.peers.video_model import Clips, VideoModel, VideoReader
+
+_DIRECTORY = Path(os.environ["MODEL_DIR"])
+_NUM_CORES = os.cpu_count() or 1
+
+
+@serve.deployment(num_replicas=1, max_ongoing_requests=256, ray_actor_options={"num_cpus": 0.1})
+class Model:
+    """The model, whose callers are gathered into batches of videos."""
+
+    def __init__(self) -> None:
+        self.model = VideoModel(_DIRECTORY, num_threads=_NUM_CORES)
+
+    @serve.batch(max_batch_size=4, batch_wait_timeout_s=0.005)
+    async def predict(self, videos: list[Clips]) -> list[list[float]]:
+        """The probabilities of each video of a batch."""
+        return self.model.run_videos(videos)
+
+    async def is_ready(self) -> bool:
+        """Answer once the model is loaded."""
+        return True
+
+    async def __call__(self, clips: Clips) -> list[float]:
+        """The probabilities of one video."""
+        probabilities: list[float] = await self.predict(clips)
+        return probabilities
+
+
+@serve.deployment(num_replicas=_NUM_CORES, max_ongoing_requests=128, ray_actor_options={"num_cpus": 0.1})
+class Videos:
+    """What clients call: decodes the video and asks the model."""
+
+    def __init__(self, model: serve.handle.DeploymentHandle) -> None:
+        self.reader = VideoReader(_DIRECTORY)
+        self.model = model
+
+    async def __call__(self, request: Request) -> dict[str, list[float]]:
+        """The probabilities of an uploaded video; to a GET, nothing, once the model is loaded."""
+        if request.method == "GET":
+            await self.model.is_ready.remote()
+            return {"probabilities": []}
+        form = await request.form()
+        clips = self.reader.decode(await form["video"].read())
+        return {"probabilities": await self.model.remote(clips)}
+
+
+if __name__ == "__main__":
+    serve.start(http_options={"host": "127.0.0.1", "port": int(os.environ["PORT"])})
+    serve.run(Videos.bind(Model.bind()), route_prefix="/predict")
+    while True:
+        time.sleep(3600)

@@ -1,0 +1,30 @@
+"""What the clips of a training look like: the envelope that serving warns of leaving."""
+
+from collections.abc import Iterator, Sequence
+
+from model_training.datasets import Example
+from model_training.errors import TrainingDataError
+from service.video.clip import ClipSpec, DecodeLimits
+from service.video.decode import open_video
+from service.video.errors import VideoError
+from service.video.quality import Appearance, PictureEnvelope, clip_appearance
+
+_LIMITS = DecodeLimits()
+
+
+def picture_envelope(examples: Sequence[Example], spec: ClipSpec) -> PictureEnvelope:
+    """The envelope of the examples' clips, by the pictures that the network sees, before any augmentation.
+
+    Raises:
+        TrainingDataError: a video cannot be used.
+    """
+    return PictureEnvelope.around(look for example in examples for look in _looks(example, spec))
+
+
+def _looks(example: Example, spec: ClipSpec) -> Iterator[Appearance]:
+    try:
+        with open_video(example.path, _LIMITS) as video:
+            for clip in video.clips(spec, video.plan(spec, example.segment_seconds)):
+                yield clip_appearance(clip.frames, clip.times.valid)
+    except VideoError as error:
+        raise TrainingDataError(f"{example.name}: {error}") from error

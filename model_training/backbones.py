@@ -1,0 +1,60 @@
+"""The CNNs that look at frames: the one place that knows them all.
+
+A backbone maps preprocessed frames float32 [N, H, W, 3] to feature maps [N, h, w, c], shallow to deep;
+one that sees time maps clips [B, T, H, W, 3] to maps [B, S, h, w, c], T / S frames to a step. Its layers
+are named `block_NN_*` from input to output, so that the last blocks can be told.
+"""
+
+from typing import Any
+
+import keras
+
+from model_training.config import BackboneName, num_frames_per_step
+from model_training.efficientnet import efficientnet_lite0, load_efficientnet_lite0
+from model_training.i3d import i3d, load_i3d
+from model_training.mobilenet import load_mobilenet_v2, mobilenet_v2
+from service.video.clip import ClipSpec
+
+_TINY_CHANNELS = (12, 24, 32, 48)
+
+
+def build_backbone(name: BackboneName, spec: ClipSpec, *, is_pretrained: bool = True) -> Any:
+    """The named CNN for frames of this size, with its published weights where it has some.
+
+    Raises:
+        MissingPackage: the package with the weights is not installed.
+    """
+    frame_shape = (spec.height, spec.width, 3)
+    sees_time = num_frames_per_step(name) > 1
+    frames = keras.Input((spec.num_frames, *frame_shape) if sees_time else frame_shape, name="frames")
+    match name:
+        case "tiny":
+            return _tiny(frames)
+        case "efficientnet_lite0":
+            model, load = efficientnet_lite0(frames), load_efficientnet_lite0
+        case "mobilenet_v2":
+            model, load = mobilenet_v2(frames), load_mobilenet_v2
+        case "i3d":
+            model, load = i3d(frames), load_i3d
+    if is_pretrained:
+        load(model)
+    return model
+
+
+def block_of(layer_name: str) -> int:
+    """Which block, counted from the input, a backbone's layer belongs to; -1 for none."""
+    parts = layer_name.split("_")
+    return int(parts[1]) if parts[0] == "block" else -1
+
+
+def _tiny(frames: Any) -> Any:
+    """Four strided convolutions, learnt from scratch: for pictures without much to know."""
+    x = frames
+    maps = []
+    for index, channels in enumerate(_TINY_CHANNELS):
+        prefix = f"block_{index:02d}"
+        x = keras.layers.Conv2D(channels, 3, 2, "same", use_bias=False, name=f"{prefix}_conv")(x)
+        x = keras.layers.BatchNormalization(momentum=0.95, name=f"{prefix}_bn")(x)
+        x = keras.layers.ReLU(name=f"{prefix}_relu")(x)
+        maps.append(x)
+    return keras.Model(frames, maps[-2:], name="tiny")

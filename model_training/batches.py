@@ -1,0 +1,185 @@
+"""Clips -> batches for training and validation, by tf.data. The same seed gives the same batches, in order.
+
+Two sources of one shape: `PixelSource` augments frames anew each epoch; `FeatureSource` holds what a
+frozen backbone made of a few augmented views of each clip, computed once and kept on disk.
+
+Randomness is a generator of its own for each place in an epoch, seeded by that place alone. So an epoch
+can be entered at any step, and how many threads worked on it does not show.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from model_training.augment import TrainingClip, augment_clip, mix_clips
+from model_training.clip_store import CachedClip
+from model_training.config import AugmentConfig
+from model_training.draws import Sampling, drawn_order
+from model_training.errors import TrainingDataError
+
+_FEATURE_BATCH_SIZE = 8
+_NUM_BATCHES_AHEAD = 2
+_MIXING = 1
+"""Keeps the generator that mixes a batch apart from those that augment its clips."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`inputs` is uint8 [B,T,H,W,3] or features float32 [B,T,F]; `valid`, `is_in_event` bool [B,T].
+
+    `targets` float32 [B,K] says how much of a clip each label is: 1 or 0, unless clips were mixed.
+    """
+
+    inputs: NDArray[Any]
+    valid: NDArray[np.bool_]
+    targets: NDArray[np.float32]
+    is_in_event: NDArray[np.bool_]
+
+
+class Source(Protocol):
+    """Where batches come from. `epoch` None means: no augmentation, in the clips' order."""
+
+    def batches(self, epoch: int | None, batch_size: int, first_step: int = 0) -> Iterator[Batch]:
+        """The epoch's batches from `first_step` on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSource:
+    """Batches of frames, loaded and augmented on all cores while a step computes."""
+
+    clips: Sequence[CachedClip]
+    targets: NDArray[np.float32]
+    augment: AugmentConfig
+    seed: tuple[int, ...]
+    sampling: Sampling = "shuffled"
+
+    def batches(self, epoch: int | None, batch_size: int, first_step: int = 0) -> Iterator[Batch]:
+        """The epoch's batches from `first_step` on.
+
+        Raises:
+            TrainingDataError: a decoded clip cannot be read back from the cache.
+        """
+        order = drawn_order(self.targets, self.seed, epoch, self.sampling)
+        return self.ordered(order, epoch, batch_size, first_step)
+
+    def ordered(
+        self, order: NDArray[np.int64], epoch: int | None, batch_size: int, first_step: int = 0
+    ) -> Iterator[Batch]:
+        """Batches of the clips that `order` names, from `first_step` on."""
+        places = np.arange(first_step * batch_size, len(order))
+        if len(places) == 0:
+            return
+
+        def load(place: Any) -> Any:
+            return _numpy_call(lambda p: self._clip(int(order[p]), epoch, int(p)), (place,), _CLIP_TYPES)
+
+        def mix(places: Any, frames: Any, valid: Any, is_in_event: Any) -> Any:
+            mixed, targets = _numpy_call(
+                lambda p, f, v: self._mixed(order[p], epoch, int(p[0]) // batch_size, f, v),
+                (places, frames, valid),
+                (tf.uint8, tf.float32),
+            )
+            return mixed, valid, targets, is_in_event
+
+        dataset = tf.data.Dataset.from_tensor_slices(places)
+        # A fixed number of threads: tuned ones begin with one, and a short epoch is over before they are more.
+        dataset = dataset.map(lambda p: (p, *load(p)), num_parallel_calls=os.cpu_count(), deterministic=True)
+        dataset = dataset.batch(batch_size).map(mix).prefetch(_NUM_BATCHES_AHEAD)
+        options = tf.data.Options()
+        # Threads of its own: those that TensorFlow shares are taken by the step just when the next batch is made.
+        options.threading.private_threadpool_size = os.cpu_count()
+        dataset = dataset.with_options(options)
+        try:
+            for frames, valid, targets, is_in_event in dataset.as_numpy_iterator():
+                yield Batch(frames, valid, targets, is_in_event)
+        except tf.errors.OpError as error:
+            # TensorFlow puts the whole traceback in the message; what was raised is its first line.
+            raise TrainingDataError(f"a decoded clip cannot be read back: {error.message.splitlines()[0]}") from error
+
+    def _clip(
+        self, index: int, epoch: int | None, place: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
+        cached = self.clips[index]
+        clip = TrainingClip(cached.frames(), cached.valid, cached.is_in_event)
+        if epoch is not None:
+            clip = augment_clip(clip, self.augment, np.random.default_rng((*self.seed, epoch, place)))
+        return clip.frames, clip.valid, clip.is_in_event
+
+    def _mixed(
+        self, indices: NDArray[np.int64], epoch: int | None, step: int, frames: NDArray[Any], valid: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        targets = self.targets[indices]
+        if epoch is None or self.augment.mixup_alpha == 0:
+            return frames, targets
+        rng = np.random.default_rng((*self.seed, epoch, step, _MIXING))
+        return mix_clips(frames, valid, targets, self.augment.mixup_alpha, rng)
+
+
+_CLIP_TYPES = (tf.uint8, tf.bool, tf.bool)
+
+
+def _numpy_call(work: Callable[..., Any], inputs: tuple[Any, ...], types: tuple[Any, ...]) -> Any:
+    # Not stateful: tf.data would otherwise run it on one thread where operations are deterministic.
+    return tf.numpy_function(work, inputs, types, stateful=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSource:
+    """Batches of stored features; epochs take turns among the views."""
+
+    views: Sequence[Batch]
+    seed: tuple[int, ...]
+    sampling: Sampling = "shuffled"
+
+    def batches(self, epoch: int | None, batch_size: int, first_step: int = 0) -> Iterator[Batch]:
+        """The epoch's batches from `first_step` on."""
+        view = self.views[(epoch or 0) % len(self.views)]
+        order = drawn_order(view.targets, self.seed, epoch, self.sampling)
+        for start in range(first_step * batch_size, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            yield Batch(view.inputs[chosen], view.valid[chosen], view.targets[chosen], view.is_in_event[chosen])
+
+
+def feature_view(
+    source: PixelSource,
+    epoch: int | None,
+    features_of: Callable[[NDArray[Any], NDArray[np.bool_]], NDArray[np.float32]],
+    path: Path,
+    on_clips: Callable[[int], None],
+) -> Batch:
+    """All clips of one view, each once, as one batch of features, read from `path` or computed and put there."""
+    if path.exists():
+        with np.load(path) as stored:
+            on_clips(len(stored["targets"]))
+            return Batch(stored["inputs"], stored["valid"], stored["targets"], stored["is_in_event"])
+    # Shuffled all the same, so that mixing does not stay within a label.
+    order = drawn_order(source.targets, source.seed, epoch, "shuffled")
+    parts = []
+    for batch in source.ordered(order, epoch, _FEATURE_BATCH_SIZE):
+        parts.append(Batch(features_of(batch.inputs, batch.valid), batch.valid, batch.targets, batch.is_in_event))
+        on_clips(len(batch.targets))
+    names, back = ("inputs", "valid", "targets", "is_in_event"), np.argsort(order)
+    whole: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts])[back] for name in names}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, **whole)
+        partial.replace(path)
+    except OSError as error:
+        raise TrainingDataError(f"{path}: cannot keep the features: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return Batch(**whole)
+
+
+def num_steps(num_clips: int, batch_size: int) -> int:
+    """Steps in an epoch; the last one may be short."""
+    return -(-num_clips // batch_size)

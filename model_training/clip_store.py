@@ -1,0 +1,167 @@
+"""One video's decoded clips on disk: raw pixels at the model's size, and what is known of the video.
+
+A file's name is the digest of the video's bytes, the ClipSpec, the segment and the decoder, so whatever
+changes, old pixels are never taken for new ones. Each clip can be read alone.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+from numpy.lib.format import write_array
+from numpy.typing import NDArray
+
+from model_training.datasets import Example
+from model_training.errors import TrainingDataError
+from model_training.looks import Look, LookBuilder
+from service.video.clip import ClipSpec, DecodeLimits, VideoFacts
+from service.video.decode import DECODER_VERSION, open_video
+
+_LIMITS = DecodeLimits()
+_SEGMENT_LIMITS = _LIMITS.times(36)
+"""A segment may lie in hours of video: only its own frames are held."""
+_FORMAT = "2"
+
+
+@dataclass(frozen=True, slots=True)
+class CachedClip:
+    """One clip of an example, its pixels on disk."""
+
+    example: Example
+    cache_file: Path
+    index: int
+    valid: NDArray[np.bool_]
+    times_seconds: NDArray[np.float64]
+
+    def frames(self) -> NDArray[np.uint8]:
+        """The pixels uint8 [T, H, W, 3], zero where not valid."""
+        with np.load(self.cache_file) as stored:
+            frames: NDArray[np.uint8] = stored[f"frames.{self.index}"]
+        return frames
+
+    @property
+    def is_in_event(self) -> NDArray[np.bool_]:
+        """Which frames [T] lie in the example's event; none where the dataset does not say."""
+        if self.example.event_seconds is None:
+            return np.zeros_like(self.valid)
+        start, end = self.example.event_seconds
+        return self.valid & (self.times_seconds >= start) & (self.times_seconds < end)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedVideo:
+    """An example whose clips are on disk; `warnings` say what was wrong with it all the same."""
+
+    example: Example
+    file_sha256: str
+    size_bytes: int
+    facts: VideoFacts
+    warnings: tuple[str, ...]
+    look: Look
+    clips: tuple[CachedClip, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreKey:
+    """Where the clips of one example lie, or will."""
+
+    example: Example
+    file_sha256: str
+    size_bytes: int
+    cache_file: Path
+
+
+def store_key(example: Example, spec: ClipSpec, cache_directory: Path) -> StoreKey:
+    """The key of an example; reads all of its file.
+
+    Raises:
+        TrainingDataError: the file cannot be read.
+    """
+    try:
+        with example.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size_bytes = file.tell()
+    except OSError as error:
+        raise TrainingDataError(f"{example.path}: {error.strerror}") from error
+    parts = (digest, spec.model_dump_json(), DECODER_VERSION, str(example.segment_seconds), _FORMAT)
+    name = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return StoreKey(example, digest, size_bytes, cache_directory / f"{name}.npz")
+
+
+def read_stored(key: StoreKey) -> DecodedVideo | None:
+    """What is on disk for `key`; None if nothing is, or a torn file."""
+    try:
+        with key.cache_file.open("rb") as file, np.load(file) as stored:
+            about = json.loads(str(stored["about"]))
+            valid, times = stored["valid"], stored["times_seconds"]
+            look = Look(stored["thumbnails"], stored["mean_frame"])
+            is_whole = all(f"frames.{index}" in stored.files for index in range(len(valid)))
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return None
+    if not is_whole:
+        return None
+    return DecodedVideo(
+        example=key.example,
+        file_sha256=key.file_sha256,
+        size_bytes=key.size_bytes,
+        facts=VideoFacts(**about["facts"]),
+        warnings=tuple(about["warnings"]),
+        look=look,
+        clips=tuple(
+            CachedClip(key.example, key.cache_file, index, valid[index], times[index]) for index in range(len(valid))
+        ),
+    )
+
+
+def decode_and_store(key: StoreKey, spec: ClipSpec) -> None:
+    """Decode an example and put its clips in its file, which appears whole or not at all.
+
+    Raises:
+        VideoError: the video cannot be used.
+        TrainingDataError: the segment lies past its end, or the clips cannot be written.
+    """
+    partial = key.cache_file.with_suffix(f".{os.getpid()}.partial")
+    try:
+        _write(partial, key.example, spec)
+        partial.replace(key.cache_file)
+    except OSError as error:
+        raise TrainingDataError(
+            f"{key.cache_file.parent}: cannot keep decoded clips: {error.strerror}; what is there is kept: free some"
+            " space, or name another place with --runs, and give the same command again"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write(partial: Path, example: Example, spec: ClipSpec) -> None:
+    segment = example.segment_seconds
+    builder, valid, times = LookBuilder(), [], []
+    with (
+        open_video(example.path, _LIMITS if segment is None else _SEGMENT_LIMITS) as video,
+        ZipFile(partial, "w") as archive,
+    ):
+        if segment is not None and segment[0] >= video.facts.duration_seconds:
+            raise TrainingDataError(f"{example.name}: the video ends at {video.facts.duration_seconds:g} s")
+        for index, clip in enumerate(video.clips(spec, video.plan(spec, segment))):
+            _add(archive, f"frames.{index}", clip.frames)
+            valid.append(clip.times.valid)
+            times.append(clip.times.times_seconds)
+            builder.watch(clip)
+        look = builder.look()
+        about = {"facts": asdict(video.facts), "warnings": [warning.message for warning in video.report().warnings]}
+        _add(archive, "valid", np.stack(valid))
+        _add(archive, "times_seconds", np.stack(times))
+        _add(archive, "thumbnails", look.thumbnails)
+        _add(archive, "mean_frame", look.mean_frame)
+        _add(archive, "about", np.array(json.dumps(about)))
+
+
+def _add(archive: ZipFile, name: str, array: NDArray[Any]) -> None:
+    """As `np.savez` does, but one array at a time, so that one clip at a time is in memory."""
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        write_array(member, array, allow_pickle=False)

@@ -1,0 +1,250 @@
+"""Every knob of a training run: typed, bounded, its unit in its name. Knows nothing of TensorFlow."""
+
+import importlib.util
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from traceback import walk_tb
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from model_training.errors import InvalidConfig
+from service.video.clip import ClipSpec
+
+Family = Literal["cnn", "cnn_bilstm", "cnn_bilstm_attention"]
+BackboneName = Literal["efficientnet_lite0", "mobilenet_v2", "i3d", "tiny"]
+HeadKind = Literal["softmax", "sigmoid", "multi_label"]
+Distribution = Literal["one", "mirrored", "multi_worker"]
+_I3D_FRAMES_PER_STEP = 8
+
+
+def num_frames_per_step(backbone: BackboneName) -> int:
+    """How many frames of a clip become one step in time; 1 unless the backbone itself sees time."""
+    return _I3D_FRAMES_PER_STEP if backbone == "i3d" else 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HeadConfig(_Part):
+    """What of a frame is looked at, by what over time, and what kind of answer that gives."""
+
+    kind: HeadKind = "softmax"
+    """`softmax`: one label of all. `sigmoid`: the same for two labels, from one number. `multi_label`: each
+    label for itself; a video may have several of them, or none."""
+    sees_appearance: bool = True
+    """Whether features hold what a frame shows, beside what moved in it since the frame before. Without,
+    a network cannot learn to recognise the scenes of its training videos."""
+    sees_motion: bool = True
+    """Whether features hold what moved in a frame since the frame before."""
+    sees_statistics: bool = False
+    """Whether the answer also draws on mean, deviation and mean absolute change of the features over time.
+    Attention has no part in these: it then explains less of the answer."""
+
+    feature_width: int = Field(default=96, ge=4)
+    lstm_units: int = Field(default=48, ge=2)
+    """Per direction."""
+    attention_width: int = Field(default=48, ge=2)
+    num_attention_heads: int = Field(default=4, ge=1)
+    """Of the self-attention over time of `cnn_bilstm_attention`."""
+    dropout: float = Field(default=0.4, ge=0, lt=1)
+    max_weight_norm: float | None = Field(default=None, gt=0)
+    """Weight clipping: after each step, every kernel column of the head is scaled back to this norm."""
+
+    @model_validator(mode="after")
+    def _sees_something(self) -> Self:
+        if not self.sees_appearance and not self.sees_motion:
+            raise ValueError("sees_appearance and sees_motion are both off: nothing is left to look at")
+        return self
+
+
+class AugmentConfig(_Part):
+    """What training does to a clip, the same for all its frames. Zero or false switches a part off."""
+
+    min_crop_area: float = Field(default=0.6, gt=0, le=1)
+    """Random resized crop: the least share of the picture kept; 1 switches it off."""
+    max_aspect_change: float = Field(default=0.15, ge=0, lt=1)
+    is_flipped: bool = True
+    """Mirror left and right, half of the time."""
+    brightness: float = Field(default=0.2, ge=0, lt=1)
+    contrast: float = Field(default=0.2, ge=0, lt=1)
+    saturation: float = Field(default=0.2, ge=0, le=1)
+    hue: float = Field(default=0.0, ge=0, le=0.5)
+    """Share of the colour wheel by which hues turn at most, either way."""
+    max_dropped_frames: int = Field(default=2, ge=0)
+    """Temporal jitter: up to this many frames are cut from either end, as if the video were shorter."""
+    held_frame_rate: float = Field(default=0.05, ge=0, lt=1)
+    """Temporal jitter: the chance that a frame repeats the one before, as a stalling camera does."""
+    max_speed_change: float = Field(default=0.0, ge=0, lt=1)
+    """Up to this share faster, or as much slower: 0.25 plays between 1 / 1.25 and 1.25 times as fast."""
+    erasing_probability: float = Field(default=0.0, ge=0, le=1)
+    """Random erasing: the chance that a rectangle of one colour covers part of every frame."""
+    max_erased_area: float = Field(default=0.2, gt=0, le=0.5)
+    """Random erasing: the largest share of the picture that is covered."""
+    mixup_alpha: float = Field(default=0.0, ge=0, le=1)
+    """Mixup: clips are blended by shares drawn from Beta(alpha, alpha), and their labels likewise."""
+
+
+class OptimiserConfig(_Part):
+    """Optimiser, learning-rate decay, gradient clipping and averaging of weights."""
+
+    kind: Literal["adamw", "sgd"] = "adamw"
+    weight_decay: float = Field(default=0.01, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of `sgd` alone."""
+    max_gradient_norm: float | None = Field(default=1.0, gt=0)
+    decay: Literal["cosine", "step", "none"] = "cosine"
+    warmup_fraction: float = Field(default=0.05, ge=0, lt=1)
+    """Share of a stage's steps over which the learning rate rises from 0."""
+    step_decay_factor: float = Field(default=0.3, gt=0, le=1)
+    num_step_decays: int = Field(default=2, ge=1)
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    """Exponential moving average: what is validated and kept are weights averaged over about
+    1 / (1 - `ema_decay`) steps."""
+
+
+class LossConfig(_Part):
+    """What training makes small."""
+
+    kind: Literal["cross_entropy", "focal"] = "cross_entropy"
+    focal_gamma: float = Field(default=2.0, ge=0)
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    is_class_balanced: bool = True
+    """Weigh each label by the inverse of its share of the training clips."""
+    attention_weight: float = Field(default=0.0, ge=0)
+    """Weight of -log(attention inside the event), where the dataset says when the event is."""
+
+
+class StageConfig(_Part):
+    """One stretch of training. Stages follow each other, each from the best weights so far."""
+
+    name: str
+    num_epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    backbone: Literal["frozen", "last_blocks", "all"]
+    num_backbone_blocks: int = Field(default=0, ge=0)
+    """With `last_blocks`: how many, counted from the output."""
+    batch_norm: Literal["frozen", "updated"] = "frozen"
+    """Whether the backbone's batch-norm statistics and scales follow the new data."""
+    num_feature_views: int = Field(default=8, ge=1)
+    """With a frozen backbone: how many augmented copies of each clip it sees, once and for all;
+    epochs take turns among them."""
+    patience_epochs: int = Field(default=10, ge=1)
+    """Early stopping: epochs without a lower validation loss before the stage ends."""
+    pruned_share: float = Field(default=0, ge=0, lt=1)
+    """Magnitude pruning: this share of every kernel's numbers, the smallest, is 0 at the end of the stage. It
+    rises over the first half of the stage's steps; only epochs after that can be the best."""
+
+
+class TrainConfig(_Part):
+    """One run, and what it takes to repeat it."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    description: str
+    data_source: str
+    data_licence: str
+    command: str
+    hardware: str
+    expected_result: str
+    intended_use: str
+    refused_use: str
+    limits: str
+
+    clip: ClipSpec
+    combine: Literal["mean", "max"] = "mean"
+    family: Family = "cnn_bilstm_attention"
+    backbone: BackboneName
+    input: Literal["frames", "differences"] = "frames"
+    """What the backbone sees: frames, or how each differs from the one before."""
+    head: HeadConfig = HeadConfig()
+    augment: AugmentConfig = AugmentConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    loss: LossConfig = LossConfig()
+    stages: tuple[StageConfig, ...] = Field(min_length=1)
+    batch_size: int = Field(default=16, ge=1)
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
+    """What an epoch sees: `shuffled`, every clip once; `balanced`, as many draws, the same number of each label."""
+    seed: int = Field(default=0, ge=0)
+    is_deterministic: bool = True
+    """Whether the same seed gives the same weights, bit for bit, on the same machine; costs time on a GPU."""
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """What the backbone computes in while training. Its weights, the head and the exported model are float32."""
+    distribution: Distribution = "one"
+    """`mirrored`: every GPU of this machine takes a share of each batch. `multi_worker`: so does every machine
+    that `TF_CONFIG` names, each running the same command on the same data."""
+    held_out_fold: int | None = None
+    """Fold of the manifest that training never sees; the card's figures come from it."""
+    validation_fraction: float = Field(default=0.15, gt=0, lt=0.9)
+    """Share of the training videos, whole groups of them, that steers early stopping and calibration."""
+    abstention_coverage: float = Field(default=0.9, gt=0, le=1)
+    """Share of the validation videos the abstention threshold lets through."""
+    label_set_coverage: float = Field(default=0.9, gt=0, lt=1)
+    """Share of videos whose label set is to hold the true label; fitted on validation."""
+
+    @model_validator(mode="after")
+    def _fits_its_backbone(self) -> Self:
+        num_frames = num_frames_per_step(self.backbone)
+        if self.clip.num_frames % num_frames:
+            raise ValueError(f"{self.backbone} takes clips of a multiple of {num_frames} frames")
+        if num_frames > 1 and self.input == "differences":
+            raise ValueError(f"{self.backbone} sees motion itself: it takes frames, not differences")
+        return self
+
+    @model_validator(mode="after")
+    def _levels_labels_once(self) -> Self:
+        if self.sampling == "balanced" and self.loss.is_class_balanced:
+            raise ValueError(
+                'sampling="balanced" and loss.is_class_balanced both level the labels: switch the latter off'
+            )
+        return self
+
+
+def read_config(path: Path) -> TrainConfig:
+    """The `CONFIG` of a config file, which is a Python file and is run.
+
+    Raises:
+        InvalidConfig: no such file, it does not run, or it holds no `TrainConfig` named `CONFIG`.
+    """
+    spec = importlib.util.spec_from_file_location(f"_config_{path.stem}", path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise InvalidConfig(f"{path}: no such config file; a config is a Python file that sets CONFIG")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ValidationError as error:
+        raise InvalidConfig(f"{path}{_line_of(error, path)}: {_sentence(error)}") from error
+    except Exception as error:
+        # What a config raises may have any number of lines; a message has one.
+        reason = " ".join(str(error).split())
+        raise InvalidConfig(f"{path}{_line_of(error, path)}: {type(error).__name__}: {reason}") from error
+    finally:
+        del sys.modules[spec.name]
+    config = getattr(module, "CONFIG", None)
+    if not isinstance(config, TrainConfig):
+        raise InvalidConfig(f"{path}: sets no CONFIG = TrainConfig(...)")
+    return config
+
+
+def _line_of(error: Exception, path: Path) -> str:
+    """Where in the config file an error came from, as ", line 7"; empty if nowhere in it."""
+    file = path.resolve()
+    lines = [line for frame, line in walk_tb(error.__traceback__) if Path(frame.f_code.co_filename).resolve() == file]
+    return f", line {lines[-1]}" if lines else ""
+
+
+def _sentence(error: ValidationError) -> str:
+    """What is wrong with the first wrong knob."""
+    first = error.errors()[0]
+    where = ".".join([error.title, *map(str, first["loc"])])
+    if first["type"] != "extra_forbidden":
+        return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+    kinds: list[type[BaseModel]] = [*_Part.__subclasses__(), ClipSpec]
+    parts = {kind.__name__: kind for kind in kinds}
+    known = [parts[error.title]] if len(first["loc"]) == 1 and error.title in parts else kinds
+    names = [name for part in known for name in part.model_fields]
+    near = get_close_matches(str(first["loc"][-1]), names, n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{where}: there is no such knob{meant}"

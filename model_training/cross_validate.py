@@ -1,0 +1,232 @@
+"""Every video answered by networks that never saw its group: folds of the manifest, several seeds.
+
+What a frozen backbone makes of the clips is worked out once, and shared by folds, seeds and families.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.batches import Batch, PixelSource, feature_view
+from model_training.calibrate import fitted_temperature
+from model_training.clip_store import CachedClip
+from model_training.config import TrainConfig
+from model_training.datasets import Example
+from model_training.network import Network, build_network, probabilities_of
+from model_training.progress import RunProgress
+from model_training.splits import split_examples
+from model_training.train import StoredFeatures, TrainingPlan, clip_logits, clip_targets, frozen_features, train_network
+from service.inference.manifest import combine_clips
+
+
+class ShuffledClip(CachedClip):
+    """A clip whose valid frames come in an order drawn once and for all: what is seen stays, when it was is lost."""
+
+    def frames(self) -> NDArray[np.uint8]:
+        """The pixels uint8 [T, H, W, 3] of the clip, its valid frames shuffled."""
+        frames, places = CachedClip.frames(self), np.flatnonzero(self.valid)
+        seed = int(hashlib.sha256(f"{self.cache_file.name} {self.index}".encode()).hexdigest()[:8], 16)
+        shuffled = frames.copy()
+        shuffled[places] = frames[np.random.default_rng(seed).permutation(places)]
+        return shuffled
+
+
+@dataclass(frozen=True, slots=True)
+class FoldData:
+    """The videos of all folds, and where their runs and features are kept."""
+
+    examples: Sequence[Example]
+    labels: tuple[str, ...]
+    clips: Sequence[CachedClip]
+    directory: Path
+    display: RunProgress
+    is_stopping: Callable[[], bool]
+
+    def places_of(self, examples: Sequence[Example]) -> NDArray[np.int64]:
+        """Which of `clips` are of these examples."""
+        wanted = set(examples)
+        return np.array([place for place, clip in enumerate(self.clips) if clip.example in wanted], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFeatures:
+    """What a frozen backbone made of all clips: augmented views, as they are, and with their frames shuffled."""
+
+    views: Sequence[Batch]
+    still: Batch
+    shuffled: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutAnswer:
+    """What a network that did not see it answers for a video: probabilities float64 [K], as it is and shuffled."""
+
+    example: Example
+    seed: int
+    probabilities: NDArray[np.float64]
+    shuffled_probabilities: NDArray[np.float64]
+
+
+def shared_features(config: TrainConfig, data: FoldData) -> SharedFeatures | None:
+    """The features of all clips; None where folds cannot share them.
+
+    They cannot where the backbone is trained from the start, begins as drawn by the seed, or mixes clips.
+    """
+    if config.stages[0].backbone != "frozen" or config.backbone == "tiny" or config.augment.mixup_alpha > 0:
+        return None
+    folder = data.directory / f"features-{_features_key(config, data)}"
+    network = build_network(config, len(data.labels), is_pretrained=True)
+    features_of = frozen_features(network, data.is_stopping)
+    targets, seed = clip_targets(data.clips, data.labels, config.head.kind), (config.seed, 0)
+    source = PixelSource(data.clips, targets, config.augment, seed)
+    shuffled = PixelSource([_shuffled(clip) for clip in data.clips], targets, config.augment, seed)
+    num_views = config.stages[0].num_feature_views
+    with data.display.bar("frozen backbone", (num_views + 2) * len(data.clips), "clips") as on_clips:
+        return SharedFeatures(
+            views=[
+                feature_view(source, view, features_of, folder / f"view-{view:03d}.npz", on_clips)
+                for view in range(num_views)
+            ],
+            still=feature_view(source, None, features_of, folder / "still.npz", on_clips),
+            shuffled=feature_view(shuffled, None, features_of, folder / "shuffled.npz", on_clips),
+        )
+
+
+def out_of_fold(
+    config: TrainConfig, data: FoldData, shared: SharedFeatures | None, folds: Sequence[int], seeds: Sequence[int]
+) -> list[HeldOutAnswer]:
+    """An answer per seed for each video of these folds, by a network trained on the other folds.
+
+    The validation videos that stop training early and set the temperature lie inside the training folds, and are
+    the same for every config of the same seed. The answers of a fold that was done before are read back.
+
+    Raises:
+        TrainingInterrupted: `is_stopping()` turned true; what was done is kept.
+    """
+    answers = []
+    for seed in seeds:
+        for fold in folds:
+            own = config.model_copy(update={"seed": seed, "held_out_fold": fold})
+            answers += _fold_answers(own, data, shared)
+    return answers
+
+
+def is_right(answer: NDArray[np.float64], example: Example, labels: Sequence[str], *, sums_to_one: bool) -> bool:
+    """Whether the likeliest label is the true one; where labels stand for themselves, whether every one is."""
+    if sums_to_one:
+        return labels[int(answer.argmax())] == example.label
+    half = 0.5
+    return {label for label, value in zip(labels, answer, strict=True) if value > half} == set(example.labels)
+
+
+def _fold_answers(config: TrainConfig, data: FoldData, shared: SharedFeatures | None) -> list[HeldOutAnswer]:
+    split = split_examples(
+        data.examples,
+        held_out_fold=config.held_out_fold,
+        validation_fraction=config.validation_fraction,
+        seed=config.seed,
+    )
+    training, validation, held_out = (
+        data.places_of(part) for part in (split.training, split.validation, split.held_out)
+    )
+    stored = None
+    if shared is not None:
+        stored = StoredFeatures([_rows(view, training) for view in shared.views], _rows(shared.still, validation))
+    clips = data.clips
+    directory = (
+        data.directory / f"{config.family}-seed-{config.seed}-fold-{config.held_out_fold}-{_run_key(config, data)}"
+    )
+    done = directory.with_suffix(".npz")
+    if done.exists():
+        with np.load(done) as kept:
+            return _answers(config, split.held_out, kept["plain"], kept["shuffled"])
+    directory.mkdir(parents=True, exist_ok=True)
+    network, _ = train_network(
+        TrainingPlan(
+            config,
+            data.labels,
+            [clips[place] for place in training],
+            [clips[place] for place in validation],
+            directory,
+            data.display,
+            data.is_stopping,
+            stored,
+        )
+    )
+    is_shared = shared is not None and all(stage.backbone == "frozen" for stage in config.stages)
+    features = shared if is_shared else None
+    kind = config.head.kind
+    targets = clip_targets([clips[place] for place in validation], data.labels, kind)
+    temperature = fitted_temperature(_logits(network, data, validation, features), targets, kind)
+    plain, shuffled = (
+        np.asarray(probabilities_of(_logits(network, data, held_out, features, is_shuffled=flag) / temperature, kind))
+        for flag in (False, True)
+    )
+    of_video = [[clips[place].example == example for place in held_out] for example in split.held_out]
+    videos, mixed = (
+        np.stack(
+            [combine_clips(rows[own], config.combine, sums_to_one=kind != "multi_label") for own in np.array(of_video)]
+        )
+        for rows in (plain, shuffled)
+    )
+    partial = directory / "answers.npz"
+    np.savez(partial, plain=videos, shuffled=mixed)
+    partial.replace(done)
+    # A checkpoint holds the backbone twice: of a fold that is done only the answers are kept.
+    shutil.rmtree(directory)
+    return _answers(config, split.held_out, videos, mixed)
+
+
+def _answers(
+    config: TrainConfig, examples: Sequence[Example], plain: NDArray[np.float64], shuffled: NDArray[np.float64]
+) -> list[HeldOutAnswer]:
+    rows = zip(examples, plain, shuffled, strict=True)
+    return [HeldOutAnswer(example, config.seed, video, mixed) for example, video, mixed in rows]
+
+
+def _logits(
+    network: Network,
+    data: FoldData,
+    places: NDArray[np.int64],
+    features: SharedFeatures | None,
+    *,
+    is_shuffled: bool = False,
+) -> NDArray[np.float32]:
+    if features is None:
+        clips = [data.clips[place] for place in places]
+        return clip_logits(network, [_shuffled(clip) for clip in clips] if is_shuffled else clips)
+    rows = _rows(features.shuffled if is_shuffled else features.still, places)
+    return np.asarray(network.head([rows.inputs, rows.valid])[0], np.float32)
+
+
+def _rows(batch: Batch, places: NDArray[np.int64]) -> Batch:
+    return Batch(batch.inputs[places], batch.valid[places], batch.targets[places], batch.is_in_event[places])
+
+
+def _shuffled(clip: CachedClip) -> ShuffledClip:
+    return ShuffledClip(clip.example, clip.cache_file, clip.index, clip.valid, clip.times_seconds)
+
+
+def _features_key(config: TrainConfig, data: FoldData) -> str:
+    """Differs whenever a feature could: the head's own widths and the family do not matter."""
+    seen: dict[str, Any] = config.model_dump(
+        mode="json", include={"backbone", "clip", "input", "augment", "seed", "precision"}
+    )
+    seen |= {"sees": (config.head.sees_appearance, config.head.sees_motion), "kind": config.head.kind}
+    clips = [f"{clip.cache_file.name} {clip.index} {clip.example.labels}" for clip in data.clips]
+    return _digest(str(seen), *clips)
+
+
+def _run_key(config: TrainConfig, data: FoldData) -> str:
+    clips = [f"{clip.cache_file.name} {clip.index} {clip.example.labels} {clip.example.group}" for clip in data.clips]
+    return _digest(config.model_dump_json(), *clips)
+
+
+def _digest(*lines: str) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]

@@ -1,0 +1,24 @@
+"""Ctrl-C as a question that a loop may ask, so that nothing is cut in half."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def stop_flag() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed; a second one ends at once."""
+    is_set = False
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal is_set
+        if is_set:
+            raise KeyboardInterrupt
+        is_set = True
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield lambda: is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,216 @@
+"""The stories behind `evaluate`, `card` and `verify`: what is measured of an exported model, step by step."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from model_training.card import Card
+from model_training.config import TrainConfig
+from model_training.datasets import Example, read_examples
+from model_training.errors import CardDiffers, TrainingDataError
+from model_training.figures import Assessment, Evaluation, Figures
+from model_training.progress import RunProgress
+from model_training.training_data import settle_data, split_of
+from model_training.verify import differences
+from service.inference.errors import InvalidModel
+from service.inference.manifest import CARD_JSON_NAME, Manifest, read_manifest, verify_files
+
+if TYPE_CHECKING:
+    from model_training.evaluate import Predictor
+
+STANDARD_OUTPUT = Path("-")
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where an evaluation is written; `figures` may be `STANDARD_OUTPUT`, which leaves the table out."""
+
+    figures: Path | None = None
+    predictions: Path | None = None
+    report: Path | None = None
+
+
+def evaluate(model_directory: Path, data: Path, folds: Sequence[int], outputs: Outputs, over_http: str | None) -> None:
+    """Print how good a model is on labelled videos, all or those of some folds.
+
+    Asks the exported model here, or the service at `over_http`, which must hold the same bytes.
+    """
+    examples = _examples_of(data, folds)
+    manifest = _checked_manifest(model_directory)
+    from model_training.evaluate import measure, predict_examples, prediction_record  # noqa: PLC0415
+
+    with (
+        RunProgress() as display,
+        display.bar("evaluate", len(examples)) as on_video,
+        _predictor(model_directory, over_http) as model,
+    ):
+        predictions = predict_examples(model, manifest, examples, on_video)
+        figures = measure(predictions, examples, manifest)
+    evaluation = Evaluation.model_validate(
+        dict(figures)
+        | {"model": manifest.name, "version": manifest.version, "digest": manifest.digest}
+        | {"folds": tuple(folds), "over_http": over_http}
+    )
+    if outputs.predictions is not None:
+        root = data if data.is_dir() else data.parent
+        pairs = zip(predictions, examples, strict=True)
+        records = [prediction_record(prediction, example, root) for prediction, example in pairs]
+        outputs.predictions.write_text(json.dumps({"labels": manifest.labels, "videos": records}) + "\n")
+    if outputs.report is not None:
+        from model_training.report import report_html  # noqa: PLC0415
+
+        history = _card_of(model_directory).history if (model_directory / CARD_JSON_NAME).exists() else ()
+        outputs.report.write_text(report_html(evaluation, predictions, examples, history), encoding="utf-8")
+    if outputs.figures == STANDARD_OUTPUT:
+        sys.stdout.write(evaluation.model_dump_json() + "\n")
+        return
+    if outputs.figures is not None:
+        outputs.figures.write_text(evaluation.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    _print_figures(evaluation)
+    if manifest.training.get("config", {}).get("held_out_fold") not in folds:
+        sys.stdout.write("These videos may include those that the model was trained on.\n")
+
+
+def verify(model_directory: Path, data: Path, tolerance: float) -> None:
+    """Measure everything again that the card of a model states.
+
+    Raises:
+        CardDiffers: a figure, a digest or a file is not what the card says.
+    """
+    manifest = _checked_manifest(model_directory)
+    card = _card_of(model_directory)
+    measured = _assessed(model_directory, manifest, data)
+    found = differences(card.assessment, measured, tolerance)
+    if found:
+        raise CardDiffers("\n".join([f"{model_directory}: {len(found)} figures differ from the card", *found]))
+    sys.stdout.write(f"{model_directory}: every figure of the card was measured again within {tolerance:g}\n")
+
+
+def write_card(model_directory: Path, data: Path) -> None:
+    """Measure a model anew and write its card and what its manifest says of it; weights and golden clips stay."""
+    manifest = _checked_manifest(model_directory)
+    json_path = model_directory / CARD_JSON_NAME
+    history = _card_of(model_directory).history if json_path.exists() else ()
+    config = TrainConfig.model_validate(manifest.training["config"])
+    assessment = _assessed(model_directory, manifest, data)
+    from model_training.export import write_documents  # noqa: PLC0415
+
+    written = write_documents(model_directory, manifest, config, assessment, history)
+    sys.stdout.write(f"{model_directory}: {written.digest}\n")
+
+
+@contextmanager
+def _predictor(model_directory: Path, over_http: str | None) -> "Iterator[Predictor]":
+    if over_http is None:
+        from model_training.evaluate import ExportedModel  # noqa: PLC0415
+
+        yield ExportedModel(model_directory)
+        return
+    from model_training.remote import remote_model  # noqa: PLC0415
+
+    with remote_model(over_http) as model:
+        yield model
+
+
+def _assessed(model_directory: Path, manifest: Manifest, source: Path) -> Assessment:
+    from model_training.assess import assess  # noqa: PLC0415
+    from model_training.evaluate import ExportedModel  # noqa: PLC0415
+
+    config = TrainConfig.model_validate(manifest.training["config"])
+    with RunProgress() as display, TemporaryDirectory() as cache:
+        # As it was trained: whatever could not be read was left out then, and leaks were allowed then or not.
+        data = settle_data(
+            config, read_examples(source), Path(cache), display, skip_unreadable=True, allow_leakage=True
+        )
+        # The first models were trained before footage that comes twice was kept on one side.
+        are_twins_together = manifest.training.get("are_twins_together", False)
+        split = data.split if are_twins_together else split_of(config, list(data.videos))
+        return assess(ExportedModel(model_directory), manifest, config, split, Path(cache), display.say)
+
+
+def _examples_of(data: Path, folds: Sequence[int]) -> list[Example]:
+    examples = [example for example in read_examples(data) if not folds or example.fold in folds]
+    if not examples:
+        raise TrainingDataError(f"{data}: no video is in fold {', '.join(map(str, folds))}")
+    return examples
+
+
+def _checked_manifest(directory: Path) -> Manifest:
+    try:
+        manifest = read_manifest(directory)
+        verify_files(directory, manifest)
+    except InvalidModel as error:
+        raise TrainingDataError(str(error)) from error
+    return manifest
+
+
+def _card_of(directory: Path) -> Card:
+    try:
+        return Card.model_validate_json((directory / CARD_JSON_NAME).read_bytes())
+    except OSError as error:
+        raise TrainingDataError(f"{directory}: no readable {CARD_JSON_NAME}: {error.strerror}") from error
+    except ValidationError as error:
+        raise TrainingDataError(f"{directory}/{CARD_JSON_NAME}: not a card: {error.errors()[0]['msg']}") from error
+
+
+def _print_figures(figures: Evaluation) -> None:
+    console = Console(file=sys.stdout, highlight=False)
+    columns = ("label", "precision", "recall", "F1", "ROC AUC", "average precision", "videos")
+    table = Table(*columns, title=f"{figures.model} {figures.version}")
+    for name, row in (*figures.per_label.items(), ("macro", figures.macro)):
+        shares = (row.precision, row.recall, row.f1, row.roc_auc, row.average_precision)
+        count = getattr(row, "num_videos", figures.num_videos)
+        table.add_row(name, *("-" if share is None else f"{share:.3f}" for share in shares), str(count))
+    console.print(table)
+    if figures.confusion is not None:
+        confusion = Table("true \\ answered", *figures.labels, title="confusion")
+        for label, counts in zip(figures.labels, figures.confusion, strict=True):
+            confusion.add_row(label, *map(str, counts))
+        console.print(confusion)
+    for line in _lines(figures):
+        console.print(line)
+
+
+def _lines(figures: Figures) -> Iterator[str]:
+    def sure(name: str) -> str:
+        interval = figures.intervals.get(name)
+        return "" if interval is None else f" [{interval.low:.3f}, {interval.high:.3f}]"
+
+    yield (
+        f"accuracy {figures.accuracy:.3f}{sure('accuracy')}, balanced {figures.balanced_accuracy:.3f}"
+        f"{sure('balanced_accuracy')} on {figures.num_videos} videos of {figures.num_groups} groups,"
+        f" {figures.num_clips} clips; brackets are 95 % intervals, groups drawn"
+    )
+    for k, share in figures.top_k_accuracy.items():
+        yield f"top-{k} accuracy {share:.3f}"
+    yield f"calibration error {figures.expected_calibration_error:.3f}{sure('expected_calibration_error')}"
+    abstention, sets, attention, cost = figures.abstention, figures.label_sets, figures.attention, figures.cost
+    if abstention is not None:
+        yield (
+            f"threshold {abstention.threshold}: {abstention.coverage:.3f} answered,"
+            f" accuracy {abstention.accuracy_when_answering}"
+        )
+    if sets is not None:
+        yield (
+            f"label sets for {sets.coverage_asked:.0%}: the true label is in {sets.coverage:.3f},"
+            f" {sets.mean_size:.2f} labels on average"
+        )
+    if attention is not None:
+        yield (
+            f"attention: peak inside the event {attention.pointing_game_hit_rate:.3f},"
+            f" mass inside {attention.mass_inside_event:.3f} (chance {attention.chance_mass:.3f})"
+        )
+    if cost is not None:
+        yield (
+            f"cost: decode {cost.decode_milliseconds_per_video:.1f} ms a video,"
+            f" model {cost.model_milliseconds_per_clip:.1f} ms a clip (medians)"
+        )

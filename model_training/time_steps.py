@@ -1,0 +1,65 @@
+"""Arithmetic over the steps of a clip: what is valid, what changes, what is summed. `keras.ops` only.
+
+A step is a frame, or as many frames as a backbone that sees time makes one of.
+"""
+
+from typing import Any
+
+from keras import ops
+
+_LEAST_VARIANCE = 1e-6
+
+
+def steps_with_a_frame(valid: Any, num_steps: int) -> Any:
+    """Which steps bool [B,S] hold a valid frame, of `valid` bool [B,T]."""
+    num_frames = valid.shape[1]
+    if num_steps == num_frames:
+        return valid
+    return ops.any(ops.reshape(valid, (-1, num_steps, num_frames // num_steps)), axis=-1)
+
+
+def share_among_frames(attention: Any, valid: Any) -> Any:
+    """Attention of frames float32 [B,T]: that of their step [B,S], in equal shares to its valid frames."""
+    num_frames, num_steps = valid.shape[1], attention.shape[1]
+    if num_steps == num_frames:
+        return attention
+    weights = ops.reshape(ops.cast(valid, "float32"), (-1, num_steps, num_frames // num_steps))
+    shares = weights / ops.maximum(ops.sum(weights, axis=-1, keepdims=True), 1.0)
+    return ops.reshape(attention[:, :, None] * shares, (-1, num_frames))
+
+
+def weighted_mean(x: Any, weights: Any) -> Any:
+    """The sum [B,F] of `x` [B,S,F] by `weights` [B,S], which sum to 1."""
+    return ops.sum(x * weights[:, :, None], axis=1)
+
+
+def time_statistics(features: Any, valid: Any) -> Any:
+    """Mean, standard deviation and mean absolute change from step to step, [B,3F] of `features` [B,S,F].
+
+    Over valid steps; a change is one between two of them that follow each other.
+    """
+    weights = ops.cast(valid, "float32")
+    weights = weights / ops.maximum(ops.sum(weights, axis=-1, keepdims=True), 1.0)
+    mean = weighted_mean(features, weights)
+    variance = weighted_mean(ops.square(features - mean[:, None, :]), weights)
+    pairs = ops.cast(ops.logical_and(valid[:, 1:], valid[:, :-1]), "float32")
+    pairs = pairs / ops.maximum(ops.sum(pairs, axis=-1, keepdims=True), 1.0)
+    change = weighted_mean(ops.abs(features[:, 1:] - features[:, :-1]), pairs)
+    return ops.concatenate([mean, ops.sqrt(variance + _LEAST_VARIANCE), change], axis=-1)
+
+
+def since_step_before(x: Any, valid: Any) -> Any:
+    """How `x` [B,S,...] differs from the step before; 0 where either is invalid or there is none before."""
+    pairs = ops.cast(ops.logical_and(valid[:, 1:], valid[:, :-1]), x.dtype)
+    change = (x[:, 1:] - x[:, :-1]) * ops.reshape(pairs, (-1, pairs.shape[1], *(1,) * (len(x.shape) - 2)))
+    return ops.pad(change, ((0, 0), (1, 0), *((0, 0),) * (len(x.shape) - 2)))
+
+
+def held_frames(frames: Any, valid: Any) -> Any:
+    """`frames` [B,T,H,W,3] in which an invalid one repeats the last valid one before it, or else the first."""
+    num_frames = valid.shape[1]
+    places = ops.where(valid, ops.arange(num_frames), -1)
+    is_not_later = ops.arange(num_frames)[None, :] <= ops.arange(num_frames)[:, None]
+    last = ops.max(ops.where(is_not_later[None], places[:, None, :], -1), axis=-1)
+    last = ops.where(last < 0, ops.argmax(ops.cast(valid, "int32"), axis=-1)[:, None], last)
+    return ops.take_along_axis(frames, ops.cast(last, "int32")[:, :, None, None, None], axis=1)

@@ -1,0 +1,187 @@
+"""Composition root: builds every part once; the lifespan opens and closes them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from service import problems
+from service.admission import Admission, Places
+from service.answer_cache import AnswerCache
+from service.api_keys import KeyRing
+from service.classify import Classifier
+from service.formats import Formats
+from service.headers import SecurityHeaders
+from service.inference.engines import import_engine
+from service.inference.repository import ModelRepository
+from service.jobs.assembly import build_jobs
+from service.lifecycle import Lifecycle
+from service.loading import ModelLoader
+from service.metrics import Metrics
+from service.model_control import ModelControl
+from service.openapi import complete_openapi
+from service.parts import Parts
+from service.reading import QuestionReader
+from service.routes import capabilities, health, jobs, metrics, models, open_inference, page, predict
+from service.routes.authorize import may_administer, may_change_models, may_predict
+from service.settings import Settings
+from service.start import fail_if_raised, start
+from service.state import StateCollector
+from service.telemetry import AccessLog
+from service.upload import UploadLimits
+from service.upload_directory import UploadDirectory
+from service.url_input import UrlInput
+from service.video.clip import DecodeLimits
+from service.video.sandbox import Sandbox, SandboxSettings
+
+if TYPE_CHECKING:
+    from service.tracing import Tracing
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service as an ASGI application; nothing is opened before its lifespan begins."""
+    sandbox = Sandbox(
+        SandboxSettings(
+            num_children=settings.decode_children,
+            num_threads=settings.decode_threads,
+            max_memory_bytes=settings.decode_memory_bytes,
+            max_cpu_seconds=settings.decode_cpu_seconds,
+            max_videos_per_child=settings.decode_videos_per_child,
+        ),
+        DecodeLimits(
+            max_pixels_per_frame=settings.max_pixels_per_frame,
+            max_duration_seconds=settings.max_duration_seconds,
+            max_packets=settings.max_packets,
+        ),
+    )
+    formats = Formats()
+    counts = Metrics(formats)
+    lifecycle = Lifecycle()
+    tracing = _tracing(settings)
+    upload_limits = UploadLimits(
+        max_bytes=settings.max_upload_bytes,
+        idle_timeout_seconds=settings.upload_idle_timeout_seconds,
+        timeout_seconds=settings.upload_timeout_seconds,
+    )
+    classifier = Classifier(
+        admission=Admission(
+            Places(
+                num_uploads=settings.max_concurrent_uploads,
+                num_uploads_per_caller=settings.max_uploads_per_caller,
+                num_working=settings.max_working_requests,
+                num_waiting=settings.max_waiting_requests,
+            )
+        ),
+        models=ModelRepository(settings.default_model),
+        sandbox=sandbox,
+        metrics=counts,
+        answers=AnswerCache(settings.answer_cache_bytes),
+        upload_limits=upload_limits,
+        uploads=UploadDirectory(settings.upload_dir),
+        urls=UrlInput(settings.url_allowed_hosts, upload_limits, is_private_allowed=settings.url_private_allowed),
+        deadline_seconds=settings.deadline_seconds,
+        max_clips_in_flight=settings.max_clips_in_flight,
+        max_inference_bytes=settings.max_inference_bytes,
+        questions=QuestionReader(),
+    )
+    loader = ModelLoader(settings, sandbox, counts, partial(import_engine, settings.engine, settings.engine_threads))
+    control = ModelControl(settings, classifier.models, lifecycle, loader, counts)
+    kept_jobs = build_jobs(settings, classifier, problems.explain)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if tracing is not None:
+            tracing.start()
+        # In the background, so that /health can tell `starting` from `dead`.
+        starting = asyncio.create_task(start(parts, loader))
+        starting.add_done_callback(lambda task: fail_if_raised(task, lifecycle))
+        try:
+            yield
+        finally:
+            starting.cancel()
+            await asyncio.wait({starting})
+            if kept_jobs is not None:
+                await kept_jobs.close()
+            await control.close()
+            await sandbox.close()
+            await classifier.urls.close()
+            classifier.uploads.close()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
+
+    app = _Service(
+        counts,
+        tracing,
+        title="Framewise",
+        summary="Says what a video shows, how sure that is, and when it happened.",
+        version=_version(),
+        lifespan=lifespan,
+        # The documentation is a page of our own: see `service.routes.page`.
+        docs_url=None,
+        redoc_url=None,
+    )
+    keys = KeyRing(settings.api_keys_file)
+    parts = Parts(
+        settings=settings,
+        keys=keys,
+        formats=formats,
+        metrics=counts,
+        lifecycle=lifecycle,
+        classifier=classifier,
+        control=control,
+        jobs=kept_jobs,
+    )
+    counts.registry.register(StateCollector(parts))
+    app.state.parts = parts
+    for route in (predict, jobs, models, capabilities, open_inference):
+        app.include_router(route.router, dependencies=[Depends(may_predict)])
+    app.include_router(metrics.router, dependencies=[Depends(may_administer)])
+    app.include_router(models.CONTROL, dependencies=[Depends(may_change_models)])
+    # Open to everybody: who probes health has no key, and the page holds nothing but itself.
+    for router in (health.router, open_inference.HEALTH, page.router):
+        app.include_router(router)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Idempotency-Key", "Last-Event-ID", "X-Request-Id", "traceparent"],
+            expose_headers=["Location", "Retry-After", "X-Request-Id"],
+        )
+    problems.install(app)
+    complete_openapi(app)
+    return app
+
+
+class _Service(FastAPI):
+    """An app whose access log is outermost: an answer to an error that nobody expected has an id too."""
+
+    def __init__(self, metrics: Metrics, tracing: "Tracing | None", **settings: Any) -> None:
+        super().__init__(**settings)
+        self._metrics = metrics
+        self._tracing = tracing
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return AccessLog(SecurityHeaders(super().build_middleware_stack()), self._metrics, self._tracing)
+
+
+def _tracing(settings: Settings) -> "Tracing | None":
+    if not settings.tracing:
+        return None
+    # OpenTelemetry comes with an extra of its own.
+    from service.tracing import Tracing  # noqa: PLC0415
+
+    return Tracing(_version())
+
+
+def _version() -> str:
+    try:
+        return version("framewise")
+    except PackageNotFoundError:
+        return "0+checkout"

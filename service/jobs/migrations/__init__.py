@@ -1,0 +1,1 @@
+"""What has become of the tables, step by step; run by `service.jobs.database`."""

@@ -1,0 +1,178 @@
+"""One decode child as its parent sees it: started, given a job, listened to, killed.
+
+Believes nothing the child says beyond its form: a hostile video may have taken it over.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import service
+from service.video.errors import DecodeDeadlineExceeded, UnreadableVideo, VideoError
+from service.video.isolation import Isolation
+from service.video.wire import (
+    ANSWER,
+    MAX_LINE_BYTES,
+    ChildLimits,
+    ClipMessage,
+    ErrorMessage,
+    FactsMessage,
+    Job,
+    ReadyMessage,
+    ReportMessage,
+)
+
+_log = logging.getLogger(__name__)
+
+_PROGRAM = ("-m", "service.video.child")
+
+_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT)
+"""Signals that no decoder sends itself: somebody else did, or a system that is short of memory."""
+
+_MAX_SECONDS_TO_END = 1.0
+"""How long a child that has closed its output is given to leave its exit status."""
+
+
+class DecoderKilled(UnreadableVideo):
+    """The child was killed from outside, which need not be the video's fault."""
+
+
+class ChildProcess:
+    """A child process that decodes one video at a time."""
+
+    def __init__(self, process: asyncio.subprocess.Process, directory: tempfile.TemporaryDirectory[str]) -> None:
+        self._process = process
+        self._directory = directory
+        self.is_idle = True
+        """Whether the last job came to its end, well or with an error in due form."""
+        self.num_jobs = 0
+        """How many jobs it was given."""
+        self.isolation: Isolation | None = None
+
+    @classmethod
+    async def start(cls, limits: ChildLimits, program: tuple[str, ...] = _PROGRAM) -> "ChildProcess":
+        """A child that is ready for its first job; raises OSError where there can be none."""
+        directory = tempfile.TemporaryDirectory(prefix="decode-")
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, *program, limits.model_dump_json()),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                limit=MAX_LINE_BYTES,
+                cwd=directory.name,
+                # Nothing of our own environment: it may hold secrets.
+                env={
+                    "PYTHONPATH": str(Path(service.__file__).parents[1]),
+                    "PYTHONDONTWRITEBYTECODE": "1",
+                    "OPENBLAS_NUM_THREADS": "1",
+                },
+            )
+        except BaseException:
+            directory.cleanup()
+            raise
+        child = cls(process, directory)
+        try:
+            message = await child.receive()
+        except VideoError as error:
+            await child.kill()
+            raise ChildProcessError("a decode child ended before it was ready") from error
+        except BaseException:
+            await child.kill()
+            raise
+        if isinstance(message, ReadyMessage):
+            child.isolation = message.isolation
+        return child
+
+    @property
+    def process_id(self) -> int:
+        """Its number in the system."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it was not yet seen to have ended."""
+        return self._process.returncode is None
+
+    def send(self, job: Job) -> None:
+        """Give it a job; it is not idle until the last answer was received."""
+        assert self._process.stdin is not None
+        self.is_idle = False
+        self.num_jobs += 1
+        self._process.stdin.write(job.model_dump_json().encode() + b"\n")
+
+    async def receive(self) -> ReadyMessage | FactsMessage | ClipMessage | ReportMessage:
+        """Its next answer.
+
+        Raises:
+            VideoError: the error that it answers with, or that stands for its death or babble.
+        """
+        assert self._process.stdout is not None
+        try:
+            line = await self._process.stdout.readline()
+            if not line.endswith(b"\n"):
+                raise await self._died()
+            message = ANSWER.validate_json(line)
+            refusal = message.to_error() if isinstance(message, ErrorMessage) else None
+        except (ValueError, KeyError) as error:
+            raise self.broken() from error
+        except ConnectionError:
+            raise await self._died() from None
+        self.is_idle = isinstance(message, ReportMessage | ErrorMessage)
+        if refusal is not None:
+            raise refusal
+        assert not isinstance(message, ErrorMessage)
+        return message
+
+    async def receive_bytes(self, num_bytes: int) -> bytes:
+        """The pixels that follow a clip's line; raises as `receive`."""
+        assert self._process.stdout is not None
+        try:
+            return await self._process.stdout.readexactly(num_bytes)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            raise await self._died() from None
+
+    def broken(self) -> UnreadableVideo:
+        """The error for a child that does not keep to the protocol, and is not to be used again."""
+        self.is_idle = False
+        _log.error("a decode child broke the protocol")
+        return UnreadableVideo("The video could not be decoded.")
+
+    async def _died(self) -> UnreadableVideo | DecodeDeadlineExceeded:
+        # A signal would ask whether it has ended, and so take its exit status from the watcher that tells
+        # us: it first has a moment to end by itself. It may have closed its output and yet live on.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_MAX_SECONDS_TO_END):
+                await self._process.wait()
+        self.kill_soon()
+        status = await self._process.wait()
+        self.is_idle = False
+        _log.warning("a decode child died", extra={"exit_status": status, "process_id": self.process_id})
+        if status == -signal.SIGXCPU:
+            return DecodeDeadlineExceeded("Decoding the video takes more processor time than allowed.")
+        if status in _FROM_OUTSIDE:
+            return DecoderKilled("The decoder was killed.")
+        return UnreadableVideo("The video crashed the decoder.")
+
+    async def wait(self) -> None:
+        """Wait until it has ended."""
+        await self._process.wait()
+
+    def kill_soon(self) -> None:
+        """Send the signal that nothing survives; `kill` waits for its effect."""
+        if not self.is_alive:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def kill(self) -> None:
+        """End it and remove its directory."""
+        try:
+            self.kill_soon()
+            await self._process.wait()
+        finally:
+            self._directory.cleanup()

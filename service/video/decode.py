@@ -1,0 +1,212 @@
+"""From a video file to clips: the one decode path, for training and serving alike.
+
+Knows nothing of processes: a hostile file may make any call here crash or hang, so the service
+calls it in a child (`service.video.sandbox`).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from service.video.clip import Clip, ClipSpec, ClipTimes, DecodeLimits, DecodeReport, VideoFacts, VideoWarning
+from service.video.container import (
+    CONTAINERS,
+    claimed_duration_seconds,
+    claimed_num_packets,
+    codec_name,
+    open_stream,
+)
+from service.video.errors import UnreadableVideo
+from service.video.frames import FrameDecoder
+from service.video.packets import PacketReader
+from service.video.picture import PictureFitter
+from service.video.quality import PictureQuality
+from service.video.sampling import plan_clips
+from service.video.timeline import Timeline
+
+DECODER_VERSION = f"2/av-{av.__version__}"
+"""Changes whenever the same file may give other pixels; caches of decoded clips are keyed by it."""
+
+
+@contextmanager
+def open_video(path: Path, limits: DecodeLimits, num_threads: int = 1) -> Iterator["OpenVideo"]:
+    """Open the video in `path`, all its timestamps read but not one frame decoded.
+
+    Raises:
+        UnsupportedVideo: not a video, or a container or codec that is not allowed.
+        UnreadableVideo: the container is damaged, or holds no picture.
+        VideoTooLarge: more pixels, seconds or packets than `limits` allow.
+
+    Blocks, and may crash the process on a hostile file.
+    """
+    container, stream = open_stream(path, limits)
+    with container:
+        reader = PacketReader(path, limits, container, stream)
+        # Counted before reading: an index may grow on the way.
+        num_packets_claimed = claimed_num_packets(container, stream)
+        timeline = reader.read_timeline()
+        stream.codec_context.thread_count = num_threads
+        stream.codec_context.thread_type = "AUTO"
+        decoder = FrameDecoder(stream.codec_context, reader, timeline, limits.max_pixels_per_frame)
+        yield OpenVideo(container, stream, timeline, decoder, num_packets_claimed)
+
+
+class OpenVideo:
+    """A video whose timestamps are known and whose frames can be decoded once, in order."""
+
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        timeline: Timeline,
+        decoder: FrameDecoder,
+        num_packets_claimed: int | None,
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._timeline = timeline
+        self._decoder = decoder
+        self._num_packets_claimed = num_packets_claimed
+        self._num_frames_missing = 0
+        self._quality = PictureQuality()
+        self._rotation_degrees = 0
+        context = stream.codec_context
+        self.facts = VideoFacts(
+            container=CONTAINERS[container.format.name],
+            codec=codec_name(stream),
+            width=context.width,
+            height=context.height,
+            duration_seconds=timeline.duration_seconds,
+            frame_rate=timeline.frame_rate,
+            is_variable_frame_rate=timeline.is_variable_frame_rate,
+            num_frames=len(timeline.frame_times_seconds),
+            num_frames_from_header=stream.frames or None,
+            has_audio=any(other.type == "audio" for other in container.streams),
+        )
+
+    def plan(self, spec: ClipSpec, span_seconds: tuple[float, float] | None = None) -> list[ClipTimes]:
+        """The moments of every clip that `spec` asks of this video, or of a span of it; decodes nothing."""
+        return plan_clips(self._timeline.frame_times_seconds, self._timeline.duration_seconds, spec, span_seconds)
+
+    def clips(self, spec: ClipSpec, plan: Sequence[ClipTimes]) -> Iterator[Clip]:
+        """Decode the planned clips, in order, each handed out as soon as it is whole.
+
+        Frames are chosen by presentation time, so a variable-rate video and its constant-rate copy
+        give the same clips. Only packets that a wanted frame needs are decoded; the frames are the
+        same, bit for bit, as those of a full decode. A frame that does not decode gives way to the
+        one before it if that is less than one sampling interval away, and is left out otherwise;
+        a clip of which nothing is left is not handed out.
+
+        Raises:
+            UnreadableVideo: not one wanted frame decodes.
+            VideoTooLarge: a frame turns out to hold more pixels than the limits allow.
+
+        Holds the frames of one clip, those shared with the next, and one full-size picture.
+        """
+        wanted = np.unique(np.concatenate([times.frame_indices[times.valid] for times in plan]))
+        fitter = PictureFitter(spec, self._stream.sample_aspect_ratio)
+        pictures = self._wanted_pictures(wanted, fitter, 1 / spec.frames_per_second)
+        held: dict[int, tuple[int, NDArray[np.uint8]]] = {}
+        is_empty = True
+        for number, times in enumerate(plan):
+            last_needed = times.frame_indices.max()
+            while not held or max(held) < last_needed:
+                try:
+                    index, shown_index, picture = next(pictures)
+                except StopIteration:
+                    break
+                self._quality.watch(picture)
+                held[index] = (shown_index, picture)
+            clip = self._assemble(times, held, spec)
+            if clip is not None:
+                is_empty = False
+                yield clip
+            if number + 1 < len(plan):
+                next_first = plan[number + 1].frame_indices[0]
+                held = {index: shown for index, shown in held.items() if index >= next_first}
+        if is_empty:
+            raise UnreadableVideo(f"The {self.facts.codec} video holds no frame that can be decoded.")
+
+    def report(self) -> DecodeReport:
+        """What came of decoding so far."""
+        return DecodeReport(
+            num_frames_decoded=self._decoder.num_frames_decoded,
+            num_frames_missing=self._num_frames_missing,
+            rotation_degrees=self._rotation_degrees,
+            warnings=tuple(self._warnings()),
+        )
+
+    def _warnings(self) -> Iterator[VideoWarning]:
+        claimed = claimed_duration_seconds(self._container, self._stream)
+        seconds = self._timeline.duration_seconds
+        if claimed is not None and claimed - seconds > max(0.5, 0.02 * claimed):
+            yield VideoWarning(
+                "truncated_video",
+                f"The file claims to last {claimed:.1f} s but holds {seconds:.1f} s: it is probably cut short.",
+            )
+        if self._decoder.num_errors or self._num_frames_missing:
+            yield VideoWarning(
+                "damaged_video",
+                f"Parts of the file are damaged: {self._decoder.num_errors} read or decode errors, "
+                f"{self._num_frames_missing} sampled frames left out.",
+            )
+        yield from self._quality.warnings()
+
+    def _assemble(
+        self, times: ClipTimes, held: dict[int, tuple[int, NDArray[np.uint8]]], spec: ClipSpec
+    ) -> Clip | None:
+        shown = [held[index] for index in times.frame_indices[times.valid] if index in held]
+        self._num_frames_missing += int(times.valid.sum()) - len(shown)
+        if not shown:
+            return None
+        frames = np.zeros((spec.num_frames, spec.height, spec.width, 3), dtype=np.uint8)
+        indices = np.full(spec.num_frames, -1, dtype=np.int64)
+        for place, (shown_index, picture) in enumerate(shown):
+            frames[place] = picture
+            indices[place] = shown_index
+        valid = indices >= 0
+        padded = np.where(valid, indices, indices[valid][-1])
+        return Clip(
+            frames,
+            ClipTimes(
+                frame_indices=indices,
+                times_seconds=self._timeline.frame_times_seconds[padded],
+                valid=valid,
+                start_seconds=times.start_seconds,
+                end_seconds=times.end_seconds,
+            ),
+        )
+
+    def _wanted_pictures(
+        self, wanted: NDArray[np.int64], fitter: PictureFitter, interval_seconds: float
+    ) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+        """Yield (wanted frame index, index of the frame shown for it, its fitted picture), ascending."""
+        times = self._timeline.frame_times_seconds
+        position = 0
+        before: tuple[int, VideoFrame] | None = None
+
+        def before_if_near(index: int) -> tuple[int, VideoFrame] | None:
+            near = before is not None and times[index] - times[before[0]] < interval_seconds
+            return before if near else None
+
+        for index, frame in self._decoder.frames(wanted):
+            self._rotation_degrees = -frame.rotation % 360
+            while position < len(wanted) and wanted[position] <= index:
+                missed = wanted[position] < index
+                shown = before_if_near(wanted[position]) if missed else (index, frame)
+                if shown is not None:
+                    yield int(wanted[position]), shown[0], fitter.fit(shown[1])
+                position += 1
+            if position == len(wanted):
+                return
+            before = (index, frame)
+        for index in wanted[position:]:
+            if (shown := before_if_near(index)) is not None:
+                yield int(index), shown[0], fitter.fit(shown[1])

@@ -1,0 +1,155 @@
+"""Decodes just the frames that are wanted, the same bit for bit as decoding everything would give.
+
+Knows timestamps and packets; nothing of clips or of what a model sees.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from service.video.errors import VideoTooLarge
+from service.video.packets import FILE_FAULTS, PacketReader, VideoPacket
+from service.video.sampling import FRAME, SKIP, schedule_packets
+from service.video.timeline import Timeline
+
+_DROPPING_CODECS = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
+"""Codecs whose decoder, when asked, drops just those frames that no other frame refers to."""
+
+
+class _FalseKeyframeError(Exception):
+    """A packet that its container calls a keyframe is none, so decoding cannot begin there."""
+
+
+class FrameDecoder:
+    """Decodes a video's wanted frames once, in presentation order, and counts what went wrong."""
+
+    def __init__(
+        self, context: VideoCodecContext, reader: PacketReader, timeline: Timeline, max_pixels_per_frame: int
+    ) -> None:
+        self._context = context
+        self._reader = reader
+        self._timeline = timeline
+        self._max_pixels_per_frame = max_pixels_per_frame
+        # In HEVC a frame that its own temporal layer can spare may be what a higher layer refers to.
+        self._can_drop = (
+            timeline.is_timed and timeline.num_temporal_layers == 1 and context.codec.canonical_name in _DROPPING_CODECS
+        )
+        self._is_decoding_all = True
+        self._last_index = -1
+        self.num_frames_decoded = 0
+        self.num_errors = timeline.num_read_errors
+
+    def frames(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, VideoFrame]]:
+        """Yield (frame index, frame) in presentation order: every wanted frame, and perhaps others.
+
+        Decoding jumps over what no wanted frame needs, from keyframe to keyframe. Should a container
+        have lied about one, the rest is decoded without jumps.
+
+        Raises:
+            VideoTooLarge: a frame turns out to hold more pixels than the limits allow.
+        """
+        try:
+            yield from self._numbered(wanted, can_jump=self._timeline.can_jump)
+        except _FalseKeyframeError:
+            self._context.flush_buffers()
+            yield from self._numbered(wanted[wanted > self._last_index], can_jump=False)
+        self._context.flush_buffers()
+
+    def _numbered(self, wanted: NDArray[np.int64], *, can_jump: bool) -> Iterator[tuple[int, VideoFrame]]:
+        timeline = self._timeline
+        # Plain numbers: numpy's cost more to compare, one by one, than a small frame costs to decode.
+        frame_pts = timeline.frame_pts.tolist()
+        num_untimed = 0
+        for frame in self._scheduled(self._schedule(wanted, can_jump=can_jump)):
+            self.num_frames_decoded += 1
+            self.num_errors += frame.is_corrupt
+            if frame.width * frame.height > self._max_pixels_per_frame:
+                raise VideoTooLarge(f"A frame of {frame.width}x{frame.height} pixels is larger than allowed.")
+            if timeline.is_timed:
+                if frame.pts is None:
+                    continue
+                index = bisect_right(frame_pts, frame.pts) - 1
+            else:
+                index = min(num_untimed, len(timeline.frame_times_seconds) - 1)
+                num_untimed += 1
+            if index > self._last_index:
+                self._last_index = index
+                yield index, frame
+
+    def _schedule(self, wanted: NDArray[np.int64], *, can_jump: bool) -> NDArray[np.uint8]:
+        timeline = self._timeline
+        if not timeline.is_timed:
+            return np.full(len(timeline.packet_pts), FRAME, dtype=np.uint8)
+        is_keyframe = timeline.is_keyframe if can_jump else np.zeros_like(timeline.is_keyframe)
+        return schedule_packets(timeline.packet_pts, is_keyframe, timeline.frame_pts[wanted])
+
+    def _scheduled(self, schedule: NDArray[np.uint8]) -> Iterator[VideoFrame]:
+        """Yield what the scheduled packets decode to, run by run; a run is what lies between jumps."""
+        last = int(np.flatnonzero(schedule).max())
+        run: _Run | None = None
+        for number, (what, packet) in enumerate(zip(schedule[: last + 1].tolist(), self._packets(), strict=False)):
+            if what == SKIP:
+                if run is not None:
+                    yield from run.checked(self._send(None))
+                    run.end()
+                    self._context.flush_buffers()
+                    run = None
+                continue
+            if run is None:
+                run = _Run(int(self._timeline.packet_pts[number]) if number else None)
+            if self._can_drop:
+                self._drop_unless_referred_to(is_wanted=what == FRAME)
+            yield from run.checked(self._send(packet))
+        self._drop_unless_referred_to(is_wanted=True)
+        if run is not None:
+            yield from run.checked(self._send(None))
+            run.end()
+
+    def _drop_unless_referred_to(self, *, is_wanted: bool) -> None:
+        # Telling the decoder costs more than asking whether it knows.
+        if is_wanted != self._is_decoding_all:
+            self._is_decoding_all = is_wanted
+            self._context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+
+    def _packets(self) -> Iterator[VideoPacket]:
+        try:
+            yield from self._reader.packets()
+        except FILE_FAULTS:
+            # Counted when the timeline was read, which ended at the same place.
+            return
+
+    def _send(self, packet: "VideoPacket | None") -> list[VideoFrame]:
+        try:
+            return self._context.decode(packet)
+        except FILE_FAULTS:
+            self.num_errors += 1
+            return []
+
+
+class _Run:
+    """Packets decoded one after another; makes sure that a run after a jump begins with a keyframe."""
+
+    def __init__(self, jumped_to_pts: int | None) -> None:
+        self._awaited_pts = jumped_to_pts
+        self._jumped_to_pts = jumped_to_pts
+
+    def checked(self, frames: list[VideoFrame]) -> Iterator[VideoFrame]:
+        """Yield those of `frames` that are shown no earlier than the run's keyframe."""
+        for frame in frames:
+            if self._jumped_to_pts is not None and frame.pts is not None and frame.pts < self._jumped_to_pts:
+                # Of an open GOP: it refers to what was jumped over, and is not wanted here.
+                continue
+            if self._awaited_pts is not None:
+                if frame.pts != self._awaited_pts or not frame.key_frame or frame.is_corrupt:
+                    raise _FalseKeyframeError
+                self._awaited_pts = None
+            yield frame
+
+    def end(self) -> None:
+        """The run's last frame is out."""
+        if self._awaited_pts is not None:
+            raise _FalseKeyframeError

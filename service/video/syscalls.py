@@ -1,0 +1,70 @@
+"""A list of system calls that decoding never needs, forbidden through libseccomp where it is installed."""
+
+import ctypes
+import errno
+import os
+
+_FORBIDDEN = (
+    # The network, and any other way to talk to another process.
+    *("socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "sendmmsg"),
+    *("kill", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_open", "pidfd_getfd", "pidfd_send_signal"),
+    *("shmget", "msgget", "semget", "mq_open"),
+    # Other programs and processes.
+    *("execve", "execveat", "fork", "vfork"),
+    # Changes to files.
+    *("creat", "truncate", "ftruncate", "fallocate", "unlink", "unlinkat", "rename", "renameat", "renameat2"),
+    *("mkdir", "mkdirat", "rmdir", "link", "linkat", "symlink", "symlinkat", "mknod", "mknodat"),
+    *("chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat", "setxattr", "removexattr"),
+    # What widens the kernel's surface.
+    *("mount", "umount2", "pivot_root", "chroot", "unshare", "setns", "keyctl", "add_key", "request_key", "bpf"),
+    *("perf_event_open", "userfaultfd", "io_uring_setup", "open_by_handle_at", "init_module", "finit_module"),
+)
+
+_ALLOW, _REFUSE, _UNKNOWN = 0x7FFF0000, 0x00050000, -1
+_MASKED_EQUAL = 7
+_ALL_THREADS_ATTRIBUTE = 4
+_CLONE_THREAD = 0x00010000
+
+
+class _Comparison(ctypes.Structure):
+    _fields_ = (
+        ("argument", ctypes.c_uint),
+        ("operator", ctypes.c_int),
+        ("mask", ctypes.c_uint64),
+        ("value", ctypes.c_uint64),
+    )
+
+
+def forbid_syscalls() -> None:
+    """Make every forbidden call fail with EPERM, for this process and for good.
+
+    Raises:
+        OSError: libseccomp is not installed, or the kernel refuses the filter.
+    """
+    library = ctypes.CDLL("libseccomp.so.2", use_errno=True)
+    library.seccomp_init.restype = ctypes.c_void_p
+    rules = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(_ALLOW)))
+
+    def refuse(name: str, reason: int = errno.EPERM, *only_if: _Comparison) -> None:
+        number = library.seccomp_syscall_resolve_name(name.encode())
+        if number != _UNKNOWN:
+            comparisons = (_Comparison * len(only_if))(*only_if)
+            action = ctypes.c_uint32(_REFUSE | reason)
+            # A call that another architecture has and this one has not is refused by being absent.
+            library.seccomp_rule_add_array(rules, action, number, len(only_if), comparisons)
+
+    try:
+        for name in _FORBIDDEN:
+            refuse(name)
+        # Threads may be started, processes not. `clone3` hides its flags: without it, libc uses `clone`.
+        refuse("clone3", errno.ENOSYS)
+        refuse("clone", errno.EPERM, _Comparison(0, _MASKED_EQUAL, _CLONE_THREAD, 0))
+        for name, argument in (("open", 1), ("openat", 2)):
+            for flag in (os.O_WRONLY, os.O_RDWR, os.O_TRUNC, os.O_CREAT):
+                refuse(name, errno.EPERM, _Comparison(argument, _MASKED_EQUAL, flag, flag))
+        refuse("openat2", errno.ENOSYS)
+        library.seccomp_attr_set(rules, _ALL_THREADS_ATTRIBUTE, 1)
+        if (status := library.seccomp_load(rules)) != 0:
+            raise OSError(-status, "seccomp_load")
+    finally:
+        library.seccomp_release(rules)

@@ -1,0 +1,115 @@
+"""The image as an operator runs it: built, started by compose, used, killed, and back again."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+pytestmark = [pytest.mark.container, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = shutil.which("docker") or "docker"
+
+
+def docker(*arguments: str, port: int = 0, timeout_seconds: float = 600) -> str:
+    """Run a docker command in the repository, and return what it printed."""
+    done = subprocess.run(
+        [COMPOSE, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "SERVICE_PUBLISHED_PORT": str(port)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout_seconds,
+    )
+    assert done.returncode == 0, f"docker {' '.join(arguments)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[httpx.Client]:
+    """The service under compose, healthy."""
+    try:
+        docker("compose", "version", timeout_seconds=20)
+        docker("info", timeout_seconds=20)
+    except (AssertionError, OSError, subprocess.TimeoutExpired):
+        pytest.skip("no container engine with compose answers here")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    project = ("compose", "--project-name", "framewise-test")
+    try:
+        docker(*project, "up", "--build", "--wait", "--wait-timeout", "240", port=port)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            yield client
+    finally:
+        docker(*project, "down", "--volumes", "--timeout", "40", port=port)
+
+
+def container() -> str:
+    """Id of the running container."""
+    return docker("ps", "--quiet", "--filter", "label=com.docker.compose.project=framewise-test").strip()
+
+
+def predict_sample(client: httpx.Client) -> httpx.Response:
+    """Post the sample video to the model it is a sample of."""
+    (sample,) = (ROOT / "samples").glob("*.mp4")
+    return client.post("/predict", params={"model": "events"}, files={"video": sample.read_bytes()})
+
+
+def test_it_answers_the_sample(service: httpx.Client) -> None:
+    answer = predict_sample(service).raise_for_status().json()
+    assert answer["prediction"]["probability"] > 0.5
+    assert sum(frame["attention"] for frame in answer["frames"]) == pytest.approx(len(answer["clips"]), abs=1e-5)
+
+
+def test_it_runs_as_nobody_on_a_read_only_file_system_without_capabilities(service: httpx.Client) -> None:
+    assert service.get("/health/live").status_code == 200
+    probe = (
+        "import os, pathlib;"
+        "print(os.getuid(), [line for line in open('/proc/self/status') if line.startswith(('CapEff', 'NoNewPrivs'))]);"
+        "pathlib.Path('/app/x').touch()"
+    )
+    done = subprocess.run(
+        [COMPOSE, "exec", container(), "python", "-c", probe], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("10001 ")
+    assert "CapEff:\\t0000000000000000" in done.stdout
+    assert "NoNewPrivs:\\t1" in done.stdout
+    assert "Read-only file system" in done.stderr
+
+
+def test_its_memory_processors_and_processes_are_limited(service: httpx.Client) -> None:
+    assert service.get("/health/live").status_code == 200
+    (inspected,) = json.loads(docker("inspect", container()))
+    limits = inspected["HostConfig"]
+    assert limits["Memory"] > 0
+    assert limits["NanoCpus"] > 0
+    assert limits["PidsLimit"] > 0
+
+
+def test_killed_inside_it_comes_back_healthy(service: httpx.Client) -> None:
+    (before,) = json.loads(docker("inspect", container()))
+    kill = (
+        "import os, pathlib, signal;"
+        "[os.kill(int(p.parent.name), signal.SIGKILL) for p in pathlib.Path('/proc').glob('[0-9]*/cmdline')"
+        " if p.read_bytes().startswith(b'python\\0-m\\0service\\0')]"
+    )
+    subprocess.run([COMPOSE, "exec", container(), "python", "-c", kill], check=False)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        (now,) = json.loads(docker("inspect", before["Id"]))
+        if now["RestartCount"] > before["RestartCount"] and now["State"]["Health"]["Status"] == "healthy":
+            break
+        # A container's restart has no event to wait for over this interface.
+        time.sleep(0.5)
+    else:
+        pytest.fail("the container did not come back")
+    assert predict_sample(service).status_code == 200

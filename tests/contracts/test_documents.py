@@ -1,0 +1,77 @@
+"""The code and its documents say the same, and the code keeps to its floors."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import service
+from service import (
+    admission,
+    api_keys,
+    classify,
+    lifecycle,
+    open_inference,
+    outbound,
+    upload,
+    upload_directory,
+    url_input,
+)
+from service.inference import errors as inference_errors
+from service.jobs import errors as job_errors
+from service.problems import TABLE
+from service.reference import TABLES, with_table
+from service.settings import Settings
+from service.video import errors as video_errors
+
+ROOT = Path(service.__file__).parents[1]
+
+# Raised at start-up or within a module, never for a caller to see.
+NEVER_ANSWERED = {"InvalidModel", "UploadError", "VideoError", "InferenceError"}
+
+
+def test_every_error_has_a_row_in_the_table() -> None:
+    modules = (
+        *(admission, api_keys, classify, lifecycle, open_inference, outbound, upload, upload_directory, url_input),
+        *(inference_errors, job_errors, video_errors),
+    )
+    errors = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Exception) and value.__module__ == module.__name__
+    }
+    assert {error for error in errors if error.__name__ not in NEVER_ANSWERED} <= set(TABLE)
+
+
+@pytest.mark.parametrize("name", list(TABLES))
+def test_the_reference_tables_are_those_of_the_code(name: str) -> None:
+    """`python -m service.reference` renews them."""
+    document = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert with_table(document, TABLES[name]()) == document
+
+
+def test_every_setting_says_what_it_means() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+
+
+def test_importing_the_app_loads_neither_tensorflow_nor_a_decoder() -> None:
+    code = "import sys, service.app; print(sorted({'tensorflow', 'keras', 'av', 'cv2'} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_no_document_names_what_does_not_exist() -> None:
+    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for word in set(text.replace("(", " ").replace(")", " ").replace("`", " ").split()):
+            path = word.rstrip(".,:;")
+            if path.startswith(("service/", "model_training/", "tests/", "docs/", "samples/")) and "<" not in path:
+                assert (ROOT / path.rstrip("/")).exists() or "*" in path, f"{name}: {path}"
+
+
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_the_documents_are_there(name: str) -> None:
+    assert (ROOT / name).stat().st_size > 500

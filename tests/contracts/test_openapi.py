@@ -1,0 +1,135 @@
+"""The running service keeps to its own OpenAPI, whatever it is asked, and answers its examples as it says."""
+
+import os
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from service.app import create_app
+from service.openapi import examples
+from service.problems import TABLE
+from service.settings import Settings
+from tests.grey_model import write_grey_model
+from tests.running_service import RunningService, running_service
+
+SAMPLE = Path(__file__).parents[2] / "samples" / "jump.mp4"
+# Of each operation at least two. `make fuzz` asks many more.
+NUM_CASES = int(os.environ.get("NUM_CASES", "100"))
+CHECKS = [
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    response_headers_conformance,
+]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service that offers everything there is to offer; its model has the name that the examples use."""
+    models_dir, uploads, jobs = (tmp_path_factory.mktemp(name) for name in ("models", "uploads", "jobs"))
+    # The default model, of which the last version cannot be unloaded, and the one that can be.
+    for name in ("fights", "events"):
+        write_grey_model(models_dir, name=name)
+    with running_service(
+        models_dir, uploads, jobs_dir=jobs, decode_children=2, model_control=True, max_waiting_requests=100
+    ) as service:
+        yield service
+
+
+@pytest.mark.tensorflow
+def test_every_answer_is_one_that_the_openapi_lists(service: RunningService) -> None:
+    document = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
+    operations = [result.ok() for result in document.get_all_operations()]
+    assert len(operations) > 20
+
+    for operation in operations:
+
+        @settings(
+            max_examples=max(2, NUM_CASES // len(operations)),
+            deadline=None,
+            database=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(operation.as_strategy())
+        def keeps_to_it(case: Any) -> None:
+            response = case.call_and_validate(checks=CHECKS)
+            # Listed, but nobody's to bring about; a 503 or 504 may be asked for.
+            assert response.status_code != HTTPStatus.INTERNAL_SERVER_ERROR
+
+        keeps_to_it()
+
+
+def test_every_operation_has_an_example() -> None:
+    document = create_app(Settings()).openapi()
+    operations = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
+    assert set(examples()) == operations
+
+
+def ask(service: RunningService, name: str, example: dict[str, Any], job_id: str) -> httpx.Response:
+    """Ask what the example asks: of the job that was made, and with clips of the model's own shape."""
+    method, path = name.split(" ")
+    parameters = {**example["parameters"], **({"job_id": job_id} if "{job_id}" in path else {})}
+    in_path = {name: value for name, value in parameters.items() if f"{{{name}}}" in path}
+    in_head = {name: parameters[name] for name in ("Idempotency-Key",) if name in parameters}
+    query = {name: value for name, value in parameters.items() if name not in in_path and name not in in_head}
+    body, files = example.get("body"), None
+    if path.endswith("/infer"):
+        (frames,) = body["inputs"]
+        shape = service.client.get(f"/v2/models/{in_path['name']}").json()["inputs"][0]["shape"]
+        frames["shape"] = [1, *shape[1:]]
+        frames["data"] = [128] * (shape[1] * shape[2] * shape[3] * shape[4])
+    elif path in ("/predict", "/validate", "/jobs") and method == "POST":
+        files = {"video": SAMPLE.read_bytes()}
+    return service.client.request(method, path.format(**in_path), params=query, headers=in_head, json=body, files=files)
+
+
+@pytest.mark.tensorflow
+def test_every_example_is_answered_as_it_says(service: RunningService) -> None:
+    document = service.client.get("/openapi.json").json()
+    # Whoever asks at random may have unloaded it.
+    service.client.post("/models/events/versions/1/load").raise_for_status()
+    job_id = ""
+    for name, example in examples().items():
+        method, path = name.split(" ")
+        answer = ask(service, name, example, job_id)
+        assert answer.status_code == example["status"], (name, answer.text)
+        if name == "POST /jobs":
+            job_id = answer.json()["id"]
+        content = document["paths"][path][method.lower()]["responses"][str(answer.status_code)].get("content", {})
+        media_type = answer.headers.get("content-type", "").partition(";")[0]
+        if not content:
+            assert not answer.content
+            continue
+        told = content[media_type]
+        assert told["example"] == example["response"], name
+        if media_type == "application/json":
+            schema = {**told["schema"], "components": document["components"]}
+            jsonschema_rs.validate(schema, answer.json())
+            jsonschema_rs.validate(schema, example["response"])
+            assert answer.json().keys() == example["response"].keys(), name
+        else:
+            assert answer.text.split()[0] == example["response"].split()[0], name
+
+
+def test_every_problem_is_listed_where_bodies_are_sent() -> None:
+    document = create_app(Settings()).openapi()
+    statuses = {str(kind.status) for kind in TABLE.values()}
+    posts = [operations["post"] for operations in document["paths"].values() if "post" in operations]
+    assert len(posts) >= 7
+    for operation in posts:
+        assert statuses <= set(operation["responses"])
+    assert "HTTPValidationError" not in str(document)

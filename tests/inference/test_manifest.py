@@ -1,0 +1,37 @@
+"""How clips combine, and what a digest covers."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from service.inference.manifest import combine_clips
+
+CLIPS = npst.arrays(
+    np.float32, st.tuples(st.integers(1, 6), st.integers(2, 5)), elements=st.floats(0.0078125, 1, width=32)
+).map(lambda raw: (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32))
+
+
+def test_the_mean_of_clips_is_their_mean() -> None:
+    clips = np.array([[0.25, 0.75], [0.75, 0.25], [0.5, 0.5]], dtype=np.float32)
+    assert combine_clips(clips, "mean").tolist() == [0.5, 0.5]
+
+
+def test_the_maximum_lets_one_sure_clip_speak_for_a_short_event() -> None:
+    clips = np.array([[0.75, 0.25], [0.75, 0.25], [0.0, 1.0]], dtype=np.float32)
+    assert combine_clips(clips, "max") == pytest.approx([0.75 / 1.75, 1 / 1.75])
+
+
+def test_labels_that_stand_for_themselves_take_nothing_from_each_other() -> None:
+    clips = np.array([[0.75, 0.1], [0.2, 0.9]], dtype=np.float32)
+    assert combine_clips(clips, "max", sums_to_one=False) == pytest.approx([0.75, 0.9])
+    assert combine_clips(clips, "mean", sums_to_one=False) == pytest.approx([0.475, 0.5])
+
+
+@given(CLIPS)
+def test_combined_probabilities_sum_to_one_and_one_clip_speaks_for_itself(clips: np.ndarray) -> None:
+    for how in ("mean", "max"):
+        combined = combine_clips(clips, how)  # type: ignore[arg-type]
+        assert combined.sum() == pytest.approx(1, abs=1e-5)
+    assert combine_clips(clips[:1], "mean") == pytest.approx(clips[0])

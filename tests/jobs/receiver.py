@@ -1,0 +1,56 @@
+"""A callback: an HTTP server that writes down what it is sent, and answers as it is told."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Receiver:
+    """Answers with `statuses` in turn, with the last one from then on."""
+
+    port: int
+    statuses: list[int]
+    received: "queue.Queue[tuple[dict[str, str], bytes]]" = field(default_factory=queue.Queue)
+
+    @property
+    def url(self) -> str:
+        """Where to post."""
+        return f"http://localhost:{self.port}/hook"
+
+    @property
+    def host(self) -> str:
+        """What must be allowed."""
+        return f"localhost:{self.port}"
+
+
+@contextmanager
+def running_receiver(*statuses: int) -> Iterator[Receiver]:
+    """Listen on a free port for the length of the context."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            receiver.received.put(({name.lower(): value for name, value in self.headers.items()}, body))
+            status = receiver.statuses.pop(0) if len(receiver.statuses) > 1 else receiver.statuses[0]
+            self.send_response(status)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("localhost", 0), Handler)
+    receiver = Receiver(server.server_address[1], list(statuses))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,41 @@
+"""Painted datasets and a config small enough to train in seconds."""
+
+from pathlib import Path
+
+import pytest
+
+from model_training.synthesise import synthesise_dataset
+
+TINY_CONFIG = """
+from model_training.config import AugmentConfig, HeadConfig, LossConfig, OptimiserConfig, StageConfig, TrainConfig
+from service.video.clip import ClipSpec
+
+CONFIG = TrainConfig(
+    name="tiny", description="A test.", data_source="painted", data_licence="none needed", command="a test",
+    hardware="any", expected_result="none", intended_use="tests", refused_use="all else", limits="knows nothing",
+    clip=ClipSpec(num_frames=8, height=32, width=32, frames_per_second=2, stride_seconds=2), combine="max",
+    backbone="tiny", head=HeadConfig(feature_width=12, lstm_units=6, attention_width=6),
+    augment=AugmentConfig(max_dropped_frames=1), loss=LossConfig(attention_weight=0.3),
+    optimiser=OptimiserConfig(),
+    stages=(
+        StageConfig(name="all", num_epochs=2, learning_rate=1e-3, backbone="all", batch_norm="updated"),
+    ),
+    batch_size=3, seed=1, held_out_fold=1, validation_fraction=0.3,
+)
+"""
+
+
+@pytest.fixture(scope="session")
+def painted_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 15 painted videos, three of each label, with their manifest."""
+    directory = tmp_path_factory.mktemp("painted")
+    synthesise_dataset(directory, num_videos=15, seed=3)
+    return directory
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path) -> Path:
+    """A config file whose run takes seconds."""
+    path = tmp_path / "tiny.py"
+    path.write_text(TINY_CONFIG)
+    return path

@@ -1,0 +1,153 @@
+"""Folds, what is said of videos outside of them, and the advice that follows."""
+
+# TensorFlow is loaded only by the tests that need it.
+# ruff: noqa: PLC0415
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model_training.clip_store import CachedClip
+from model_training.config import StageConfig
+from model_training.datasets import Example
+from model_training.figures import Interval
+from model_training.progress import RunProgress
+from tests.model_training.small_config import small_config
+
+pytestmark = pytest.mark.tensorflow
+
+FROZEN = StageConfig(name="head", num_epochs=12, learning_rate=3e-2, backbone="frozen", num_feature_views=1)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[CachedClip]:
+    """Sixteen clips that get brighter from frame to frame, in two folds of four groups."""
+    file = tmp_path_factory.mktemp("clips") / "clips.npz"
+    ramp = np.arange(0, 200, 50, dtype=np.uint8)[:, None, None, None]
+    np.savez(file, **{f"frames.{i}": np.broadcast_to(ramp + i, (4, 16, 16, 3)) for i in range(16)})
+    examples = [Example(Path(f"{i}.mp4"), ("ab"[i % 2],), f"group-{i // 2}", i // 8) for i in range(16)]
+    return [CachedClip(examples[i], file, i, np.ones(4, bool), np.arange(4) / 2) for i in range(16)]
+
+
+def _data(clips: list[CachedClip], directory: Path, is_stopping: Any = lambda: False) -> Any:
+    from model_training.cross_validate import FoldData
+
+    return FoldData([clip.example for clip in clips], ("a", "b"), clips, directory, RunProgress(), is_stopping)
+
+
+def _features(clips: list[CachedClip]) -> Any:
+    """Features that tell the label; of shuffled clips, those of the other label."""
+    from model_training.batches import Batch
+    from model_training.cross_validate import SharedFeatures
+
+    targets = np.eye(2, dtype=np.float32)[[i % 2 for i in range(16)]]
+    valid, nowhere = np.ones((16, 4), bool), np.zeros((16, 4), bool)
+    told = np.repeat(np.repeat(targets[:, None], 4, axis=1), 80, axis=2)
+    still, shuffled = Batch(told, valid, targets, nowhere), Batch(1 - told, valid, targets, nowhere)
+    assert len(clips) == len(targets)
+    return SharedFeatures([still], still, shuffled)
+
+
+def test_each_video_is_answered_by_networks_that_never_saw_its_fold(clips: list[CachedClip], tmp_path: Path) -> None:
+    from model_training.cross_validate import is_right, out_of_fold
+
+    config = small_config(family="cnn", stages=(FROZEN,))
+    data = _data(clips, tmp_path)
+    answers = out_of_fold(config, data, _features(clips), folds=(0, 1), seeds=(1,))
+    assert [answer.example for answer in answers] == [clip.example for clip in clips]
+    assert all(is_right(one.probabilities, one.example, data.labels, sums_to_one=True) for one in answers)
+    assert not any(is_right(one.shuffled_probabilities, one.example, data.labels, sums_to_one=True) for one in answers)
+    # What is done is read back: a run that may not take a single step gives the same answers.
+    again = out_of_fold(config, _data(clips, tmp_path, lambda: True), _features(clips), folds=(0, 1), seeds=(1,))
+    for one, other in zip(again, answers, strict=True):
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npz", ".npz"]
+
+
+def test_three_families_are_compared_on_the_same_videos(clips: list[CachedClip], tmp_path: Path) -> None:
+    from model_training.compare import compare_families
+
+    stage = FROZEN.model_copy(update={"num_epochs": 1})
+    comparison = compare_families(small_config(stages=(stage,)), _data(clips, tmp_path), folds=(1,), seeds=(1,))
+    assert [one.family for one in comparison.families] == ["cnn", "cnn_bilstm", "cnn_bilstm_attention"]
+    assert comparison.num_videos == 8
+    assert comparison.num_groups == 4
+    assert all(one.milliseconds_per_clip > 0 and one.accuracy_interval is not None for one in comparison.families)
+    assert [(pair.family, pair.than) for pair in comparison.differences] == [
+        ("cnn_bilstm", "cnn"),
+        ("cnn_bilstm_attention", "cnn"),
+        ("cnn_bilstm_attention", "cnn_bilstm"),
+    ]
+    assert comparison.advice.startswith("Use cnn")
+
+
+def test_shuffling_keeps_what_is_seen_and_loses_when(clips: list[CachedClip]) -> None:
+    from model_training.cross_validate import ShuffledClip
+
+    clip = clips[3]
+    short = np.array([True, True, True, False])
+    shuffled = ShuffledClip(clip.example, clip.cache_file, clip.index, short, clip.times_seconds).frames()
+    levels = shuffled[:, 0, 0, 0].tolist()
+    assert sorted(levels[:3]) == [3, 53, 103]
+    assert levels[3] == 153
+    orders = {
+        tuple(ShuffledClip(c.example, c.cache_file, c.index, c.valid, c.times_seconds).frames()[:, 0, 0, 0] - c.index)
+        for c in clips
+    }
+    assert len(orders) > 1
+
+
+def _family(family: str, accuracy: float, shuffling_low: float) -> Any:
+    from model_training.compare import FamilyFigures
+
+    return FamilyFigures(
+        family=family,  # type: ignore[arg-type]
+        accuracy=accuracy,
+        accuracy_by_seed=(accuracy,),
+        accuracy_deviation=0,
+        shuffled_accuracy=accuracy - 0.1,
+        shuffling_costs=0.1,
+        shuffling_costs_interval=Interval(low=shuffling_low, high=0.3),
+        milliseconds_per_clip=1,
+        num_parameters=1,
+    )
+
+
+def _difference(family: str, than: str, low: float) -> Any:
+    from model_training.compare import Difference
+
+    interval = Interval(low=low, high=low + 0.2)
+    return Difference(family=family, than=than, accuracy_difference=low + 0.1, interval=interval)  # type: ignore[arg-type]
+
+
+def test_a_costlier_family_is_advised_only_where_it_is_surely_better() -> None:
+    from model_training.compare import advice_from
+
+    families = [
+        _family("cnn", 0.7, -0.1),
+        _family("cnn_bilstm", 0.75, 0.02),
+        _family("cnn_bilstm_attention", 0.76, 0.1),
+    ]
+    unsure = [
+        _difference("cnn_bilstm", "cnn", -0.05),
+        _difference("cnn_bilstm_attention", "cnn", -0.04),
+        _difference("cnn_bilstm_attention", "cnn_bilstm", -0.09),
+    ]
+    advice = advice_from(families, unsure)
+    assert advice.startswith("Use cnn (")
+    assert "no network that looks further over time is surely better" in advice
+    assert "order cannot be told to matter" in advice
+    sure = [_difference("cnn_bilstm", "cnn", 0.01), *unsure[1:]]
+    advice = advice_from(families, sure)
+    assert advice.startswith("Use cnn_bilstm (")
+    assert "order matters to it: shuffling the frames costs 0.100" in advice
+
+
+def test_answers_of_labels_that_stand_for_themselves_are_right_when_every_one_is() -> None:
+    from model_training.cross_validate import is_right
+
+    example = Example(Path("x.mp4"), ("a", "c"), "x")
+    for answer, expected in (([0.9, 0.1, 0.6], True), ([0.9, 0.6, 0.6], False), ([0.9, 0.1, 0.2], False)):
+        assert is_right(np.array(answer), example, ("a", "b", "c"), sums_to_one=False) is expected

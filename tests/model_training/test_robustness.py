@@ -1,0 +1,67 @@
+"""Videos written anew: what changes, what must not, and what the grey model makes of it."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from model_training.datasets import Example
+from model_training.robustness import CHANGES, Change, measure_robustness, write_changed
+from service.inference.manifest import read_manifest
+from tests.videos import encode, grey, painted
+
+
+def _frames(path: Path) -> list[tuple[float, np.ndarray]]:
+    with av.open(str(path)) as container:
+        return [(float(frame.time or 0), frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+
+
+def test_frames_that_stay_keep_their_times_and_their_look(tmp_path: Path) -> None:
+    source = painted(tmp_path / "source.mp4", range(40, 200, 10))
+    write_changed(source, tmp_path / "half.mp4", CHANGES["half the frame rate"])
+    clean, half = _frames(source), _frames(tmp_path / "half.mp4")
+    assert [time for time, _ in half] == pytest.approx([time for time, _ in clean[::2]], abs=1e-3)
+    for (_, one), (_, other) in zip(half, clean[::2], strict=True):
+        assert abs(float(one.mean()) - float(other.mean())) < 3
+
+
+def test_pictures_are_scaled_and_darkened(tmp_path: Path) -> None:
+    source = encode(tmp_path / "source.mp4", [grey(200, 70, 46)] * 4)
+    write_changed(source, tmp_path / "small.mp4", Change(scale=0.5, brightness=0.5))
+    pictures = [picture for _, picture in _frames(tmp_path / "small.mp4")]
+    assert pictures[0].shape == (22, 34, 3)
+    assert pictures[0].mean() == pytest.approx(100, abs=3)
+
+
+def test_a_turned_video_stays_upright(tmp_path: Path) -> None:
+    source = encode(tmp_path / "turned.mp4", [grey(90, 64, 48)] * 4, rotation_degrees=90)
+    write_changed(source, tmp_path / "upright.mp4", Change())
+    assert _frames(tmp_path / "upright.mp4")[0][1].shape[:2] == (64, 48)
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_the_same_change_gives_the_same_bytes(change: Change, tmp_path: Path) -> None:
+    source = painted(tmp_path / "source.mp4", range(40, 200, 20))
+    written = [tmp_path / f"{number}{change.suffix}" for number in range(2)]
+    for path in written:
+        write_changed(source, path, change)
+    one, other = ([picture for _, picture in _frames(path)] for path in written)
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.tensorflow
+def test_darkness_is_what_the_grey_model_cannot_stand(grey_models_dir: Path, tmp_path: Path) -> None:
+    from model_training.evaluate import ExportedModel  # noqa: PLC0415
+
+    directory = grey_models_dir / "grey" / "1"
+    examples = [
+        Example(painted(tmp_path / f"{level}.mp4", [level] * 8), (label,), str(level))
+        for level, label in ((30, "dark"), (170, "bright"), (200, "bright"))
+    ]
+    found = measure_robustness(ExportedModel(directory), read_manifest(directory), examples)
+    assert found.num_videos == 3
+    assert found.clean_accuracy == 1
+    assert found.changes["darkened to 40 %"].agreement == pytest.approx(1 / 3, abs=1e-3)
+    assert found.changes["half the frame rate"].accuracy == 1
+    assert found.changes["half the frame rate"].mean_probability_shift < 0.02

@@ -1,0 +1,173 @@
+"""The commands, run as a user runs them: in their own process, on painted videos."""
+
+# TensorFlow is loaded only by the tests that need it.
+# ruff: noqa: PLC0415
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from model_training.card import Card, card_markdown
+from model_training.checkpoint import read_checkpoint
+from service.inference.manifest import file_digests, read_manifest, verify_files
+
+pytestmark = pytest.mark.tensorflow
+
+ENVIRONMENT = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONWARNINGS": "default"}
+
+
+def _command(*arguments: object) -> Sequence[str]:
+    return [sys.executable, "-m", "model_training", *map(str, arguments)]
+
+
+def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(_command(*arguments), capture_output=True, text=True, env=ENVIRONMENT, check=False)
+
+
+@pytest.fixture(scope="module")
+def trained(painted_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder in which the tiny config was trained, without interruption."""
+    from tests.model_training.conftest import TINY_CONFIG
+
+    work = tmp_path_factory.mktemp("trained")
+    (work / "tiny.py").write_text(TINY_CONFIG)
+    done = _run("train", "--config", work / "tiny.py", "--data", painted_dataset, *_places(work))
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+    return work
+
+
+def _places(work: Path) -> tuple[object, ...]:
+    return ("--out", work / "models", "--runs", work / "runs")
+
+
+def test_training_exports_a_model_that_verifies(trained: Path) -> None:
+    directory = trained / "models" / "tiny" / "1"
+    manifest = read_manifest(directory)
+    verify_files(directory, manifest)
+    assert manifest.metrics["held_out"]["fold"] == 1
+    assert manifest.metrics["held_out"]["num_videos"] == 5
+    assert len(manifest.golden) == 3
+    assert manifest.conformal is not None
+    card = Card.model_validate_json((directory / "MODEL_CARD.json").read_bytes())
+    assert len(card.history) == manifest.training["num_epochs"]
+    assert card.assessment.faithfulness.attention_is_explanation == manifest.attention_is_explanation
+    text = (directory / "MODEL_CARD.md").read_text()
+    assert text == card_markdown(card)
+    assert "Fold 1 of the data's manifest was held out" in text
+
+
+def test_verify_measures_again_what_the_card_says_and_names_what_differs(
+    trained: Path, painted_dataset: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "tiny" / "1"
+    shutil.copytree(trained / "models" / "tiny" / "1", directory)
+    card_path = directory / "MODEL_CARD.json"
+    card = json.loads(card_path.read_text())
+    card["assessment"]["robustness"]["clean_accuracy"] += 0.5
+    card_path.write_text(json.dumps(card))
+    unlisted = _run("verify", "--model", directory, "--data", painted_dataset)
+    assert unlisted.returncode == 2
+    assert "altered, missing or unlisted files: MODEL_CARD.json" in unlisted.stderr
+    manifest = read_manifest(directory).model_copy(update={"files": file_digests(directory)})
+    (directory / "manifest.json").write_text(manifest.to_json())
+    # All else is measured again to the same figures: just the one that was meddled with differs.
+    done = _run("verify", "--model", directory, "--data", painted_dataset)
+    assert done.returncode == 2
+    assert "1 figures differ from the card" in done.stderr
+    assert "robustness.clean_accuracy: the card says" in done.stderr
+
+
+def test_evaluate_prints_what_the_manifest_says(trained: Path, painted_dataset: Path) -> None:
+    directory = trained / "models" / "tiny" / "1"
+    predictions = trained / "predictions.json"
+    done = _run(
+        "evaluate",
+        "--model",
+        directory,
+        "--data",
+        painted_dataset,
+        "--folds",
+        1,
+        "--json",
+        "--predictions",
+        predictions,
+        "--html",
+        trained / "report.html",
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    recorded = read_manifest(directory).metrics["held_out"]
+    assert {name: figures[name] for name in recorded if name != "fold"} == {
+        name: value for name, value in recorded.items() if name != "fold"
+    }
+    assert "Learning curves" in (trained / "report.html").read_text()
+    videos = json.loads(predictions.read_text())["videos"]
+    assert len(videos) == 5
+    assert all(sum(video["probabilities"]) == pytest.approx(1) for video in videos)
+
+
+def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(painted_dataset: Path, tmp_path: Path) -> None:
+    from tests.model_training.conftest import TINY_CONFIG
+
+    # The mean over frames is the quickest to make a graph of.
+    (tmp_path / "tiny.py").write_text(TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", family="cnn",', 1))
+    arguments = ("train", "--config", tmp_path / "tiny.py", "--data", painted_dataset, *_places(tmp_path))
+    process = subprocess.Popen(_command(*arguments), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    assert process.stderr is not None
+    with process.stderr as lines:
+        seen = next((line for line in lines if "all epoch 1:" in line), None)
+        assert seen is not None
+        process.send_signal(signal.SIGINT)
+        rest = lines.read()
+    assert process.wait() == 130
+    assert "the same command goes on from it" in rest
+    assert "Traceback" not in rest
+    # What a run that goes on from it ends with is proved in test_resume.
+    (checkpoint,) = (read_checkpoint(path) for path in tmp_path.glob("runs/tiny-*/checkpoint.npz"))
+    assert checkpoint is not None
+    assert not checkpoint.progress.is_finished
+    assert not (tmp_path / "models" / "tiny").exists()
+
+
+def test_a_published_version_is_never_overwritten(trained: Path, painted_dataset: Path) -> None:
+    done = _run("train", "--config", trained / "tiny.py", "--data", painted_dataset, *_places(trained), "--version", 1)
+    assert done.returncode == 2
+    assert "a version is never changed" in done.stderr
+
+
+def test_an_unreadable_video_stops_the_run_with_one_line_that_names_it(
+    trained: Path, painted_dataset: Path, tmp_path: Path
+) -> None:
+    for path in painted_dataset.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    rows = (tmp_path / "manifest.csv").read_text().splitlines()
+    broken = tmp_path / rows[1].split(",")[0]
+    broken.write_bytes(b"not a video")
+    done = _run("train", "--config", trained / "tiny.py", "--data", tmp_path, *_places(tmp_path))
+    assert done.returncode == 2
+    assert str(broken) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ("CONFIG = 7", "sets no CONFIG"),
+        ("from nowhere import nothing", "ModuleNotFoundError"),
+        ("from model_training.config import LossConfig\nLossConfig(kind='guess')", "kind: Input should be"),
+    ],
+)
+def test_a_broken_config_is_one_line(painted_dataset: Path, tmp_path: Path, config: str, sentence: str) -> None:
+    (tmp_path / "broken.py").write_text(config)
+    done = _run("train", "--config", tmp_path / "broken.py", "--data", painted_dataset, *_places(tmp_path))
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1

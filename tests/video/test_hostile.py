@@ -1,0 +1,155 @@
+"""The decoder's law: any bytes give clips or a `VideoError`; nothing else, in bounded time and memory."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.video.clip import ClipSpec, DecodeLimits
+from service.video.errors import UnreadableVideo, UnsupportedVideo, VideoError, VideoTooLarge
+from service.video.sandbox import Sandbox, SandboxSettings
+from tests.shared_data import shared_data, shared_files
+from tests.videos import encode, grey, moving
+
+SPEC = ClipSpec(num_frames=8, height=32, width=32, frames_per_second=4, stride_seconds=2)
+SETTINGS = SandboxSettings(num_children=2, num_threads=1, max_memory_bytes=2 << 30, max_cpu_seconds=8)
+DEADLINE_SECONDS = 10.0
+
+
+async def outcome(sandbox: Sandbox, path: Path) -> str:
+    """What became of one file: "clips", the name of its `VideoError`, or "deadline". Anything else raises."""
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS), sandbox.open(path, SPEC) as video:
+            num_clips = 0
+            async for clip in video.clips():
+                num_clips += 1
+                assert clip.frames.shape == (SPEC.num_frames, SPEC.height, SPEC.width, 3)
+                assert clip.times.valid[0]
+                assert np.all(np.diff(clip.times.times_seconds) >= 0)
+                assert np.all(np.isfinite(clip.times.times_seconds))
+            assert num_clips
+    except VideoError as error:
+        is_fit_to_show = str(error) and str(path.parent) not in str(error)
+        return type(error).__name__ if is_fit_to_show else f"an unfit message: {error}"
+    except TimeoutError:
+        return "deadline"
+    return "clips"
+
+
+def outcomes(paths: Sequence[Path], limits: DecodeLimits | None = None) -> dict[Path, str]:
+    """What became of each file, two at a time through one sandbox."""
+
+    async def all_of_them() -> dict[Path, str]:
+        sandbox = Sandbox(SETTINGS, limits or DecodeLimits())
+        await sandbox.start()
+        try:
+            found = await asyncio.gather(*(outcome(sandbox, path) for path in paths))
+        finally:
+            await sandbox.close()
+        return dict(zip(paths, found, strict=True))
+
+    return asyncio.run(all_of_them())
+
+
+def test_every_hostile_file_obeys_the_law() -> None:
+    shared_data("hostile")
+    paths = [path for path in shared_files("hostile") if path.name not in ("index.csv", "README.md")]
+    started_at = time.perf_counter()
+    found = outcomes(paths)
+    counts = Counter(found.values())
+    assert len(found) == len(paths)
+    lawful = {"clips", "UnsupportedVideo", "UnreadableVideo", "VideoTooLarge", "DecodeDeadlineExceeded"}
+    assert set(counts) <= lawful, {path.name: what for path, what in found.items() if what not in lawful}
+    assert counts["clips"] > len(paths) / 10, counts
+    assert time.perf_counter() - started_at < 90
+
+
+TEXTS = {
+    "concat.mp4": b"ffconcat version 1.0\nfile '/etc/passwd'\n",
+    "playlist.mp4": b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+    "session.mp4": b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"
+    b"a=rtpmap:96 H264/90000\n",
+    "dash.mp4": b'<?xml version="1.0"?><MPD><Period><BaseURL>file:///etc/passwd</BaseURL></Period></MPD>',
+    "text.mp4": b"This is no video. " * 99,
+    "subtitle.mp4": b"1\n00:00:00,000 --> 00:00:09,000\nHello\n",
+    "empty.mp4": b"",
+    "svg.mp4": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
+    "random.mp4": random.Random(7).randbytes(50_000),  # noqa: S311
+    "only-a-box.mp4": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
+    "huge-box.mp4": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom\xff\xff\xff\xffmoov",
+    "zeros.mp4": bytes(10_000),
+}
+
+
+def test_what_is_not_a_video_is_refused_and_opens_nothing_else(tmp_path: Path) -> None:
+    for name, content in TEXTS.items():
+        (tmp_path / name).write_bytes(content)
+    found = outcomes([tmp_path / name for name in TEXTS])
+    assert set(found.values()) <= {"UnsupportedVideo", "UnreadableVideo"}, found
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "jpg", "bmp", "avif"])
+def test_images_are_not_videos(tmp_path: Path, suffix: str) -> None:
+    codec, pixel_format = {
+        "gif": ("gif", "rgb8"),
+        "png": ("png", "rgb24"),
+        "jpg": ("mjpeg", "yuvj420p"),
+        "bmp": ("bmp", "bgr24"),
+        "avif": ("libsvtav1", "yuv420p"),
+    }[suffix]
+    image = encode(tmp_path / f"image.{suffix}", [grey(99)], codec=codec, pixel_format=pixel_format)
+    disguised = image.rename(tmp_path / "image.mp4")
+    assert outcomes([disguised]) == {disguised: UnsupportedVideo.__name__}
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi", "webm"])
+def test_videos_cut_short_anywhere_obey_the_law(tmp_path: Path, suffix: str) -> None:
+    codec = "libvpx" if suffix == "webm" else "libx264"
+    whole = encode(tmp_path / f"whole.{suffix}", moving(40), codec=codec, options={"g": "10"}).read_bytes()
+    paths = []
+    for tenths in range(1, 10):
+        path = tmp_path / f"cut-{tenths}.{suffix}"
+        path.write_bytes(whole[: len(whole) * tenths // 10])
+        paths.append(path)
+    found = outcomes(paths)
+    assert set(found.values()) <= {"clips", "UnsupportedVideo", "UnreadableVideo"}, found
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_damaged_videos_obey_the_law(tmp_path: Path, suffix: str) -> None:
+    whole = encode(tmp_path / f"whole.{suffix}", moving(40), options={"g": "10", "bf": "2"}).read_bytes()
+    rng = random.Random(suffix)  # noqa: S311
+    paths = []
+    for number in range(20):
+        damaged = bytearray(whole)
+        for _ in range(rng.choice([1, 10, 100])):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        path = tmp_path / f"damaged-{number}.{suffix}"
+        path.write_bytes(damaged)
+        paths.append(path)
+    assert set(outcomes(paths).values()) <= {"clips", "UnsupportedVideo", "UnreadableVideo", "VideoTooLarge"}
+
+
+def test_a_size_that_the_header_hides_is_refused_before_a_picture_is_made(tmp_path: Path) -> None:
+    path = encode(tmp_path / "large.mp4", [grey(9, 640, 480)] * 4)
+    content = bytearray(path.read_bytes())
+    # The track says 64x48, in the sample entry and in 16.16 fixed point; the codec's own header says 640x480.
+    for said, claimed in (
+        (b"\x02\x80\x01\xe0", b"\0\x40\0\x30"),
+        (b"\x02\x80\0\0\x01\xe0\0\0", b"\0\x40\0\0\0\x30\0\0"),
+    ):
+        assert said in content
+        content = content.replace(said, claimed)
+    path.write_bytes(content)
+    found = outcomes([path], DecodeLimits(max_pixels_per_frame=64 * 48))
+    assert set(found.values()) <= {VideoTooLarge.__name__, UnreadableVideo.__name__}
+
+
+def test_a_size_that_the_header_admits_is_refused_at_once(tmp_path: Path) -> None:
+    path = encode(tmp_path / "large.mkv", [grey(9, 640, 480)] * 4)
+    assert outcomes([path], DecodeLimits(max_pixels_per_frame=640 * 479)) == {path: VideoTooLarge.__name__}
