@@ -78,9 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--version", type=_version, help="version number (default: the next one)")
     train.add_argument("--runs", type=Path, default=Path("runs"), help="cache and checkpoints (default: runs)")
     train.add_argument("--skip-unreadable", action="store_true", help="leave out videos that cannot be read")
-    train.add_argument(
-        "--allow-leakage", action="store_true", help="train even where the held-out fold shares footage with the rest"
-    )
+    _add_allow_leakage(train)
 
     compare = subparsers.add_parser("compare", help="say which of the three families of networks to use")
     compare.add_argument("--json", type=Path, help="write the comparison to this file too")
@@ -139,6 +137,13 @@ def _add_protocol(command: argparse.ArgumentParser) -> None:
     command.add_argument("--frozen-only", action="store_true", help="leave out stages that train the backbone")
     command.add_argument("--runs", type=Path, default=Path("runs"), help="cache and answers (default: runs)")
     command.add_argument("--skip-unreadable", action="store_true", help="leave out videos that cannot be read")
+    _add_allow_leakage(command)
+
+
+def _add_allow_leakage(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--allow-leakage", action="store_true", help="train even where a held-out fold shares footage with the rest"
+    )
 
 
 def _protocol(given: argparse.Namespace) -> comparing.Protocol:
@@ -151,6 +156,7 @@ def _protocol(given: argparse.Namespace) -> comparing.Protocol:
         max_epochs=given.epochs,
         is_frozen_only=given.frozen_only,
         skip_unreadable=given.skip_unreadable,
+        allow_leakage=given.allow_leakage,
     )
 
 

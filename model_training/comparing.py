@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,9 @@ from rich.table import Table
 from model_training.config import TrainConfig, read_config
 from model_training.datasets import Example, labels_of, read_examples
 from model_training.errors import TrainingDataError
-from model_training.frames import decode_examples, readable_videos
 from model_training.interrupt import stop_flag
 from model_training.progress import RunProgress
+from model_training.training_data import check_videos
 
 if TYPE_CHECKING:
     from model_training.compare import Comparison
@@ -36,12 +36,13 @@ class Protocol:
     max_epochs: int | None
     is_frozen_only: bool
     skip_unreadable: bool
+    allow_leakage: bool
 
 
 def compare(protocol: Protocol, json_path: Path | None) -> None:
     """Train the three families under one protocol, and print which to use."""
     config, examples, folds = _settled(protocol)
-    with _fold_data(protocol, config, examples) as data:
+    with _fold_data(protocol, config, examples, folds) as data:
         from model_training.compare import compare_families  # noqa: PLC0415
 
         comparison = compare_families(config, data, folds, _seeds(config, protocol))
@@ -54,7 +55,7 @@ def cross_validate(protocol: Protocol, out: Path) -> None:
     """Train the config's own family on all folds but one, for each; keep every answer for a video not trained on."""
     config, examples, folds = _settled(protocol)
     seeds = _seeds(config, protocol)
-    with _fold_data(protocol, config, examples) as data:
+    with _fold_data(protocol, config, examples, folds) as data:
         from model_training.compare import rights_by_seed  # noqa: PLC0415
         from model_training.cross_validate import out_of_fold, shared_features  # noqa: PLC0415
         from model_training.resample import mean_interval  # noqa: PLC0415
@@ -122,18 +123,36 @@ def _seeds(config: TrainConfig, protocol: Protocol) -> tuple[int, ...]:
 
 
 @contextmanager
-def _fold_data(protocol: Protocol, config: TrainConfig, examples: Sequence[Example]) -> "Iterator[FoldData]":
+def _fold_data(
+    protocol: Protocol, config: TrainConfig, examples: Sequence[Example], folds: Sequence[int]
+) -> "Iterator[FoldData]":
+    """The decoded videos, twins counted as one group, so that validation is as far from training as the folds are.
+
+    Raises:
+        TrainingDataError: a video cannot be read, or a fold to hold out leaks.
+    """
     from model_training.cross_validate import FoldData  # noqa: PLC0415
 
     with RunProgress() as display, stop_flag() as is_stopping:
-        with display.bar("decode", len(examples)) as on_video:
-            decoding = decode_examples(examples, config.clip, protocol.runs / "cache", on_video)
-        videos = readable_videos(decoding, skip_unreadable=protocol.skip_unreadable)
+        checked = check_videos(
+            config,
+            examples,
+            lambda example: example.fold if example.fold in folds else None,
+            protocol.runs / "cache",
+            display,
+            skip_unreadable=protocol.skip_unreadable,
+            allow_leakage=protocol.allow_leakage,
+        )
+        if checked.num_leaks:
+            display.say(f"{checked.num_leaks} leaks between a held-out fold and the rest were allowed")
         directory = protocol.runs / f"{config.name}-folds"
         directory.mkdir(parents=True, exist_ok=True)
-        seen = [video.example for video in videos]
-        clips = [clip for video in videos for clip in video.clips]
-        yield FoldData(seen, labels_of(examples), clips, directory, display, is_stopping)
+        clips = [
+            replace(clip, example=example)
+            for video, example in zip(checked.videos, checked.grouped, strict=True)
+            for clip in video.clips
+        ]
+        yield FoldData(checked.grouped, labels_of(checked.grouped), clips, directory, display, is_stopping)
 
 
 def _print_comparison(comparison: "Comparison") -> None:

@@ -1,6 +1,6 @@
 """The way from examples to a split that may be trained on: decode, find twins, refuse leaks, then split."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,46 @@ class TrainingData:
     def clips(self, examples: Sequence[Example]) -> list[CachedClip]:
         """The clips of some examples, in order."""
         return [clip for example in examples for clip in self.videos[example].clips]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedVideos:
+    """Decoded videos whose sides may be trained across; of `grouped`, in their order, no split parts twins.
+
+    `num_leaks` were allowed.
+    """
+
+    videos: tuple[DecodedVideo, ...]
+    grouped: tuple[Example, ...]
+    num_leaks: int
+
+
+def check_videos(
+    config: TrainConfig,
+    examples: Sequence[Example],
+    side_of: Callable[[Example], Hashable],
+    cache_directory: Path,
+    display: RunProgress,
+    *,
+    skip_unreadable: bool,
+    allow_leakage: bool,
+) -> CheckedVideos:
+    """Decode the examples, and refuse those that share a group or footage across the sides that `side_of` tells.
+
+    Raises:
+        TrainingDataError: a video cannot be read, or the sides leak.
+    """
+    with display.bar("decode", len(examples), "videos") as on_video:
+        decoding = decode_examples(examples, config.clip, cache_directory, on_video)
+    videos = readable_videos(decoding, skip_unreadable=skip_unreadable)
+    for left_out in decoding.unreadable:
+        display.say(f"left out: {left_out.example.name}: {left_out.reason}")
+    kept = [video.example for video in videos]
+    twins = find_twins(videos)
+    leaks = find_leaks(kept, twins, side_of)
+    if not allow_leakage:
+        refuse_leaks(leaks)
+    return CheckedVideos(videos, tuple(with_twins_grouped(kept, twins)), len(leaks))
 
 
 def split_of(config: TrainConfig, examples: Sequence[Example]) -> Split:
@@ -61,20 +101,20 @@ def settle_data(
     """
     # What the names alone refuse is refused before hours of decoding.
     split_of(config, examples)
-    with display.bar("decode", len(examples), "videos") as on_video:
-        decoding = decode_examples(examples, config.clip, cache_directory, on_video)
-    videos = readable_videos(decoding, skip_unreadable=skip_unreadable)
-    for left_out in decoding.unreadable:
-        display.say(f"left out: {left_out.example.name}: {left_out.reason}")
-    kept = [video.example for video in videos]
-    twins = find_twins(videos)
-    leaks = [] if config.held_out_fold is None else find_leaks(kept, twins, lambda e: e.fold == config.held_out_fold)
-    if not allow_leakage:
-        refuse_leaks(leaks)
-    grouped = with_twins_grouped(kept, twins)
-    as_given = dict(zip(grouped, kept, strict=True))
-    split = split_of(config, grouped)
+    held_out_fold = config.held_out_fold
+    checked = check_videos(
+        config,
+        examples,
+        lambda example: held_out_fold is not None and example.fold == held_out_fold,
+        cache_directory,
+        display,
+        skip_unreadable=skip_unreadable,
+        allow_leakage=allow_leakage,
+    )
+    kept = [video.example for video in checked.videos]
+    as_given = dict(zip(checked.grouped, kept, strict=True))
+    split = split_of(config, checked.grouped)
     parts = (
         tuple(as_given[example] for example in part) for part in (split.training, split.validation, split.held_out)
     )
-    return TrainingData(Split(*parts), labels_of(kept), dict(zip(kept, videos, strict=True)), len(leaks))
+    return TrainingData(Split(*parts), labels_of(kept), dict(zip(kept, checked.videos, strict=True)), checked.num_leaks)

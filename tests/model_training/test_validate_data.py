@@ -98,16 +98,34 @@ def test_twins_count_as_one_group(report: dict[str, Any]) -> None:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.parametrize("command", ["train", "compare", "cross-validate"])
 def test_training_on_a_leaking_fold_is_refused_unless_asked_for(
-    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     (tmp_path / "tiny.py").write_text(TINY_CONFIG)
-    places = ["--out", str(tmp_path / "models"), "--runs", str(tmp_path / "runs")]
-    assert main(["train", "--config", str(tmp_path / "tiny.py"), "--data", str(dataset), *places]) == 2
+    out = {"train": ["--out", str(tmp_path / "models")], "cross-validate": ["--out", str(tmp_path / "a.json")]}
+    places = ["--data", str(dataset), "--runs", str(tmp_path / "runs"), *out.get(command, [])]
+    assert main([command, "--config", str(tmp_path / "tiny.py"), *places]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert "the held-out fold leaks" in said
     assert "again.avi (fold 1)" in said
     assert "--allow-leakage" in said
+
+
+@pytest.mark.tensorflow
+def test_a_leak_that_was_allowed_is_counted_and_its_twins_are_one_group(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tiny.py").write_text(TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", family="cnn",', 1))
+    answers = tmp_path / "answers.json"
+    places = ["--data", str(dataset), "--runs", str(tmp_path / "runs"), "--out", str(answers)]
+    protocol = ["--config", str(tmp_path / "tiny.py"), "--folds", "1", "--epochs", "1"]
+    assert main(["cross-validate", *protocol, *places, "--allow-leakage"]) == 0
+    # Only what fold 1 shares with the others counts: that folds 0 and 2 share a place is nothing to it.
+    assert "3 leaks between a held-out fold and the rest were allowed" in capsys.readouterr().err
+    groups = {video["path"]: video["group"] for video in json.loads(answers.read_text())["videos"]}
+    assert len(groups) == 5
+    assert groups["again.avi"] == "0.mp4"
 
 
 def _example(name: str, group: str, fold: int) -> Example:
