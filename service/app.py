@@ -29,6 +29,7 @@ from service.openapi import complete_openapi
 from service.parts import Parts
 from service.reading import QuestionReader
 from service.routes import capabilities, health, jobs, metrics, models, open_inference, page, predict
+from service.routes.asked_once import ask_once
 from service.routes.authorize import may_administer, may_change_models, may_predict
 from service.settings import Settings
 from service.start import fail_if_raised, start
@@ -140,10 +141,10 @@ def create_app(settings: Settings) -> FastAPI:
     counts.registry.register(StateCollector(parts))
     app.state.parts = parts
     for route in (predict, jobs, models, capabilities, open_inference):
-        app.include_router(route.router, dependencies=[Depends(may_predict)])
-    app.include_router(metrics.router, dependencies=[Depends(may_administer)])
-    app.include_router(models.CONTROL, dependencies=[Depends(may_change_models)])
-    # Open to everybody: who probes health has no key, and the page holds nothing but itself.
+        app.include_router(route.router, dependencies=[Depends(may_predict), Depends(ask_once)])
+    app.include_router(metrics.router, dependencies=[Depends(may_administer), Depends(ask_once)])
+    app.include_router(models.CONTROL, dependencies=[Depends(may_change_models), Depends(ask_once)])
+    # Open to everybody: who probes health has no key and may ask with any query, and the page holds nothing but itself.
     for router in (health.router, open_inference.HEALTH, page.router):
         app.include_router(router)
     if settings.cors_origins:

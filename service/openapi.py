@@ -1,7 +1,7 @@
 """What OpenAPI says beyond what FastAPI can know: the problems an operation may meet, and examples.
 
-Every operation lists those of `service.problems.TABLE` that it may meet, and has an example of what is asked
-and of what is answered, from `documentation/examples.json`; a test asks a running service just that.
+Every operation lists those of `service.problems.TABLE` that it may meet (`MAY_MEET`), and has an example of what is
+asked and of what is answered, from `documentation/examples.json`; a test asks a running service just that.
 """
 
 import json
@@ -9,15 +9,100 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
-from service.open_inference import InferenceRequest
-from service.problems import OPEN_INFERENCE, TABLE
+from service.admission import Busy, Draining
+from service.api_keys import Forbidden, RateExceeded, Unauthorized
+from service.classify import DeadlineExceeded
+from service.inference.errors import (
+    BatcherClosed,
+    InvalidModel,
+    LastVersion,
+    ModelFailed,
+    QueueFull,
+    TooManyModels,
+    UnknownModel,
+)
+from service.jobs.errors import (
+    CallbackNotAllowed,
+    DatabaseUnavailable,
+    IdempotencyConflict,
+    JobsDisabled,
+    JobStorageFull,
+    TooManyJobs,
+    TooManyListeners,
+    UnknownJob,
+)
+from service.lifecycle import NotReady
+from service.open_inference import InferenceRequest, MalformedInference
+from service.outbound import UrlNotAllowed
+from service.problems import OPEN_INFERENCE, TABLE, ProblemKind
 from service.routes.page import DOCUMENTATION_DIR
 from service.schemas import Problem
+from service.upload import MalformedRequest, UnknownField, UploadTooLarge, UploadTooSlow
+from service.upload_directory import StorageFull
+from service.url_input import UrlTooSlow, UrlUnreachable
+from service.video.errors import DecodeDeadlineExceeded, UnreadableVideo, UnsupportedVideo, VideoTooLarge
 
-# Only who sends a body meets these.
-_OF_BODIES = {400, 408, 413, 415, 502, 504, 507}
+_Errors = frozenset[type[Exception]]
+
+_ANY: _Errors = frozenset({Exception})
+_ASKED: _Errors = _ANY | {Unauthorized, Forbidden, RateExceeded, RequestValidationError}
+_OF_MODELS: _Errors = _ASKED | {UnknownModel}
+_ADMITTED: _Errors = _OF_MODELS | {NotReady, Draining, Busy, UploadTooLarge, UploadTooSlow}
+_RECEIVED: _Errors = _ADMITTED | {
+    MalformedRequest,
+    UnknownField,
+    StorageFull,
+    UrlNotAllowed,
+    UrlUnreachable,
+    UrlTooSlow,
+}
+_DECODED: _Errors = _RECEIVED | {
+    UnsupportedVideo,
+    UnreadableVideo,
+    VideoTooLarge,
+    DecodeDeadlineExceeded,
+    DeadlineExceeded,
+    ChildProcessError,
+}
+_OF_THE_MODEL: _Errors = frozenset({QueueFull, BatcherClosed, ModelFailed})
+_INFERRED: _Errors = _ADMITTED | _OF_THE_MODEL | {MalformedInference, DeadlineExceeded}
+_OF_JOBS: _Errors = _ASKED | {JobsDisabled, NotReady, DatabaseUnavailable}
+_OF_A_JOB: _Errors = _OF_JOBS | {UnknownJob}
+
+MAY_MEET: dict[str, _Errors] = {
+    "POST /predict": _DECODED | _OF_THE_MODEL,
+    "POST /validate": _DECODED,
+    # What is wrong with the video itself, its job tells.
+    "POST /jobs": _RECEIVED | _OF_JOBS | {CallbackNotAllowed, IdempotencyConflict, TooManyJobs, JobStorageFull},
+    "GET /jobs": _OF_JOBS,
+    "GET /jobs/{job_id}": _OF_A_JOB,
+    "DELETE /jobs/{job_id}": _OF_A_JOB,
+    "GET /jobs/{job_id}/events": _OF_A_JOB | {TooManyListeners},
+    "GET /models": _ASKED,
+    "GET /models/{name}": _OF_MODELS,
+    "GET /models/{name}/versions/{version}": _OF_MODELS,
+    "POST /models/{name}/versions/{version}/load": _OF_MODELS | {NotReady, InvalidModel, TooManyModels},
+    "POST /models/{name}/versions/{version}/unload": _OF_MODELS | {NotReady, LastVersion},
+    "GET /capabilities": _ASKED | {NotReady},
+    "GET /metrics": _ASKED,
+    "GET /health": _ANY,
+    "GET /health/ready": _ANY,
+    "GET /health/live": _ANY,
+    "GET /v2": _ANY,
+    "GET /v2/health/live": _ANY,
+    "GET /v2/health/ready": _ANY,
+    "GET /v2/models/{name}/ready": _ANY | {UnknownModel},
+    "GET /v2/models/{name}/versions/{version}/ready": _ANY | {UnknownModel},
+    "GET /v2/models/{name}": _OF_MODELS,
+    "GET /v2/models/{name}/versions/{version}": _OF_MODELS,
+    "POST /v2/models/{name}/infer": _INFERRED,
+    "POST /v2/models/{name}/versions/{version}/infer": _INFERRED,
+}
+"""The errors that each operation may answer with. A job's own end is no answer: `JobAbandoned` is nowhere here."""
+
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _PROTOCOL_ERROR = {
     "application/json": {
@@ -67,15 +152,16 @@ def _add_problems(document: dict[str, Any]) -> None:
         for method, operation in operations.items():
             responses = operation["responses"]
             responses.pop("422", None)
-            for status in sorted({kind.status for kind in TABLE.values()}):
-                if method == "post" or status not in _OF_BODIES:
-                    responses.setdefault(str(status), _response(status, content))
+            kinds = [kind for error, kind in TABLE.items() if error in MAY_MEET[f"{method.upper()} {path}"]]
+            for status in sorted({kind.status for kind in kinds}):
+                of_status = [kind for kind in kinds if kind.status == status]
+                responses.setdefault(str(status), _response(of_status, content))
 
 
-def _response(status: int, content: dict[str, Any]) -> dict[str, Any]:
-    meanings = dict.fromkeys(f"`{kind.code}`: {kind.meaning}" for kind in TABLE.values() if kind.status == status)
+def _response(kinds: list[ProblemKind], content: dict[str, Any]) -> dict[str, Any]:
+    meanings = dict.fromkeys(f"`{kind.code}`: {kind.meaning}" for kind in kinds)
     response: dict[str, Any] = {"description": " ".join(meanings), "content": content}
-    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+    if kinds[0].status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         response["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
     return response
 

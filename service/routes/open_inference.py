@@ -36,6 +36,7 @@ _ANSWER: dict[int | str, dict[str, Any]] = {
         },
     }
 }
+_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": dict[str, bool], "description": "Not ready"}}
 _HeaderLength = Annotated[int | None, Header(alias=_HEADER_LENGTH, ge=0)]
 
 
@@ -53,7 +54,7 @@ async def live() -> dict[str, bool]:
     return {"live": True}
 
 
-@HEALTH.get("/health/ready", summary="Whether inference is answered")
+@HEALTH.get("/health/ready", responses=_NOT_READY, summary="Whether inference is answered")
 async def ready(request: Request, response: Response) -> dict[str, bool]:
     """200 when inference is answered, 503 otherwise."""
     is_ready = Parts.of(request).lifecycle.is_ready

@@ -1,6 +1,7 @@
 """The running service keeps to its own OpenAPI, whatever it is asked, and answers its examples as it says."""
 
 import os
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -19,7 +20,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from service.app import create_app
-from service.openapi import examples
+from service.jobs.errors import JobAbandoned
+from service.openapi import MAY_MEET, examples
 from service.problems import TABLE
 from service.settings import Settings
 from tests.grey_model import write_grey_model
@@ -28,6 +30,8 @@ from tests.running_service import RunningService, running_service
 SAMPLE = Path(__file__).parents[2] / "samples" / "jump.mp4"
 # Of each operation at least two. `make fuzz` asks many more.
 NUM_CASES = int(os.environ.get("NUM_CASES", "100"))
+# As descriptions of responses name them.
+CODE = re.compile(r"`([a-z_]+)`: ")
 CHECKS = [
     status_code_conformance,
     content_type_conformance,
@@ -54,8 +58,10 @@ def test_every_answer_is_one_that_the_openapi_lists(service: RunningService) -> 
     document = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
     operations = [result.ok() for result in document.get_all_operations()]
     assert len(operations) > 20
+    met: set[str] = set()
 
     for operation in operations:
+        listed = operation.definition.raw["responses"]
 
         @settings(
             max_examples=max(2, NUM_CASES // len(operations)),
@@ -69,8 +75,14 @@ def test_every_answer_is_one_that_the_openapi_lists(service: RunningService) -> 
             response = case.call_and_validate(checks=CHECKS)
             # Listed, but nobody's to bring about; a 503 or 504 may be asked for.
             assert response.status_code != HTTPStatus.INTERNAL_SERVER_ERROR
+            if "application/problem+json" in response.headers["content-type"]:
+                problem = response.json()
+                told = listed[str(problem["status"])]["description"]  # noqa: B023 - asked in this round
+                assert f"`{problem['code']}`" in told
+                met.add(problem["code"])
 
         keeps_to_it()
+    assert "unknown_model" in met
 
 
 def test_every_operation_has_an_example() -> None:
@@ -125,11 +137,18 @@ def test_every_example_is_answered_as_it_says(service: RunningService) -> None:
             assert answer.text.split()[0] == example["response"].split()[0], name
 
 
-def test_every_problem_is_listed_where_bodies_are_sent() -> None:
+def test_each_problem_is_listed_at_the_operations_that_may_meet_it_and_at_no_other() -> None:
     document = create_app(Settings()).openapi()
-    statuses = {str(kind.status) for kind in TABLE.values()}
-    posts = [operations["post"] for operations in document["paths"].values() if "post" in operations]
-    assert len(posts) >= 7
-    for operation in posts:
-        assert statuses <= set(operation["responses"])
+    operations = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
+    assert set(MAY_MEET) == operations
+    assert {error for errors in MAY_MEET.values() for error in errors} == set(TABLE) - {JobAbandoned}
+    for name, errors in MAY_MEET.items():
+        method, path = name.split(" ")
+        responses = document["paths"][path][method.lower()]["responses"]
+        for error in errors:
+            kind = TABLE[error]
+            # A health operation's own 503 is its answer.
+            assert f"`{kind.code}`" in responses[str(kind.status)]["description"], (name, kind.code)
+        told = {code for response in responses.values() for code in CODE.findall(response["description"])}
+        assert told & {kind.code for kind in TABLE.values()} == {TABLE[error].code for error in errors}, name
     assert "HTTPValidationError" not in str(document)

@@ -75,6 +75,40 @@ def test_a_query_of_thousands_of_parameters_is_refused_in_a_few_words(shared_ser
     )
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("POST", "/predict?model=grey&model=grey", "model"),
+        ("POST", "/predict?threshold=0.1&top_k=1&threshold=0.9", "threshold"),
+        ("POST", "/validate?version=1&version=2", "version"),
+        ("POST", "/predict?%6dodel=grey&model=other", "model"),
+        ("GET", "/models?name=grey", "name"),
+        ("GET", "/models/grey?version=1", "version"),
+        ("GET", "/capabilities?all", "all"),
+        ("GET", "/metrics?name=process", "name"),
+    ],
+)
+def test_a_parameter_that_is_given_twice_or_is_not_known_is_refused_by_name(
+    shared_service: RunningService, method: str, path: str, name: str
+) -> None:
+    answer = shared_service.client.request(method, path, files={"video": b"x"} if method == "POST" else None)
+    assert_problem(answer, 422, "invalid_parameter")
+    assert f"{name}: " in answer.json()["detail"]
+
+
+def test_who_probes_health_may_ask_with_any_query(shared_service: RunningService) -> None:
+    for path in ("/health", "/health/live", "/health/ready", "/v2/health/ready", "/v2/models/grey/ready"):
+        assert shared_service.client.get(f"{path}?probe=1&probe=2").status_code == 200
+
+
+def test_a_header_that_the_service_heeds_is_refused_where_it_comes_twice(shared_service: RunningService) -> None:
+    name = "Inference-Header-Content-Length"
+    for path in ("/v2/models/grey/infer", "/v2/models/grey/versions/1/infer"):
+        answer = shared_service.client.post(path, content=b"{}", headers=[(name, "1"), (name, "2")])
+        assert (answer.status_code, list(answer.json())) == (422, ["error"])
+        assert name in answer.json()["error"]
+
+
 def test_a_query_beyond_all_bounds_ends_the_connection(shared_service: RunningService) -> None:
     answer = exchange(shared_service, status_line("GET", "/models?" + "x" * 300_000))
     assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
