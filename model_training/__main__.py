@@ -54,7 +54,9 @@ def _run(given: argparse.Namespace) -> None:
             comparing.cross_validate(_protocol(given), given.out)
         case "evaluate":
             outputs = measuring.Outputs(given.json, given.predictions, given.html)
-            measuring.evaluate(given.model, given.data, tuple(given.folds), outputs, given.over_http)
+            taught = given.training_data or given.data
+            asked = measuring.Asked(given.data, tuple(given.folds), taught, given.runs / "cache")
+            measuring.evaluate(given.model, asked, outputs, given.over_http)
         case "verify":
             measuring.verify(given.model, given.data, given.tolerance)
         case "card":
@@ -100,6 +102,13 @@ def _parser() -> argparse.ArgumentParser:
         help="write the figures to this JSON file, or, without one, to standard output alone",
     )
     evaluate.add_argument("--html", type=Path, help="write a report with plots to this file")
+    evaluate.add_argument(
+        "--training-data",
+        type=Path,
+        metavar="DIR",
+        help="the data that the model was trained on, to teach the baselines (default: that of --data)",
+    )
+    evaluate.add_argument("--runs", type=Path, default=Path("runs"), help="where decoded clips go (default: runs)")
     evaluate.add_argument("--over-http", metavar="URL", help="ask the service there, which must hold the same model")
 
     for name, sentence in (

@@ -4,8 +4,6 @@ What settles an answer (threshold, label sets) comes from the validation videos;
 held-out ones, where there are any. Export measures it to write a card, `verify` to check one.
 """
 
-import hashlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,9 +15,10 @@ from model_training.conformal import fitted_label_sets
 from model_training.datasets import Example
 from model_training.evaluate import ExportedModel, measure, predict_examples, stacked
 from model_training.explain import measure_faithfulness
-from model_training.figures import Assessment, DataUse, Figures
+from model_training.figures import Assessment, Figures
 from model_training.frames import decode_examples, readable_videos
 from model_training.metrics import Probabilities, Sets
+from model_training.recorded_split import data_use
 from model_training.robustness import measure_robustness
 from model_training.splits import Split
 from service.inference.manifest import ConformalSets, Manifest
@@ -114,21 +113,6 @@ def with_assessment(manifest: Manifest, config: TrainConfig, assessment: Assessm
             "attention_is_explanation": assessment.faithfulness.attention_is_explanation,
             "metrics": metrics,
         }
-    )
-
-
-def data_use(examples: Sequence[Example]) -> DataUse:
-    """How many videos there are of what, and a digest of what they are, whatever their files are called."""
-    lines = sorted(
-        f"{hashlib.sha256(example.path.read_bytes()).hexdigest()} {example.labels} {example.group}"
-        f" {example.segment_seconds} {example.event_seconds}"
-        for example in examples
-    )
-    return DataUse(
-        num_videos=len(examples),
-        num_groups=len({example.group for example in examples}),
-        per_label=dict(sorted(Counter(label for example in examples for label in example.labels).items())),
-        digest="sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest(),
     )
 
 

@@ -44,6 +44,15 @@ class Baselines(_Part):
     mean_frame: BaselineScore
     num_videos: int
 
+    def beside(self, accuracy: float, macro_f1: float) -> list[tuple[str, BaselineScore]]:
+        """A model's score and those of the guesses, each with its name, as tables show them."""
+        return [
+            ("this model", BaselineScore(accuracy=accuracy, macro_f1=macro_f1)),
+            ("metadata alone (size, rate, length, codec; logistic regression)", self.metadata),
+            ("nearest mean picture in training", self.mean_frame),
+            ("always the most frequent label", self.majority),
+        ]
+
     def verdict(self, model_accuracy: float | None = None) -> str | None:
         """One sentence if the data gives the label away, None otherwise."""
         chance = self.majority.accuracy

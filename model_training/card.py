@@ -248,16 +248,10 @@ def _pruning(card: Card) -> list[str]:
 
 def _baselines(assessment: Assessment) -> list[str]:
     baselines, best = assessment.baselines, assessment.best
-    scores = {
-        "this model": (best.accuracy, best.macro.f1),
-        "metadata alone (size, rate, length, codec; logistic regression)": (
-            baselines.metadata.accuracy,
-            baselines.metadata.macro_f1,
-        ),
-        "nearest mean picture in training": (baselines.mean_frame.accuracy, baselines.mean_frame.macro_f1),
-        "always the most frequent label": (baselines.majority.accuracy, baselines.majority.macro_f1),
-    }
-    rows: list[tuple[str, ...]] = [(name, f"{accuracy:.3f}", f"{f1:.3f}") for name, (accuracy, f1) in scores.items()]
+    rows: list[tuple[str, ...]] = [
+        (name, f"{score.accuracy:.3f}", f"{score.macro_f1:.3f}")
+        for name, score in baselines.beside(best.accuracy, best.macro.f1)
+    ]
     verdict = baselines.verdict(best.accuracy)
     return [
         "### Baselines, on the same videos",

@@ -13,13 +13,15 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from model_training.baselines import Baselines, measure_baselines
 from model_training.card import Card
 from model_training.config import TrainConfig
 from model_training.datasets import Example, read_examples
 from model_training.errors import CardDiffers, TrainingDataError
 from model_training.figures import Assessment, Evaluation, Figures
+from model_training.frames import decode_examples, readable_videos
 from model_training.progress import RunProgress
-from model_training.training_data import settle_data, split_of
+from model_training.recorded_split import recorded_split
 from model_training.verify import differences
 from service.inference.errors import InvalidModel
 from service.inference.manifest import CARD_JSON_NAME, Manifest, read_manifest, verify_files
@@ -39,26 +41,43 @@ class Outputs:
     report: Path | None = None
 
 
-def evaluate(model_directory: Path, data: Path, folds: Sequence[int], outputs: Outputs, over_http: str | None) -> None:
-    """Print how good a model is on labelled videos, all or those of some folds.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to evaluate on: all videos of `data`, or those of some `folds`; what trained the model lies in `taught`."""
 
-    Asks the exported model here, or the service at `over_http`, which must hold the same bytes.
+    data: Path
+    folds: tuple[int, ...]
+    taught: Path
+    cache: Path
+
+
+def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: str | None) -> None:
+    """Print how good a model is on labelled videos, and how good guesses are that see no movement.
+
+    Asks the exported model here, or the service at `over_http`, which must hold the same bytes. Guesses are taught
+    on the model's own training videos; without these it is said why there are none.
     """
+    data, folds = asked.data, asked.folds
     examples = _examples_of(data, folds)
     manifest = _checked_manifest(model_directory)
     from model_training.evaluate import measure, predict_examples, prediction_record  # noqa: PLC0415
 
-    with (
-        RunProgress() as display,
-        display.bar("evaluate", len(examples)) as on_video,
-        _predictor(model_directory, over_http) as model,
-    ):
-        predictions = predict_examples(model, manifest, examples, on_video)
+    with RunProgress() as display:
+        with (
+            display.bar("evaluate", len(examples), "videos") as on_video,
+            _predictor(model_directory, over_http) as model,
+        ):
+            predictions = predict_examples(model, manifest, examples, on_video)
         figures = measure(predictions, examples, manifest)
+        try:
+            baselines = _baselines(model_directory, manifest, asked, examples, display)
+        except TrainingDataError as error:
+            baselines = None
+            display.say(f"no baselines: {error}")
     evaluation = Evaluation.model_validate(
         dict(figures)
         | {"model": manifest.name, "version": manifest.version, "digest": manifest.digest}
-        | {"folds": tuple(folds), "over_http": over_http}
+        | {"folds": folds, "over_http": over_http, "baselines": baselines}
     )
     if outputs.predictions is not None:
         root = data if data.is_dir() else data.parent
@@ -98,8 +117,7 @@ def verify(model_directory: Path, data: Path, tolerance: float) -> None:
 def write_card(model_directory: Path, data: Path) -> None:
     """Measure a model anew and write its card and what its manifest says of it; weights and golden clips stay."""
     manifest = _checked_manifest(model_directory)
-    json_path = model_directory / CARD_JSON_NAME
-    history = _card_of(model_directory).history if json_path.exists() else ()
+    history = _card_of(model_directory).history
     config = TrainConfig.model_validate(manifest.training["config"])
     assessment = _assessed(model_directory, manifest, data)
     from model_training.export import write_documents  # noqa: PLC0415
@@ -121,19 +139,41 @@ def _predictor(model_directory: Path, over_http: str | None) -> "Iterator[Predic
         yield model
 
 
+def _baselines(
+    model_directory: Path, manifest: Manifest, asked: Asked, examples: Sequence[Example], display: RunProgress
+) -> Baselines:
+    """How good the guesses are on `examples`, taught on the videos that the model was trained on.
+
+    Raises:
+        TrainingDataError: these are not known, not there, or among the examples.
+    """
+    taught = read_examples(asked.taught)
+    recorded = _card_of(model_directory).assessment.data
+    config = TrainConfig.model_validate(manifest.training["config"])
+    training = recorded_split(config, recorded, taught, asked.cache, display).training
+    with display.bar("baselines", len(training) + len(examples), "videos") as on_video:
+        known, new = (
+            readable_videos(decode_examples(part, manifest.clip, asked.cache, on_video), skip_unreadable=False)
+            for part in (training, examples)
+        )
+    contents = {(video.file_sha256, video.example.segment_seconds) for video in known}
+    num_known = sum((video.file_sha256, video.example.segment_seconds) in contents for video in new)
+    if num_known:
+        raise TrainingDataError(f"the model was trained on {num_known} of these {len(new)} videos")
+    return measure_baselines(known, new, manifest.labels)
+
+
 def _assessed(model_directory: Path, manifest: Manifest, source: Path) -> Assessment:
     from model_training.assess import assess  # noqa: PLC0415
     from model_training.evaluate import ExportedModel  # noqa: PLC0415
 
     config = TrainConfig.model_validate(manifest.training["config"])
+    recorded = _card_of(model_directory).assessment.data
     with RunProgress() as display, TemporaryDirectory() as cache:
-        # As it was trained: whatever could not be read was left out then, and leaks were allowed then or not.
-        data = settle_data(
-            config, read_examples(source), Path(cache), display, skip_unreadable=True, allow_leakage=True
-        )
-        # The first models were trained before footage that comes twice was kept on one side.
-        are_twins_together = manifest.training.get("are_twins_together", False)
-        split = data.split if are_twins_together else split_of(config, list(data.videos))
+        try:
+            split = recorded_split(config, recorded, read_examples(source), Path(cache), display)
+        except TrainingDataError as error:
+            raise TrainingDataError(f"{source}: {error}") from error
         return assess(ExportedModel(model_directory), manifest, config, split, Path(cache), display.say)
 
 
@@ -176,6 +216,14 @@ def _print_figures(figures: Evaluation) -> None:
         for label, counts in zip(figures.labels, figures.confusion, strict=True):
             confusion.add_row(label, *map(str, counts))
         console.print(confusion)
+    if figures.baselines is not None:
+        guesses = Table("answered by", "accuracy", "macro F1", title="baselines, on the same videos")
+        for name, score in figures.baselines.beside(figures.accuracy, figures.macro.f1):
+            guesses.add_row(name, f"{score.accuracy:.3f}", f"{score.macro_f1:.3f}")
+        console.print(guesses)
+        verdict = figures.baselines.verdict(figures.accuracy)
+        if verdict is not None:
+            console.print(verdict, soft_wrap=True)
     for line in _lines(figures):
         console.print(line)
 

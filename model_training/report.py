@@ -59,6 +59,7 @@ def report_html(
             "<h2>Figures</h2>",
             _summary(figures),
             _labels(figures),
+            *_baselines(figures),
             *_confusion_section(figures),
             "<h2>ROC and precision-recall</h2>",
             '<div class="plots">',
@@ -122,6 +123,21 @@ def _labels(figures: Evaluation) -> str:
     rows = [row(name, label, label.num_videos) for name, label in figures.per_label.items()]
     header = ("label", "precision", "recall", "F1", "ROC AUC", "average precision", "videos")
     return _table(header, [*rows, row("macro", figures.macro, figures.num_videos)])
+
+
+def _baselines(figures: Evaluation) -> list[str]:
+    if figures.baselines is None:
+        return []
+    rows = [
+        (name, _share(score.accuracy), _share(score.macro_f1))
+        for name, score in figures.baselines.beside(figures.accuracy, figures.macro.f1)
+    ]
+    verdict = figures.baselines.verdict(figures.accuracy)
+    return [
+        "<h2>Baselines, on the same videos</h2>",
+        _table(("answered by", "accuracy", "macro F1"), rows),
+        *([] if verdict is None else [f"<p><strong>{escape(verdict)}</strong></p>"]),
+    ]
 
 
 def _confusion_section(figures: Evaluation) -> list[str]:

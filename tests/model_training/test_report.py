@@ -16,6 +16,8 @@ from tests.plain_manifest import plain_manifest
 pytestmark = pytest.mark.tensorflow
 
 LABELS = ("<b>calm</b>", "$fight_x$")
+SCORES = {name: {"accuracy": share, "macro_f1": 0.1} for name, share in (("majority", 0.5), ("mean_frame", 0.9))}
+BASELINES = {**SCORES, "metadata": {"accuracy": 0.4, "macro_f1": 0.1}, "num_videos": 12}
 MANIFEST = plain_manifest(labels=LABELS, abstention_threshold=0.7)
 
 
@@ -62,7 +64,7 @@ def report() -> str:
         examples.append(Example(Path(f"/videos/{number}<i>.mp4"), (label,), f"g{number // 2}", event_seconds=event))
     figures = measure(predictions, examples, MANIFEST)
     evaluation = Evaluation.model_validate(
-        dict(figures) | {"model": "m", "version": "1", "digest": "sha256:0", "folds": (4,)}
+        dict(figures) | {"model": "m", "version": "1", "digest": "sha256:0", "folds": (4,), "baselines": BASELINES}
     )
     history = [{"loss": 1.0, "accuracy": 0.5, "validation_loss": 1.1, "validation_accuracy": 0.4}] * 3
     return report_html(evaluation, predictions, examples, history)
@@ -93,3 +95,8 @@ def test_it_shows_the_surest_mistakes_first_and_says_when_none_was_made(report: 
 
 def test_learning_curves_are_there_where_the_history_is(report: str) -> None:
     assert "Learning curves" in report
+
+
+def test_a_guess_as_good_as_the_model_is_named_beside_it(report: str) -> None:
+    assert "<td>nearest mean picture in training</td><td>0.900</td>" in report
+    assert "The data gives the label away: the training video with the nearest mean picture is right in 0.900" in report

@@ -85,33 +85,37 @@ def test_verify_measures_again_what_the_card_says_and_names_what_differs(
     assert "robustness.clean_accuracy: the card says" in done.stderr
 
 
-def test_evaluate_prints_what_the_manifest_says(trained: Path, painted_dataset: Path) -> None:
+def test_evaluate_prints_what_the_manifest_and_the_card_say(trained: Path, painted_dataset: Path) -> None:
     directory = trained / "models" / "tiny" / "1"
-    predictions = trained / "predictions.json"
-    done = _run(
-        "evaluate",
-        "--model",
-        directory,
-        "--data",
-        painted_dataset,
-        "--folds",
-        1,
-        "--json",
-        "--predictions",
-        predictions,
-        "--html",
-        trained / "report.html",
-    )
+    predictions, figures_file = trained / "predictions.json", trained / "figures.json"
+    outputs = ("--json", figures_file, "--predictions", predictions, "--html", trained / "report.html")
+    data = ("--data", painted_dataset, "--folds", 1, "--runs", trained / "runs")
+    done = _run("evaluate", "--model", directory, *data, *outputs)
     assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout.splitlines()[-1])
+    figures = json.loads(figures_file.read_text())
     recorded = read_manifest(directory).metrics["held_out"]
     assert {name: figures[name] for name in recorded if name != "fold"} == {
         name: value for name, value in recorded.items() if name != "fold"
     }
-    assert "Learning curves" in (trained / "report.html").read_text()
+    card = json.loads((directory / "MODEL_CARD.json").read_text())
+    assert figures["baselines"] == card["assessment"]["baselines"]
+    page = (trained / "report.html").read_text()
+    for shown in (done.stdout, page):
+        assert "nearest mean picture in training" in shown
+        assert "metadata alone" in shown
+    assert "Learning curves" in page
     videos = json.loads(predictions.read_text())["videos"]
     assert len(videos) == 5
     assert all(sum(video["probabilities"]) == pytest.approx(1) for video in videos)
+
+
+def test_evaluating_what_was_trained_on_shows_no_baselines_and_says_why(trained: Path, painted_dataset: Path) -> None:
+    data = ("--data", painted_dataset, "--runs", trained / "runs")
+    done = _run("evaluate", "--model", trained / "models" / "tiny" / "1", *data)
+    assert done.returncode == 0, done.stderr
+    assert "no baselines: the model was trained on 5 of these 15 videos" in done.stderr
+    assert "nearest mean picture" not in done.stdout
+    assert "may include those that the model was trained on" in done.stdout
 
 
 def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(painted_dataset: Path, tmp_path: Path) -> None:
