@@ -30,10 +30,12 @@ CURVE = {name: [0.9, 0.5] for name in ("attention", "random", "even")} | dict.fr
 )
 
 PERCENTILES = {"p1": 0.1, "p5": 0.2, "p95": 0.8, "p99": 0.9}
+DARKENED = {"accuracy": 0.6667, "agreement": 0.8333, "mean_probability_shift": 0.1}
 SCORE = {"accuracy": 0.5, "macro_f1": 0.3}
 
 
 def _assessment(**changed: Any) -> Assessment:
+    darkened = changed.pop("darkened", {})
     data = {"num_videos": 20, "num_groups": 4, "per_label": {"a": 10, "b": 10}, "digest": "sha256:1"}
     return Assessment.model_validate(
         {
@@ -42,7 +44,7 @@ def _assessment(**changed: Any) -> Assessment:
             "label_set_least_probability": 0.2,
             "validation": FIGURES | changed,
             "faithfulness": {"num_clips": 2, "shares": [0, 1], "deletion": CURVE, "insertion": CURVE},
-            "robustness": {"num_videos": 2, "clean_accuracy": 1.0, "changes": {}},
+            "robustness": {"num_videos": 24, "clean_accuracy": 1.0, "changes": {"darkened": DARKENED | darkened}},
             "picture_envelope": {"num_clips": 9, "luminance": PERCENTILES, "sharpness": PERCENTILES},
             "baselines": {"majority": SCORE, "metadata": SCORE, "mean_frame": SCORE, "num_videos": 20},
         }
@@ -75,3 +77,10 @@ def test_a_difference_is_named_with_both_figures(changed: dict[str, Any], line: 
 def test_a_figure_may_be_off_by_the_tolerance() -> None:
     assert differences(_assessment(), _assessment(accuracy=0.904)) == []
     assert differences(_assessment(), _assessment(accuracy=0.904), tolerance=0.001) != []
+
+
+def test_of_videos_written_anew_one_may_be_answered_otherwise_and_no_more() -> None:
+    assert differences(_assessment(), _assessment(darkened={"accuracy": 0.625, "agreement": 0.875})) == []
+    two = differences(_assessment(), _assessment(darkened={"accuracy": 0.5833}))
+    assert two == ["robustness.changes.darkened.accuracy: the card says 0.6667, measured 0.5833"]
+    assert differences(_assessment(), _assessment(darkened={"mean_probability_shift": 0.12})) != []
