@@ -93,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     loader = ModelLoader(settings, sandbox, counts, partial(import_engine, settings.engine, settings.engine_threads))
     control = ModelControl(settings, classifier.models, lifecycle, loader, counts)
-    kept_jobs = build_jobs(settings, classifier, problems.explain)
+    kept_jobs = build_jobs(settings, classifier, problems.explain, tracing)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -21,7 +21,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -67,19 +67,31 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     _rows: list[Row] = field(default_factory=list)
     _since: float = field(default_factory=time.monotonic)
+    _is_writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def add(self, row: Row) -> None:
-        """Count the row; write a part when enough rows, or seconds, are gathered. Blocks then."""
+    async def add(self, row: Row) -> None:
+        """Count the row; write a part when enough rows, or seconds, are gathered. Raises OSError where it cannot."""
         self.outcomes["answered" if row.problem is None else row.problem.code] += 1
         self._rows.append(row)
         if len(self._rows) >= _MOST_ROWS_PER_PART or time.monotonic() - self._since >= _MOST_SECONDS_PER_PART:
-            self.write()
+            await self.write()
 
-    def write(self) -> None:
-        """Write down what is gathered."""
-        if self._rows:
-            self.out.add(self._rows)
-        self._rows, self._since = [], time.monotonic()
+    async def write(self) -> None:
+        """Write down what is gathered, in a thread: a bucket takes its time, and videos go on meanwhile.
+
+        Cancelled, it waits until the part is there or has failed; rows of a part that failed are gathered still.
+        """
+        async with self._is_writing:
+            rows, self._rows, self._since = self._rows, [], time.monotonic()
+            if not rows:
+                return
+            writing = asyncio.create_task(asyncio.to_thread(self.out.add, rows))
+            try:
+                await asyncio.shield(writing)
+            finally:
+                await asyncio.wait({writing})
+                if writing.exception() is not None:
+                    self._rows = rows + self._rows
 
 
 @dataclass(frozen=True)
@@ -110,11 +122,11 @@ class Batch:
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
-            self.tally.write()
+            await self.tally.write()
 
     async def _work(self, rest: Iterator[str], advance: Callable[[], None]) -> None:
         for name in rest:
-            self.tally.add(await self._row(name))
+            await self.tally.add(await self._row(name))
             advance()
 
     async def _row(self, name: str) -> Row:
@@ -187,11 +199,8 @@ async def run_batch(arguments: argparse.Namespace) -> int:
         query = PredictQuery(
             model=manifest.name, version=manifest.version, top_k=arguments.top_k, frames=arguments.frames
         )
-        out = RowFolder(arguments.target, arguments.format)
-        out.open({"query": query.model_dump(mode="json", exclude_none=True), "digest": digest})
-        if arguments.retry_problems:
-            out.forget_problems()
-        done = out.done()
+        asked: dict[str, object] = {"query": query.model_dump(mode="json", exclude_none=True), "digest": digest}
+        out, done = await asyncio.to_thread(_opened, arguments, asked)
         rest = [name for name in names if name not in done]
         tally = Tally(out)
         try:
@@ -199,6 +208,15 @@ async def run_batch(arguments: argparse.Namespace) -> int:
         finally:
             _err.print(_summary(len(names), len(names) - len(rest), tally.outcomes), markup=False)
     return _OK if tally.outcomes.keys() <= {"answered"} else _PROBLEMS
+
+
+def _opened(arguments: argparse.Namespace, asked: dict[str, object]) -> tuple[RowFolder, Collection[str]]:
+    """The folder of rows, ready for those of `asked`, and the files that have one already. Blocks."""
+    out = RowFolder(arguments.target, arguments.format)
+    out.open(asked)
+    if arguments.retry_problems:
+        out.forget_problems()
+    return out, out.done()
 
 
 def _summary(num_files: int, num_done_before: int, outcomes: Counter[str]) -> str:

@@ -1,7 +1,7 @@
-"""How far a request came, and how long each stage of it took: for its log line and its trace.
+"""How far a request, or an attempt to run a job, came, and how long each stage took: for its log line and its trace.
 
-Whoever does the work says so here and needs to know neither. A stage belongs to the request in whose
-context it is told, tasks of that request included; outside of any request nobody listens.
+Whoever does the work says so here and needs to know neither. A stage belongs to the request or attempt in whose
+context it is told, tasks of it included; outside of any nobody listens.
 """
 
 import time
@@ -26,7 +26,7 @@ class Stage:
 
 @dataclass(slots=True)
 class Stages:
-    """The stages of one request; `traceparent` is what its own requests to others are to carry, as W3C has it."""
+    """The stages of one request or attempt; its own requests to others carry `traceparent`, as W3C has it."""
 
     traceparent: str | None = None
     kept: list[Stage] = field(default_factory=list)
@@ -38,6 +38,11 @@ class Stages:
         self.longest_seconds[stage.name] = max(seconds, self.longest_seconds.get(stage.name, 0))
         if len(self.kept) < _MAX_KEPT:
             self.kept.append(stage)
+
+    @property
+    def timings_ms(self) -> dict[str, float]:
+        """How long each stage took; of those that several clips had, the longest."""
+        return {name: round(longest * 1000, 3) for name, longest in self.longest_seconds.items()}
 
     @contextmanager
     def listening(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import re
 import sys
 import time
 import uuid
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
@@ -106,7 +107,7 @@ class _Visit:
         self._scope = scope
         self._fields: dict[str, object] = {}
         scope.setdefault("state", {}).update(request_id=self.request_id, log_fields=self._fields)
-        self._span = None if tracing is None else tracing.begin(headers)
+        self._span = None if tracing is None else tracing.begin_request(headers)
         traceparent = headers.get("traceparent", "") if self._span is None else self._span.traceparent
         trace = _TRACEPARENT.fullmatch(traceparent)
         if trace is not None:
@@ -120,7 +121,7 @@ class _Visit:
         route: str | None = getattr(self._scope.get("route"), "path", None)
         method = self._scope["method"]
         metrics.count_request(route, status or _CLIENT_LEFT, seconds)
-        stages_ms = {name: round(longest * 1000, 3) for name, longest in self.stages.longest_seconds.items()}
+        stages_ms = self.stages.timings_ms
         # An answer has its own, of the same stages.
         timings = {} if not stages_ms or "timings_ms" in self._fields else {"timings_ms": stages_ms}
         _access_log.info(
@@ -136,8 +137,15 @@ class _Visit:
             },
         )
         if self._span is not None:
-            attributes = {"http.request.method": method, "url.path": self._scope["path"], "request_id": self.request_id}
+            attributes: dict[str, str | int] = {
+                "http.request.method": method,
+                "url.path": self._scope["path"],
+                "request_id": self.request_id,
+            }
             attributes |= {name: value for name, value in self._fields.items() if isinstance(value, str)}
             if route is not None:
                 attributes["http.route"] = route
-            self._span.end(f"{method} {route or 'other'}", status or _CLIENT_LEFT, attributes, self.stages)
+            told = status or _CLIENT_LEFT
+            attributes["http.response.status_code"] = told
+            name = f"{method} {route or 'other'}"
+            self._span.end(name, attributes, self.stages, is_failure=told >= HTTPStatus.INTERNAL_SERVER_ERROR)

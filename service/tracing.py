@@ -1,9 +1,9 @@
-"""Traces for OpenTelemetry: one span a request, one below it for each stage, sent to a collector by OTLP.
+"""Traces for OpenTelemetry: one span a request or attempt of a job, one below it for each stage, sent by OTLP.
 
 Needs the extra `tracing`, and is imported only where tracing is asked for. Where to send to, what to keep
 and under which name is said by OpenTelemetry's own variables (`OTEL_EXPORTER_OTLP_ENDPOINT`,
-`OTEL_TRACES_SAMPLER`, `OTEL_SERVICE_NAME`, ...). Spans of stages are made when the request has ended, from
-what it was told of them: while it is worked on, a traced request costs what any other does.
+`OTEL_TRACES_SAMPLER`, `OTEL_SERVICE_NAME`, ...). Spans of stages are made when the work has ended, from
+what was told of them: while it is done, traced work costs what any other does.
 """
 
 import threading
@@ -20,18 +20,16 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from service.stages import Stages
 
 _W3C = TraceContextTextMapPropagator()
-_FIRST_SERVER_ERROR = 500
 # A collector that is gone does not keep a service from ending.
 _CLOSE_SECONDS = 5
 
 
-class RequestSpan:
-    """The span of one request that is being worked on."""
+class Work:
+    """The span of one piece of work that is being done: a request, or an attempt to run a job."""
 
-    def __init__(self, tracer: trace.Tracer, headers: Mapping[str, str]) -> None:
-        """`headers` are the request's; a `traceparent` among them makes this a part of the caller's trace."""
+    def __init__(self, tracer: trace.Tracer, span: trace.Span) -> None:
         self._tracer = tracer
-        self._span = tracer.start_span("request", _W3C.extract(headers), kind=trace.SpanKind.SERVER)
+        self._span = span
 
     @property
     def traceparent(self) -> str:
@@ -40,12 +38,12 @@ class RequestSpan:
         _W3C.inject(carrier, trace.set_span_in_context(self._span))
         return carrier["traceparent"]
 
-    def end(self, name: str, status: int, attributes: Mapping[str, str | int], stages: Stages) -> None:
-        """The request has ended after these stages."""
+    def end(self, name: str, attributes: Mapping[str, str | int], stages: Stages, *, is_failure: bool) -> None:
+        """The work has ended after these stages; `is_failure` says that it was us who failed."""
         if self._span.is_recording():
             self._span.update_name(name)
-            self._span.set_attributes({**attributes, "http.response.status_code": status})
-            if status >= _FIRST_SERVER_ERROR:
+            self._span.set_attributes(dict(attributes))
+            if is_failure:
                 self._span.set_status(trace.StatusCode.ERROR)
             self._add(stages)
         self._span.end()
@@ -64,7 +62,7 @@ class RequestSpan:
 
 
 class Tracing:
-    """Begins the spans of requests, and from its start on sends them in the background; close it in the end."""
+    """Begins the spans of requests and jobs; from its start on sends them in the background; close it in the end."""
 
     def __init__(self, version: str) -> None:
         resource = Resource({"service.name": "framewise", "service.version": version})
@@ -77,9 +75,22 @@ class Tracing:
         """Begin to send, to where the environment says."""
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 
-    def begin(self, headers: Mapping[str, str]) -> RequestSpan:
-        """A request has come."""
-        return RequestSpan(self._tracer, headers)
+    def begin_request(self, headers: Mapping[str, str]) -> Work:
+        """A request has come; a `traceparent` among its headers makes it a part of the caller's trace."""
+        span = self._tracer.start_span("request", _W3C.extract(headers), kind=trace.SpanKind.SERVER)
+        return Work(self._tracer, span)
+
+    def begin_attempt(self, traceparent: str | None) -> Work:
+        """A job is being run that the request of that `traceparent` asked for, perhaps long ago.
+
+        It is a part of that request's trace, and sampled as that was; the link beside it is where those look
+        who expect no child to begin after its parent has ended.
+        """
+        context = _W3C.extract({} if traceparent is None else {"traceparent": traceparent})
+        asked_by = trace.get_current_span(context).get_span_context()
+        links = [trace.Link(asked_by)] if asked_by.is_valid else []
+        span = self._tracer.start_span("job", context, kind=trace.SpanKind.CONSUMER, links=links)
+        return Work(self._tracer, span)
 
     def close(self) -> None:
         """Send what is left, as far as that goes quickly. Blocks."""

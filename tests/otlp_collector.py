@@ -1,7 +1,7 @@
 """A real receiver of OTLP over HTTP, as far as traces go."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -47,16 +47,28 @@ class Collector(ThreadingHTTPServer):
 
     def trace(self, request_id: str) -> list[Span]:
         """The spans of the trace that this request is a part of, once its own is there: that one first."""
+        root = self._wait_for(
+            lambda span: span.kind == Span.SPAN_KIND_SERVER and attributes(span).get("request_id") == request_id
+        )
+        with self._has_more:
+            return [root, *(span for span in self._spans if span.trace_id == root.trace_id and span is not root)]
 
-        def own() -> Span | None:
-            return next((span for span in self._spans if attributes(span).get("request_id") == request_id), None)
+    def job(self, job_id: str) -> Span:
+        """The span of an attempt to run this job, once it is there, and those of its stages with it."""
+        return self._wait_for(lambda span: span.name == "job" and attributes(span)["job_id"] == job_id)
+
+    def _wait_for(self, is_wanted: Callable[[Span], bool]) -> Span:
+        """The first such span, once it was exported."""
+
+        def found() -> Span | None:
+            return next((span for span in self._spans if is_wanted(span)), None)
 
         with self._has_more:
-            assert self._has_more.wait_for(own, timeout=60), "the request's span was not exported"
-            root = own()
-            assert root is not None
+            assert self._has_more.wait_for(found, timeout=120), "the span was not exported"
+            span = found()
+            assert span is not None
             self.trace_ids = {span.trace_id.hex() for span in self._spans}
-            return [root, *(span for span in self._spans if span.trace_id == root.trace_id and span is not root)]
+            return span
 
 
 def attributes(span: Span) -> dict[str, str | int]:

@@ -1,15 +1,22 @@
 """A folder of videos goes in, rows come out: each file once, whatever interrupts it, on however many machines."""
 
+import asyncio
 import json
+import secrets
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import httpx
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
+from service.batch import Tally
 from service.batch_input import Shard, VideoFolder
 from service.batch_output import OtherBatch, Row, RowFolder
 from service.schemas import Prediction, Problem
@@ -141,6 +148,99 @@ def test_a_part_that_is_not_whole_has_no_name_yet(tmp_path: Path) -> None:
     folder.open({})
     (tmp_path / ".part-0-00000.jsonl.0").write_bytes(b'{"file": "half')
     assert folder.done() == set()
+
+
+class Bucket(MemoryFileSystem):  # type: ignore[misc]
+    """A bucket that takes a part when it is `open`, and says when it was asked to; `errors` come instead."""
+
+    protocol = "gated"
+    is_asked = threading.Event()
+    is_open = threading.Event()
+    errors: list[OSError] = []  # noqa: RUF012 - fsspec makes its instances itself
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.replace("gated://", "memory://")))
+
+    def pipe_file(self, path: str, value: bytes, **options: Any) -> None:
+        """Write a file, as fsspec asks for it."""
+        self.is_asked.set()
+        assert self.is_open.wait(120), "whoever waits for the part keeps the loop from turning"
+        if self.errors:
+            raise self.errors.pop()
+        super().pipe_file(path, value, **options)
+
+
+@pytest.fixture
+def bucket() -> Iterator[RowFolder]:
+    """Rows in a bucket that is closed at first."""
+    fsspec.register_implementation("gated", Bucket, clobber=True)
+    for event in (Bucket.is_asked, Bucket.is_open):
+        event.clear()
+    yield RowFolder(f"gated://{secrets.token_hex(4)}", "jsonl")
+    Bucket.is_open.set()
+
+
+def rows_of(bucket: RowFolder) -> list[str]:
+    """The file of each row that was written, as often as it was."""
+    return sorted(file for part in bucket._parts() for file, _ in bucket._outcomes(part))  # noqa: SLF001 - each row
+
+
+async def being_written(tally: Tally) -> asyncio.Task[None]:
+    """A part on its way into the closed bucket."""
+    writing = asyncio.create_task(tally.write())
+    await asyncio.to_thread(Bucket.is_asked.wait)
+    return writing
+
+
+def test_rows_are_gathered_while_a_part_is_written_and_come_with_the_next(bucket: RowFolder) -> None:
+    async def story() -> None:
+        tally = Tally(bucket)
+        await tally.add(row("a.mp4"))
+        writing = await being_written(tally)
+        await tally.add(row("b.mp4"))
+        assert not writing.done()
+        Bucket.is_open.set()
+        await writing
+        assert bucket.done() == {"a.mp4"}
+        await tally.write()
+        assert bucket.done() == {"a.mp4", "b.mp4"}
+        assert tally.outcomes == {"unreadable_video": 2}
+
+    asyncio.run(story())
+
+
+def test_a_batch_that_is_stopped_while_a_part_is_written_has_each_row_once(bucket: RowFolder) -> None:
+    async def story() -> None:
+        tally = Tally(bucket)
+        await tally.add(row("a.mp4"))
+        writing = await being_written(tally)
+        writing.cancel()
+        await asyncio.sleep(0)
+        assert not writing.done()
+        Bucket.is_open.set()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        await tally.write()
+        assert rows_of(bucket) == ["a.mp4"]
+
+    asyncio.run(story())
+
+
+def test_the_rows_of_a_part_that_could_not_be_written_come_with_the_next(bucket: RowFolder) -> None:
+    async def story() -> None:
+        tally = Tally(bucket)
+        Bucket.is_open.set()
+        Bucket.errors.append(OSError("out of reach"))
+        await tally.add(row("a.mp4"))
+        with pytest.raises(OSError, match="out of reach"):
+            await tally.write()
+        assert bucket.done() == set()
+        await tally.add(row("b.mp4"))
+        await tally.write()
+        assert rows_of(bucket) == ["a.mp4", "b.mp4"]
+
+    asyncio.run(story())
 
 
 def run_python(*arguments: object, models_dir: Path, upload_dir: Path) -> subprocess.CompletedProcess[str]:

@@ -20,7 +20,7 @@ def test_a_collector_that_is_gone_keeps_nobody_waiting(monkeypatch: pytest.Monke
         tracing.start()
         started_at = time.monotonic()
         for _ in range(100):
-            tracing.begin({}).end("GET /health", 200, {}, Stages())
+            tracing.begin_request({}).end("GET /health", {}, Stages(), is_failure=False)
         tracing.close()
         # Left to itself the library would try for half a minute.
         assert time.monotonic() - started_at < 20

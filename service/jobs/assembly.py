@@ -1,5 +1,7 @@
 """Builds the parts of jobs from the settings; called once, by `service.app`."""
 
+from typing import TYPE_CHECKING
+
 from service.classify import Classifier
 from service.jobs.callbacks import Persistence
 from service.jobs.database import Database
@@ -11,8 +13,11 @@ from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from service.tracing import Tracing
 
-def build_jobs(settings: Settings, classifier: Classifier, explain: Explain) -> Jobs | None:
+
+def build_jobs(settings: Settings, classifier: Classifier, explain: Explain, tracing: "Tracing | None") -> Jobs | None:
     """The jobs as they are set up, nothing opened yet; None where there is no directory for them."""
     if settings.jobs_dir is None:
         return None
@@ -42,6 +47,7 @@ def build_jobs(settings: Settings, classifier: Classifier, explain: Explain) -> 
         webhooks=webhooks,
         classifier=classifier,
         explain=explain,
+        tracing=tracing,
         rules=Rules(
             num_workers=settings.job_workers,
             max_attempts=settings.job_max_attempts,

@@ -18,6 +18,7 @@ class DueCallback:
 
     job_id: str
     request_id: str
+    traceparent: str | None
     number: int
     url: str
     body: bytes
@@ -59,7 +60,8 @@ def take_due(connection: Connection, persistence: Persistence) -> DueCallback | 
     number = row.num_callbacks + 1
     due_at = _due_after(number, now + DELIVERY_SECONDS, persistence)
     connection.execute(update(JOBS).where(JOBS.c.id == row.id).values(num_callbacks=number, callback_due_at=due_at))
-    return DueCallback(row.id, row.request_id, number, row.callback_url, job_json(connection, row).encode(), now)
+    body = job_json(connection, row).encode()
+    return DueCallback(row.id, row.request_id, row.traceparent, number, row.callback_url, body, now)
 
 
 def record_delivery(connection: Connection, due: DueCallback, received: Received, persistence: Persistence) -> str:

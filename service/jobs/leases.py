@@ -32,6 +32,7 @@ class Claim:
     attempt: int
     query: PredictQuery
     request_id: str
+    traceparent: str | None
     upload_sha256: str
     num_upload_bytes: int
 
@@ -78,6 +79,7 @@ def claim(connection: Connection, lease_seconds: float, max_attempts: int) -> Cl
         attempt=row.num_attempts + 1,
         query=PredictQuery.model_validate_json(row.query),
         request_id=row.request_id,
+        traceparent=row.traceparent,
         upload_sha256=row.upload_sha256,
         num_upload_bytes=row.num_upload_bytes,
     )

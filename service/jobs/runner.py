@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from service.classify import Classifier, Progress
 from service.jobs.database import Database
@@ -22,7 +23,11 @@ from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
 from service.metrics import Metrics
 from service.schemas import Problem
+from service.stages import Stages
 from service.upload import ReceivedVideo
+
+if TYPE_CHECKING:
+    from service.tracing import Tracing, Work
 
 _log = logging.getLogger(__name__)
 
@@ -51,10 +56,12 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A claimed job and the task that works on it."""
+    """A claimed job, the task that works on it, and what is told of the attempt: its stages, and its span if traced."""
 
     claim: Claim
     work: asyncio.Task[Outcome | None]
+    stages: Stages
+    span: "Work | None"
 
 
 class Runner:
@@ -70,6 +77,7 @@ class Runner:
         classifier: Classifier,
         explain: Explain,
         rules: Rules,
+        tracing: "Tracing | None",
     ) -> None:
         self._database = database
         self._uploads = uploads
@@ -78,6 +86,7 @@ class Runner:
         self._classifier = classifier
         self._metrics: Metrics = classifier.metrics
         self._explain = explain
+        self._tracing = tracing
         self.rules = rules
         self._held: dict[str, _Held] = {}
         self._seen: dict[str, object] = {}
@@ -160,13 +169,19 @@ class Runner:
             )
             if claimed is None:
                 return
-            work = asyncio.create_task(self._work(claimed))
-            self._held[claimed.job_id] = _Held(claimed, work)
+            span = None if self._tracing is None else self._tracing.begin_attempt(claimed.traceparent)
+            stages = Stages(traceparent=claimed.traceparent if span is None else span.traceparent)
+            work = asyncio.create_task(self._work(claimed, stages))
+            self._held[claimed.job_id] = _Held(claimed, work, stages, span)
             work.add_done_callback(lambda _: self.nudge())
             self._listeners.wake(claimed.job_id)
 
-    async def _work(self, held: Claim) -> Outcome | None:
+    async def _work(self, held: Claim, stages: Stages) -> Outcome | None:
         """How the job ended; None where it is to be tried again later."""
+        with stages.listening():
+            return await self._classify(held)
+
+    async def _classify(self, held: Claim) -> Outcome | None:
         changed = asyncio.Event()
         progress = Progress(changed.set)
         telling = asyncio.create_task(self._tell(held, progress, changed))
@@ -206,6 +221,7 @@ class Runner:
     async def _settle(self) -> None:
         """Write down how the jobs ended whose work has; what cannot be written is tried at the next beat."""
         for held in [held for held in self._held.values() if held.work.done()]:
+            problem = None
             # Broken off by a shutdown it is anybody's again; by its owner or a lost lease, it is not ours to give.
             if held.work.cancelled():
                 is_mine = await self._give_back(held.claim, 0)
@@ -216,7 +232,8 @@ class Runner:
             else:
                 is_mine = await self._finish(held.claim, outcome)
                 label = "failed" if outcome.result is None else "done"
-            self._forget(held, label if is_mine else "dropped")
+                problem = None if outcome.problem is None else Problem.model_validate_json(outcome.problem)
+            self._forget(held, label if is_mine else "dropped", problem)
 
     async def _give_back(self, held: Claim, after_seconds: float) -> bool:
         return await self._database.write(lambda connection: give_back(connection, held, after_seconds))
@@ -229,19 +246,21 @@ class Runner:
             self._uploads.remove(held.job_id)
         return is_mine
 
-    def _forget(self, held: _Held, outcome: str) -> None:
+    def _forget(self, held: _Held, outcome: str, problem: Problem | None) -> None:
         del self._held[held.claim.job_id]
         self._listeners.wake(held.claim.job_id)
         self._metrics.count_attempt(outcome)
-        _log.info(
-            "job attempt ended",
-            extra={
-                "job_id": held.claim.job_id,
-                "request_id": held.claim.request_id,
-                "attempt": held.claim.attempt,
-                "outcome": outcome,
-            },
-        )
+        told: dict[str, str | int] = {
+            "job_id": held.claim.job_id,
+            "request_id": held.claim.request_id,
+            "attempt": held.claim.attempt,
+            "outcome": outcome,
+            **({} if problem is None else {"code": problem.code}),
+        }
+        if held.span is not None:
+            is_failure = problem is not None and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            held.span.end("job", told, held.stages, is_failure=is_failure)
+        _log.info("job attempt ended", extra={**told, "timings_ms": held.stages.timings_ms})
 
     async def _renew(self) -> None:
         claims = [held.claim for held in self._held.values()]

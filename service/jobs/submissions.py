@@ -23,6 +23,7 @@ class Request:
     idempotency_key: str | None
     query: JobQuery
     request_id: str
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ def submit(
             idempotency_key=request.idempotency_key,
             fingerprint=fingerprint,
             request_id=request.request_id,
+            traceparent=request.traceparent,
             query=request.query.model_dump_json(exclude={"callback_url"}),
             upload_sha256=video.sha256,
             num_upload_bytes=video.num_bytes,

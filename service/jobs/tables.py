@@ -26,6 +26,8 @@ JOBS = Table(
     Column("idempotency_key", String(128)),
     Column("fingerprint", String(64), nullable=False),
     Column("request_id", String(128), nullable=False),
+    # Of the request, as W3C has it; null where it was part of no trace.
+    Column("traceparent", String(55)),
     Column("query", Text, nullable=False),
     Column("upload_sha256", String(64), nullable=False),
     Column("num_upload_bytes", BigInteger, nullable=False),

@@ -112,6 +112,8 @@ class Webhooks:
             "X-Framewise-Signature": sign(self._secret, int(time.time()), due.body),
             "X-Framewise-Delivery": f"{due.job_id}-{due.number}",
         }
+        if due.traceparent is not None:
+            headers["traceparent"] = due.traceparent
         started_at = time.perf_counter()
         status, error = None, None
         try:

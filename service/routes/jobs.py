@@ -15,6 +15,7 @@ from service.jobs.submissions import Request as JobRequest
 from service.parts import Parts
 from service.routes.video_body import FORM, answer_upload
 from service.schemas import Job, JobList, JobListQuery, JobQuery
+from service.stages import traceparent
 from service.telemetry import note
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -83,7 +84,7 @@ async def submit(
     idempotency_key: _IdempotencyKey = None,
 ) -> Response:
     """Take a video as `/predict` does, and answer at once; the job survives the end of the service."""
-    asked = JobRequest(viewer.owner, idempotency_key, query, request.state.request_id)
+    asked = JobRequest(viewer.owner, idempotency_key, query, request.state.request_id, traceparent())
     submitted = await answer_upload(request, lambda upload: jobs.submit(upload, asked))
     note(request, job_id=submitted.job_id)
     return Response(

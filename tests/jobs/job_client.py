@@ -62,6 +62,11 @@ class JobClient:
         """What /metrics says."""
         return self.service.client.get("/metrics", headers=self.headers).raise_for_status().text
 
+    def wait_for_metric(self, line: str) -> None:
+        """Return when /metrics has that line."""
+        while f"\n{line}\n" not in self.metrics():
+            pass
+
     @contextmanager
     def events(self, job_id: str, last_seen: str | None = None) -> Iterator[Iterator[SentEvent]]:
         """Listen to the job's events, comments among them."""
@@ -103,18 +108,19 @@ def log_lines(service: RunningService) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def decoders_standing_still(admin: JobClient, num_children: int = 3) -> Iterator[None]:
-    """Stop the decode children, so that what is running stays so for the length of the context."""
+def decoders_standing_still(admin: JobClient, num_children: int = 3) -> Iterator[set[int]]:
+    """Stop the decode children, so that what is running stays so for the length of the context; yields their ids."""
     # One that is being started is not to be stopped: it is waited for, and waited for in vain.
-    while f'framewise_decode_children{{state="idle"}} {num_children}.0\n' not in admin.metrics():
-        pass
-    tasks = Path(f"/proc/{admin.service.process.pid}/task")
-    children = {int(child) for task in tasks.glob("*/children") for child in task.read_text().split()}
-    assert len(children) == num_children
+    admin.wait_for_metric(f'framewise_decode_children{{state="idle"}} {num_children}.0')
+    children: set[int] = set()
+    # While a thread or a child of it ends, the system may leave others out.
+    while len(children) != num_children:
+        tasks = Path(f"/proc/{admin.service.process.pid}/task")
+        children = {int(child) for task in tasks.glob("*/children") for child in _text(task).split()}
     for child in children:
         os.kill(child, signal.SIGSTOP)
     try:
-        yield
+        yield children
     finally:
         for child in children:
             try:
@@ -122,3 +128,11 @@ def decoders_standing_still(admin: JobClient, num_children: int = 3) -> Iterator
             except ProcessLookupError:
                 # Killed with the work that was cancelled.
                 continue
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        # The thread has just ended.
+        return ""

@@ -28,7 +28,7 @@ def collector() -> Iterator[Collector]:
 def asking_service(
     files: FileServer, collector: Collector, grey_models_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
-    """A service that fetches videos and is traced; it keeps no answers, and takes small videos only."""
+    """A service that fetches videos, takes jobs and is traced; it keeps no answers, and takes small videos only."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
@@ -41,5 +41,7 @@ def asking_service(
             max_upload_bytes=200_000,
             answer_cache_bytes=0,
             tracing=True,
+            jobs_dir=tmp_path_factory.mktemp("jobs"),
+            decode_children=2,
         ) as service:
             yield service

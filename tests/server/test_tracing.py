@@ -8,6 +8,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tests.file_server import FileServer, Visit
+from tests.jobs.job_client import JobClient, log_lines
 from tests.otlp_collector import Collector, attributes
 from tests.running_service import RunningService
 from tests.videos import painted
@@ -94,3 +95,61 @@ def test_a_caller_who_is_not_traced_stays_untraced(
     other = asking_service.client.get("/models")
     assert len(collector.trace(other.headers["x-request-id"])) == 1
     assert "1" * 32 not in collector.trace_ids
+
+
+def test_each_attempt_of_a_job_is_a_span_linked_to_the_request_that_asked_for_it(
+    asking_service: RunningService, collector: Collector, ramp: Path
+) -> None:
+    trace_id = secrets.token_hex(16)
+    client = JobClient(asking_service)
+    headers = {"traceparent": f"00-{trace_id}-{PARENT_ID}-01", "X-Request-Id": secrets.token_hex(8)}
+    job = client.wait(client.submit(ramp, headers))
+    assert job["state"] == "done"
+    attempt = collector.job(job["id"])
+    request, *others = collector.trace(headers["X-Request-Id"])
+    assert (request.name, request.parent_span_id.hex()) == ("POST /jobs", PARENT_ID)
+    assert (attempt.name, attempt.kind, attempt.status.code) == (
+        "job",
+        Span.SPAN_KIND_CONSUMER,
+        Status.STATUS_CODE_UNSET,
+    )
+    assert (attempt.trace_id.hex(), attempt.parent_span_id) == (trace_id, request.span_id)
+    assert [(link.trace_id.hex(), link.span_id) for link in attempt.links] == [(trace_id, request.span_id)]
+    told = attributes(attempt)
+    assert (told["outcome"], told["attempt"], told["request_id"]) == ("done", 1, headers["X-Request-Id"])
+    stages = [span for span in others if span.parent_span_id == attempt.span_id]
+    assert {span.name for span in stages} == {"decode", "queue", "model"}
+    timings = job["result"]["timings_ms"]
+    for span in stages:
+        milliseconds = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6
+        assert milliseconds == pytest.approx(timings[span.name], abs=1)
+        assert attempt.start_time_unix_nano <= span.start_time_unix_nano + 5_000_000
+        assert span.end_time_unix_nano <= attempt.end_time_unix_nano + 5_000_000
+    lines = [line for line in log_lines(asking_service) if line.get("job_id") == job["id"]]
+    (ended,) = [line for line in lines if line["message"] == "job attempt ended"]
+    assert set(ended["timings_ms"]) == {"decode", "queue", "model"}
+
+
+def test_a_job_that_fails_by_its_video_is_traced_with_its_code_and_not_as_our_error(
+    asking_service: RunningService, collector: Collector, not_a_video: Path
+) -> None:
+    client = JobClient(asking_service)
+    job = client.wait(client.submit(not_a_video))
+    attempt = collector.job(job["id"])
+    told = attributes(attempt)
+    assert (told["outcome"], told["code"]) == ("failed", "unsupported_media")
+    assert attempt.status.code == Status.STATUS_CODE_UNSET
+    # Nobody's trace: that of its own request.
+    request = collector.trace(job["request_id"])[0]
+    assert (request.trace_id, request.parent_span_id) == (attempt.trace_id, b"")
+
+
+def test_a_job_of_a_caller_who_is_not_traced_stays_untraced(
+    asking_service: RunningService, collector: Collector, ramp: Path
+) -> None:
+    client = JobClient(asking_service)
+    job = client.wait(client.submit(ramp, {"traceparent": f"00-{'2' * 32}-{PARENT_ID}-00"}))
+    assert job["state"] == "done"
+    # Spans are sent in the order of their ends.
+    collector.job(client.wait(client.submit(ramp))["id"])
+    assert "2" * 32 not in collector.trace_ids

@@ -1,0 +1,96 @@
+"""What goes wrong around a job, over a real uvicorn: its decoder dies, its process dies, its database is gone."""
+
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.job_client import JobClient, decoders_standing_still, log_lines
+from tests.running_service import RunningService, running_service
+from tests.videos import painted
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the decode children under /proc"),
+]
+
+SETTINGS: dict[str, object] = {"decode_children": 2, "job_beat_seconds": 0.1, "answer_cache_bytes": 0}
+
+
+@pytest.fixture
+def service(grey_models_dir: Path, tmp_path: Path) -> Iterator[RunningService]:
+    """A service that takes jobs from anybody."""
+    (tmp_path / "incoming").mkdir()
+    with running_service(grey_models_dir, tmp_path / "incoming", jobs_dir=tmp_path / "jobs", **SETTINGS) as service:
+        yield service
+
+
+@pytest.fixture
+def ramp(tmp_path: Path) -> Path:
+    """A video of a few clips."""
+    return painted(tmp_path / "ramp.mp4", range(0, 192, 4))
+
+
+def test_a_job_that_crashes_its_decoder_fails_and_every_other_is_answered(service: RunningService, ramp: Path) -> None:
+    client = JobClient(service)
+    with decoders_standing_still(client) as children:
+        crashing = client.submit(ramp)
+        client.wait_for_metric('framewise_decode_children{state="busy"} 1.0')
+        waiting = client.submit(ramp)
+        # It dies of it as soon as it goes on, as of a video that leads a decoder astray.
+        for child in children:
+            os.kill(child, signal.SIGSEGV)
+    failed = client.wait(crashing)
+    assert (failed["state"], failed["attempt"], failed["result"]) == ("failed", 1, None)
+    assert (failed["problem"]["status"], failed["problem"]["code"]) == (422, "unreadable_video")
+    assert failed["problem"]["request_id"] == failed["request_id"]
+    assert client.wait(waiting)["state"] == "done"
+    assert service.post_video(ramp).status_code == 200
+    client.wait_for_metric('framewise_decode_children{state="idle"} 3.0')
+    assert "a decode child died" in {line["message"] for line in log_lines(service)}
+
+
+def test_a_job_whose_every_process_died_is_abandoned_with_a_problem_that_says_so(
+    grey_models_dir: Path, tmp_path: Path, ramp: Path
+) -> None:
+    (tmp_path / "incoming").mkdir()
+    settings = {**SETTINGS, "jobs_dir": tmp_path / "jobs", "job_max_attempts": 1, "job_lease_seconds": 1}
+    with running_service(grey_models_dir, tmp_path / "incoming", **settings) as first:
+        client = JobClient(first)
+        with decoders_standing_still(client):
+            job_id = client.submit(ramp, {"X-Request-Id": "abandoned"})
+            client.wait_until_running(job_id)
+            first.stop(signal.SIGKILL)
+    with running_service(grey_models_dir, tmp_path / "incoming", **settings) as second:
+        client = JobClient(second)
+        failed = client.wait(job_id)
+        assert (failed["state"], failed["attempt"]) == ("failed", 1)
+        problem = failed["problem"]
+        assert (problem["status"], problem["code"], problem["request_id"]) == (500, "job_abandoned", "abandoned")
+        assert client.wait(client.submit(ramp))["state"] == "done"
+
+
+def test_while_its_database_fails_a_service_says_so_and_afterwards_goes_on(
+    service: RunningService, tmp_path: Path, ramp: Path
+) -> None:
+    client = JobClient(service)
+    before = client.submit(ramp)
+    client.wait(before)
+    with closing(sqlite3.connect(tmp_path / "jobs" / "jobs.db", timeout=60)) as database:
+        database.execute("ALTER TABLE jobs RENAME TO out_of_reach")
+        for answer in (client.get(f"/{before}"), client.get(""), client.post(ramp), client.delete(before)):
+            assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+            assert int(answer.headers["retry-after"]) >= 1
+            assert "out_of_reach" not in answer.text
+            assert "jobs.db" not in answer.text
+        # Whoever waits for their answer has no use for it.
+        assert service.post_video(ramp).status_code == 200
+        assert service.client.get("/health").json()["state"] == "ready"
+        database.execute("ALTER TABLE out_of_reach RENAME TO jobs")
+    assert client.get(f"/{before}").json()["state"] == "done"
+    assert client.wait(client.submit(ramp))["state"] == "done"
+    assert len(list((tmp_path / "jobs" / "uploads").iterdir())) == 0
