@@ -1,9 +1,14 @@
 """`python -m model_training COMMAND`: what each command does is in the module it calls."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+if __name__ == "__main__":
+    # What follows takes a second, in which there is nothing to be said of an end and nothing to be lost.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from model_training import commands, comparing, measuring
 from model_training.errors import TrainingError, TrainingInterrupted
@@ -14,6 +19,7 @@ from model_training.verify import TOLERANCE
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 _MAX_VERSION_DIGITS = 9
+_GOES_ON = frozenset(["train", "compare", "cross-validate", "validate-data"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{interruption}\n")
         return EXIT_INTERRUPTED
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted: what was done so far is kept; the same command goes on from it\n")
+        goes_on = "what was done so far is kept; the same command goes on from it"
+        sys.stderr.write(f"interrupted: {goes_on if given.command in _GOES_ON else 'the same command begins anew'}\n")
         return EXIT_INTERRUPTED
     except TrainingError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -45,6 +52,7 @@ def _run(given: argparse.Namespace) -> None:
                 given.out,
                 given.version,
                 given.runs,
+                cross_validation_path=given.cross_validation,
                 skip_unreadable=given.skip_unreadable,
                 allow_leakage=given.allow_leakage,
             )
@@ -80,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--version", type=_version, help="version number (default: the next one)")
     train.add_argument("--runs", type=Path, default=Path("runs"), help="cache and checkpoints (default: runs)")
     train.add_argument("--skip-unreadable", action="store_true", help="leave out videos that cannot be read")
+    train.add_argument(
+        "--cross-validation", type=Path, metavar="FILE", help="put the figures of this `cross-validate` on the card"
+    )
     _add_allow_leakage(train)
 
     compare = subparsers.add_parser("compare", help="say which of the three families of networks to use")
@@ -183,4 +194,5 @@ def _version(text: str) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

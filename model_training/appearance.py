@@ -27,4 +27,4 @@ def _looks(example: Example, spec: ClipSpec) -> Iterator[Appearance]:
             for clip in video.clips(spec, video.plan(spec, example.segment_seconds)):
                 yield clip_appearance(clip.frames, clip.times.valid)
     except VideoError as error:
-        raise TrainingDataError(f"{example.name}: {error}") from error
+        raise TrainingDataError(f"{example.listed}: {error}") from error

@@ -97,7 +97,9 @@ def _baselines(
 
 def with_assessment(manifest: Manifest, config: TrainConfig, assessment: Assessment) -> Manifest:
     """`manifest` saying what was measured: threshold, label sets, pictures, attention, figures without their curves."""
-    metrics = {"validation": _headline(assessment.validation), "faithfulness": assessment.faithfulness.model_dump()}
+    # Those of cross-validation stay: they are of other networks, and cannot be measured of this one.
+    metrics = {name: manifest.metrics[name] for name in ("cross_validation",) if name in manifest.metrics}
+    metrics |= {"validation": _headline(assessment.validation), "faithfulness": assessment.faithfulness.model_dump()}
     if assessment.held_out is not None:
         metrics["held_out"] = _headline(assessment.held_out) | {"fold": config.held_out_fold}
     return manifest.model_copy(

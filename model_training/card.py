@@ -6,7 +6,7 @@ Measures nothing. The Markdown says only what the `Card` holds.
 from typing import Any, Literal
 
 from model_training.config import TrainConfig
-from model_training.figures import Assessment, Figure, Figures, Interval, OrderedCurve
+from model_training.figures import Assessment, CrossValidation, Figure, Figures, Interval, OrderedCurve
 from model_training.history import pruning_effects
 from service.inference.manifest import Manifest
 from service.video.clip import ClipSpec
@@ -53,6 +53,8 @@ class Card(Figure):
     package_versions: dict[str, str]
     commands: dict[str, str]
     files: dict[str, str]
+    cross_validation: CrossValidation | None = None
+    """Of networks like this one; None where it was not done."""
     assessment: Assessment
     """What `verify` measures again."""
 
@@ -79,7 +81,7 @@ def build_card(
         num_parameters=manifest.training["num_parameters"],
         data_source=config.data_source,
         data_licence=config.data_licence,
-        protocol=_protocol(config),
+        protocol=_protocol(config, manifest.metrics.get("cross_validation")),
         label_set_coverage=config.label_set_coverage,
         attention_weight_in_loss=config.loss.attention_weight,
         limits=config.limits,
@@ -98,6 +100,7 @@ def build_card(
             for name, command in _COMMON_COMMANDS.items()
         },
         files=manifest.files,
+        cross_validation=manifest.metrics.get("cross_validation"),
         assessment=assessment,
     )
 
@@ -126,6 +129,7 @@ def card_markdown(card: Card) -> str:
         "## Protocol",
         card.protocol,
         "## Figures",
+        *_cross_validation(card.cross_validation),
         *_use_sections("Held out", assessment.held_out),
         *_use_sections("Validation", assessment.validation),
         *_baselines(assessment),
@@ -163,13 +167,14 @@ def card_markdown(card: Card) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _protocol(config: TrainConfig) -> str:
+def _protocol(config: TrainConfig, cross_validation: CrossValidation | None) -> str:
     held = (
         f"Fold {config.held_out_fold} of the data's manifest was held out: fixed in the config beforehand, and not"
         " seen by training, early stopping, calibration or any choice."
         if config.held_out_fold is not None
         else "No fold was held out: the figures come from the validation videos, which also steered training, and"
-        " are too kind."
+        " are too kind"
+        + ("." if cross_validation is None else "; those of cross-validation, which come first, are what to expect.")
     )
     return (
         f"{held} Of the other videos, whole groups with about {config.validation_fraction:.0%} were kept apart"
@@ -178,6 +183,32 @@ def _protocol(config: TrainConfig) -> str:
         " at a time, decoded as the service decodes it. Intervals are 95 % percentiles of a bootstrap that draws"
         " whole groups."
     )
+
+
+def _cross_validation(figures: CrossValidation | None) -> list[str]:
+    if figures is None:
+        return []
+    sections = [
+        f"### Cross-validation: {figures.num_videos} videos of {figures.num_groups} groups",
+        (
+            f"What to expect of videos from sources never seen. {len(figures.folds)} folds and {len(figures.seeds)}"
+            " seeds: a network like this one was trained on the other folds, exported, and asked about the fold it"
+            " never saw; early stopping and temperature came from validation videos inside the training folds. Mean"
+            " and standard deviation over seeds:"
+        ),
+        (
+            f"Accuracy {_with_interval(figures.accuracy, figures.accuracy_interval)}"
+            f" ± {figures.accuracy_deviation:.3f} (single folds: ± {figures.accuracy_deviation_over_folds:.3f}),"
+            f" macro F1 {figures.macro_f1:.3f} ± {figures.macro_f1_deviation:.3f}, expected calibration error"
+            f" {figures.expected_calibration_error:.3f} ± {figures.expected_calibration_error_deviation:.3f}."
+        ),
+    ]
+    if figures.attention is not None:
+        sections.append(
+            f"The peak of attention lies inside the event in {figures.attention.pointing_game_hit_rate:.3f} of the"
+            f" clips, and {figures.attention.mass_inside_event:.3f} of it on average."
+        )
+    return [*sections, f"Made by `{figures.command}`."]
 
 
 def _use_sections(title: str, figures: Figures | None) -> list[str]:

@@ -146,7 +146,7 @@ def _write(partial: Path, example: Example, spec: ClipSpec) -> None:
         ZipFile(partial, "w") as archive,
     ):
         if segment is not None and segment[0] >= video.facts.duration_seconds:
-            raise TrainingDataError(f"{example.name}: the video ends at {video.facts.duration_seconds:g} s")
+            raise TrainingDataError(f"{example.listed}: the video ends at {video.facts.duration_seconds:g} s")
         for index, clip in enumerate(video.clips(spec, video.plan(spec, segment))):
             _add(archive, f"frames.{index}", clip.frames)
             valid.append(clip.times.valid)

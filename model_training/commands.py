@@ -8,13 +8,16 @@ from collections import Counter
 from pathlib import Path
 
 from model_training.clip_store import CachedClip
+from model_training.comparing import cross_validation_of
 from model_training.config import TrainConfig, read_config
 from model_training.datasets import read_examples
+from model_training.errors import TrainingInterrupted
 from model_training.interrupt import stop_flag
 from model_training.progress import RunProgress
 from model_training.scenes import EventLabel
 from model_training.synthesise import render_video, synthesise_dataset
 from model_training.training_data import TrainingData, settle_data, split_of
+from model_training.whole_files import write_whole
 
 
 def train(
@@ -24,6 +27,7 @@ def train(
     version: str | None,
     runs_directory: Path,
     *,
+    cross_validation_path: Path | None,
     skip_unreadable: bool,
     allow_leakage: bool,
 ) -> None:
@@ -34,6 +38,7 @@ def train(
     config = read_config(config_path)
     examples = read_examples(data_directory)
     split_of(config, examples)
+    cross_validation = None if cross_validation_path is None else cross_validation_of(config, cross_validation_path)
     # What cannot be written had better be known before an hour of training, and before TensorFlow's seconds.
     for directory in (models_directory, runs_directory):
         directory.mkdir(parents=True, exist_ok=True)
@@ -64,16 +69,18 @@ def train(
             network, history = train_network(
                 TrainingPlan(config, labels, training, validation, run_directory, display, is_stopping)
             )
+            if is_stopping():
+                raise TrainingInterrupted("interrupted: training is done and kept; the same command exports the model")
         if not is_chief(config):
             _say("done; the first worker exports the model")
             return
-        (run_directory / "history.json").write_text(json.dumps(history, indent=2) + "\n")
+        write_whole({run_directory / "history.json": json.dumps(history, indent=2) + "\n"})
         temperature = fitted_temperature(
             clip_logits(network, validation), clip_targets(validation, labels, config.head.kind), config.head.kind
         )
         display.say("exporting")
         manifest = export_run(
-            TrainedRun(config, labels, split, network, temperature, history),
+            TrainedRun(config, labels, split, network, temperature, history, cross_validation),
             models_directory,
             version,
             runs_directory / "cache",

@@ -1,6 +1,5 @@
 """The stories behind `compare` and `cross-validate`: decode, train fold by fold, and say what came of it."""
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,15 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from model_training.config import TrainConfig, read_config
 from model_training.datasets import Example, labels_of, read_examples
 from model_training.errors import TrainingDataError
+from model_training.figures import CrossValidation, Figure
 from model_training.interrupt import stop_flag
 from model_training.progress import RunProgress
 from model_training.training_data import check_videos
+from model_training.whole_files import check_places, write_whole
 
 if TYPE_CHECKING:
     from model_training.compare import Comparison
@@ -39,58 +41,110 @@ class Protocol:
     allow_leakage: bool
 
 
+class AnsweredVideo(Figure):
+    """What the exported model of one run answers for a video of the fold that it never saw."""
+
+    path: str
+    labels: tuple[str, ...]
+    group: str
+    fold: int
+    seed: int
+    probabilities: tuple[float, ...]
+
+
+class CrossValidationRecord(Figure):
+    """What `cross-validate` writes, and what `train --cross-validation` reads."""
+
+    config: TrainConfig
+    labels: tuple[str, ...]
+    figures: CrossValidation
+    videos: tuple[AnsweredVideo, ...]
+
+
+def cross_validation_of(config: TrainConfig, path: Path) -> CrossValidation:
+    """The figures in a file that `cross-validate` wrote for this config; which fold is held out may differ.
+
+    Raises:
+        TrainingDataError: there is no such file, it is another, or it is of another config.
+    """
+    try:
+        record = CrossValidationRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise TrainingDataError(f"{path}: {error.strerror}") from error
+    except ValidationError as error:
+        raise TrainingDataError(f"{path}: not what cross-validate writes: {error.errors()[0]['msg']}") from error
+    declared = {name: getattr(config, name) for name in _WORDS}
+    if record.config.model_copy(update=declared | {"held_out_fold": config.held_out_fold}) != config:
+        raise TrainingDataError(f"{path}: was made by another config than the one to train")
+    return record.figures
+
+
+_WORDS = (
+    "description",
+    "data_source",
+    "data_licence",
+    "command",
+    "hardware",
+    "expected_result",
+    "intended_use",
+    "refused_use",
+    "limits",
+)
+"""What a config says for people: its cross-validation stays the same when these are mended."""
+
+
 def compare(protocol: Protocol, json_path: Path | None) -> None:
     """Train the three families under one protocol, and print which to use."""
+    check_places(json_path)
     config, examples, folds = _settled(protocol)
     with _fold_data(protocol, config, examples, folds) as data:
         from model_training.compare import compare_families  # noqa: PLC0415
 
         comparison = compare_families(config, data, folds, _seeds(config, protocol))
-    if json_path is not None:
-        json_path.write_text(comparison.model_dump_json(indent=1) + "\n", encoding="utf-8")
     _print_comparison(comparison)
+    if json_path is not None:
+        write_whole({json_path: comparison.model_dump_json(indent=1) + "\n"})
 
 
 def cross_validate(protocol: Protocol, out: Path) -> None:
     """Train the config's own family on all folds but one, for each; keep every answer for a video not trained on."""
+    check_places(out)
     config, examples, folds = _settled(protocol)
     seeds = _seeds(config, protocol)
     with _fold_data(protocol, config, examples, folds) as data:
-        from model_training.compare import rights_by_seed  # noqa: PLC0415
-        from model_training.cross_validate import out_of_fold, shared_features  # noqa: PLC0415
-        from model_training.resample import mean_interval  # noqa: PLC0415
+        from model_training.cross_validate import shared_features  # noqa: PLC0415
+        from model_training.exported_folds import cross_validation_figures, exported_folds  # noqa: PLC0415
 
-        answers = out_of_fold(config, data, shared_features(config, data), folds, seeds)
-        right = rights_by_seed(config, data, answers, len(seeds))
-    by_seed = right.mean(axis=1)
-    deviation = float(by_seed.std(ddof=1)) if len(seeds) > 1 else 0.0
-    groups = [answer.example.group for answer in answers[: right.shape[1]]]
-    interval = mean_interval(right.mean(axis=0).tolist(), groups)
+        answered = exported_folds(config, data, shared_features(config, data), folds, seeds)
+        command = (
+            f"python -m model_training cross-validate --config {protocol.config.as_posix()} --data DIR"
+            f" --seeds {protocol.num_seeds} --out FILE"
+        )
+        figures = cross_validation_figures(config, data.labels, answered, command)
     root = protocol.data if protocol.data.is_dir() else protocol.data.parent
-    record = {
-        "config": config.model_dump(mode="json"),
-        "labels": data.labels,
-        "folds": folds,
-        "seeds": seeds,
-        "accuracy_mean": round(float(by_seed.mean()), 4),
-        "accuracy_deviation": round(deviation, 4),
-        "accuracy_interval": None if interval is None else interval.model_dump(),
-        "videos": [
-            {
-                "path": answer.example.path.relative_to(root).as_posix(),
-                "labels": answer.example.labels,
-                "group": answer.example.group,
-                "fold": answer.example.fold,
-                "seed": answer.seed,
-                "probabilities": answer.probabilities.tolist(),
-            }
-            for answer in answers
-        ],
-    }
-    out.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    record = CrossValidationRecord(
+        config=config,
+        labels=data.labels,
+        figures=figures,
+        videos=tuple(
+            AnsweredVideo(
+                path=example.path.relative_to(root).as_posix(),
+                labels=example.labels,
+                group=example.group,
+                fold=one.fold,
+                seed=one.seed,
+                probabilities=tuple(prediction.probabilities.tolist()),
+            )
+            for one in answered
+            for prediction, example in zip(one.predictions, one.examples, strict=True)
+        ),
+    )
+    write_whole({out: record.model_dump_json() + "\n"})
     sys.stdout.write(
-        f"{config.name}: accuracy {by_seed.mean():.3f} +- {deviation:.3f} over {len(seeds)} seeds,"
-        f" {len(folds)} folds, {right.shape[1]} videos{_interval_words(interval)}; answers in {out}\n"
+        f"{config.name}: accuracy {figures.accuracy:.3f} +- {figures.accuracy_deviation:.3f} over {len(seeds)} seeds"
+        f" (+- {figures.accuracy_deviation_over_folds:.3f} over single folds), macro F1 {figures.macro_f1:.3f},"
+        f" calibration error {figures.expected_calibration_error:.3f}, {len(folds)} folds, {figures.num_videos}"
+        f" videos{_interval_words(figures.accuracy_interval)}; answers in {out}\n"
     )
 
 
@@ -133,7 +187,7 @@ def _fold_data(
     """
     from model_training.cross_validate import FoldData  # noqa: PLC0415
 
-    with RunProgress() as display, stop_flag() as is_stopping:
+    with RunProgress() as display:
         checked = check_videos(
             config,
             examples,
@@ -152,7 +206,9 @@ def _fold_data(
             for video, example in zip(checked.videos, checked.grouped, strict=True)
             for clip in video.clips
         ]
-        yield FoldData(checked.grouped, labels_of(checked.grouped), clips, directory, display, is_stopping)
+        # Only now: decoding is stopped by Ctrl-C itself.
+        with stop_flag() as is_stopping:
+            yield FoldData(checked.grouped, labels_of(checked.grouped), clips, directory, display, is_stopping)
 
 
 def _print_comparison(comparison: "Comparison") -> None:

@@ -20,7 +20,7 @@ from model_training.config import TrainConfig
 from model_training.datasets import Example
 from model_training.network import Network, build_network, probabilities_of
 from model_training.progress import RunProgress
-from model_training.splits import split_examples
+from model_training.splits import Split, split_examples
 from model_training.train import StoredFeatures, TrainingPlan, clip_logits, clip_targets, frozen_features, train_network
 from service.inference.manifest import combine_clips
 
@@ -112,8 +112,7 @@ def out_of_fold(
     answers = []
     for seed in seeds:
         for fold in folds:
-            own = config.model_copy(update={"seed": seed, "held_out_fold": fold})
-            answers += _fold_answers(own, data, shared)
+            answers += _fold_answers(fold_config(config, fold, seed), data, shared)
     return answers
 
 
@@ -125,50 +124,88 @@ def is_right(answer: NDArray[np.float64], example: Example, labels: Sequence[str
     return {label for label, value in zip(labels, answer, strict=True) if value > half} == set(example.labels)
 
 
-def _fold_answers(config: TrainConfig, data: FoldData, shared: SharedFeatures | None) -> list[HeldOutAnswer]:
-    split = split_examples(
+@dataclass(frozen=True, slots=True)
+class TrainedFold:
+    """A network trained on all folds but one; `temperature` is fitted on the validation videos of `split`."""
+
+    split: Split
+    network: Network
+    temperature: float
+
+
+def fold_config(config: TrainConfig, fold: int, seed: int) -> TrainConfig:
+    """The config of one run of many."""
+    return config.model_copy(update={"seed": seed, "held_out_fold": fold})
+
+
+def fold_directory(config: TrainConfig, data: FoldData) -> Path:
+    """Where the run of a `fold_config` keeps its checkpoint; another config or other clips have another."""
+    return data.directory / f"{config.family}-seed-{config.seed}-fold-{config.held_out_fold}-{_run_key(config, data)}"
+
+
+def split_of_fold(config: TrainConfig, data: FoldData) -> Split:
+    """The videos that the run of a `fold_config` trains on, validates on, and never sees."""
+    return split_examples(
         data.examples,
         held_out_fold=config.held_out_fold,
         validation_fraction=config.validation_fraction,
         seed=config.seed,
     )
-    training, validation, held_out = (
-        data.places_of(part) for part in (split.training, split.validation, split.held_out)
-    )
+
+
+def train_fold(config: TrainConfig, data: FoldData, shared: SharedFeatures | None) -> TrainedFold:
+    """Train on all folds but the held-out one of a `fold_config`.
+
+    Raises:
+        TrainingInterrupted: `data.is_stopping()` turned true; a checkpoint is kept.
+    """
+    split = split_of_fold(config, data)
+    training, validation = (data.places_of(part) for part in (split.training, split.validation))
     stored = None
     if shared is not None:
         stored = StoredFeatures([_rows(view, training) for view in shared.views], _rows(shared.still, validation))
-    clips = data.clips
-    directory = (
-        data.directory / f"{config.family}-seed-{config.seed}-fold-{config.held_out_fold}-{_run_key(config, data)}"
-    )
-    done = directory.with_suffix(".npz")
-    if done.exists():
-        with np.load(done) as kept:
-            return _answers(config, split.held_out, kept["plain"], kept["shuffled"])
+    directory = fold_directory(config, data)
     directory.mkdir(parents=True, exist_ok=True)
     network, _ = train_network(
         TrainingPlan(
             config,
             data.labels,
-            [clips[place] for place in training],
-            [clips[place] for place in validation],
+            [data.clips[place] for place in training],
+            [data.clips[place] for place in validation],
             directory,
             data.display,
             data.is_stopping,
             stored,
         )
     )
-    is_shared = shared is not None and all(stage.backbone == "frozen" for stage in config.stages)
-    features = shared if is_shared else None
-    kind = config.head.kind
-    targets = clip_targets([clips[place] for place in validation], data.labels, kind)
-    temperature = fitted_temperature(_logits(network, data, validation, features), targets, kind)
+    targets = clip_targets([data.clips[place] for place in validation], data.labels, config.head.kind)
+    logits = _logits(network, data, validation, _still_shared(config, shared))
+    return TrainedFold(split, network, fitted_temperature(logits, targets, config.head.kind))
+
+
+def _still_shared(config: TrainConfig, shared: SharedFeatures | None) -> SharedFeatures | None:
+    """The shared features if they are still those of the trained network."""
+    return shared if all(stage.backbone == "frozen" for stage in config.stages) else None
+
+
+def _fold_answers(config: TrainConfig, data: FoldData, shared: SharedFeatures | None) -> list[HeldOutAnswer]:
+    directory = fold_directory(config, data)
+    done = directory.with_suffix(".npz")
+    if done.exists():
+        with np.load(done) as kept:
+            return _answers(config, split_of_fold(config, data).held_out, kept["plain"], kept["shuffled"])
+    trained = train_fold(config, data, shared)
+    features, kind, examples = _still_shared(config, shared), config.head.kind, trained.split.held_out
+    held_out = data.places_of(examples)
     plain, shuffled = (
-        np.asarray(probabilities_of(_logits(network, data, held_out, features, is_shuffled=flag) / temperature, kind))
+        np.asarray(
+            probabilities_of(
+                _logits(trained.network, data, held_out, features, is_shuffled=flag) / trained.temperature, kind
+            )
+        )
         for flag in (False, True)
     )
-    of_video = [[clips[place].example == example for place in held_out] for example in split.held_out]
+    of_video = [[data.clips[place].example == example for place in held_out] for example in examples]
     videos, mixed = (
         np.stack(
             [combine_clips(rows[own], config.combine, sums_to_one=kind != "multi_label") for own in np.array(of_video)]
@@ -180,7 +217,7 @@ def _fold_answers(config: TrainConfig, data: FoldData, shared: SharedFeatures | 
     partial.replace(done)
     # A checkpoint holds the backbone twice: of a fold that is done only the answers are kept.
     shutil.rmtree(directory)
-    return _answers(config, split.held_out, videos, mixed)
+    return _answers(config, examples, videos, mixed)
 
 
 def _answers(

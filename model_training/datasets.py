@@ -1,7 +1,7 @@
 """Labelled videos on disk -> examples. Opens no video."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from model_training.annotations import Row, read_rows
@@ -39,7 +39,7 @@ class Example:
 
     `labels` are sorted. `event_seconds` is the half-open interval in which the label shows, where the
     dataset knows it; `segment_seconds` is the part of the video that is meant, None for all of it.
-    Both count from the start of the video.
+    Both count from the start of the video. `where` is the file and line that list it, empty where none does.
     """
 
     path: Path
@@ -48,6 +48,7 @@ class Example:
     fold: int | None = None
     event_seconds: tuple[float, float] | None = None
     segment_seconds: tuple[float, float] | None = None
+    where: str = field(default="", compare=False)
 
     @property
     def label(self) -> str:
@@ -58,7 +59,7 @@ class Example:
         """
         if len(self.labels) != 1:
             raise TrainingDataError(
-                f"{self.name}: has {len(self.labels)} labels, but a model that picks one label needs exactly one"
+                f"{self.listed}: has {len(self.labels)} labels, but a model that picks one label needs exactly one"
             )
         return self.labels[0]
 
@@ -68,6 +69,11 @@ class Example:
         if self.segment_seconds is None:
             return str(self.path)
         return f"{self.path} ({self.segment_seconds[0]:g} to {self.segment_seconds[1]:g} s)"
+
+    @property
+    def listed(self) -> str:
+        """How an error calls it: by its name, after the line of the manifest that lists it."""
+        return f"{self.where}: {self.name}" if self.where else self.name
 
 
 def read_examples(source: Path) -> list[Example]:
@@ -125,7 +131,7 @@ def _from_annotations(file: Path) -> Iterator[Example]:
         if first != row.where:
             raise TrainingDataError(f"{row.where}: {path.name} is listed more than once; the first time in {first}")
         group = row.group or row.video_id or row.path
-        yield Example(path, row.labels, group, row.fold, row.event_seconds, segment)
+        yield Example(path, row.labels, group, row.fold, row.event_seconds, segment, row.where)
 
 
 def _found(row: Row, directory: Path, by_stem: dict[str, Path]) -> tuple[Path, tuple[float, float] | None]:

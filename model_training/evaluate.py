@@ -121,14 +121,17 @@ def predict_examples(
         TrainingDataError: a video cannot be used, or has a label the model does not know.
     """
     predictions = []
+    # Before hours of answering, not in the middle of them.
     for example in examples:
         for label in (example.label,) if manifest.sums_to_one else example.labels:
             if label not in manifest.labels:
-                raise TrainingDataError(f"{example.name}: the model does not know the label {label!r}")
+                known = ", ".join(manifest.labels)
+                raise TrainingDataError(f"{example.listed}: the model does not know the label {label!r}, only {known}")
+    for example in examples:
         try:
             predictions.append(model.predict(example.path, manifest, example.segment_seconds))
         except VideoError as error:
-            raise TrainingDataError(f"{example.name}: {error}") from error
+            raise TrainingDataError(f"{example.listed}: {error}") from error
         on_video()
     return predictions
 

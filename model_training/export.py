@@ -17,13 +17,14 @@ import tensorflow as tf
 from model_training.assess import Step, assess, with_assessment
 from model_training.card import build_card, card_markdown
 from model_training.config import TrainConfig, num_frames_per_step
-from model_training.errors import TrainingDataError
+from model_training.errors import TrainingDataError, TrainingError
 from model_training.evaluate import ExportedModel
-from model_training.figures import Assessment
+from model_training.figures import Assessment, CrossValidation
 from model_training.network import Network, probabilities_of
 from model_training.scenes import EVENT_LABELS
 from model_training.splits import Split
 from model_training.synthesise import render_video
+from model_training.whole_files import write_whole
 from service.inference.manifest import CARD_JSON_NAME, CARD_NAME, MANIFEST_NAME, GoldenClip, Manifest, file_digests
 from service.video.clip import ClipSpec, DecodeLimits
 from service.video.decode import open_video
@@ -42,6 +43,7 @@ class TrainedRun:
     network: Network
     temperature: float
     history: Sequence[dict[str, Any]]
+    cross_validation: CrossValidation | None = None
 
 
 def next_version(models_directory: Path, name: str) -> str:
@@ -74,6 +76,10 @@ def export_run(
 
     The abstention threshold and the label sets come from the validation videos; the figures from the
     held-out fold and, apart, from validation. Calls `on_step` with what is being measured.
+
+    Raises:
+        TrainingDataError: the version exists already, or a video cannot be used.
+        TrainingError: the disk does not take it.
     """
     directory = check_is_free(models_directory, run.config.name, version)
     partial = models_directory / f".partial-{run.config.name}-{version}"
@@ -88,6 +94,13 @@ def export_run(
         manifest = write_documents(partial, draft, run.config, assessment, tuple(run.history))
         directory.parent.mkdir(parents=True, exist_ok=True)
         partial.rename(directory)
+    except (OSError, tf.errors.OpError) as error:
+        # TensorFlow's message begins with the file and ends with what the system said of it.
+        reason = error.message if isinstance(error, tf.errors.OpError) else error
+        raise TrainingError(
+            f"{directory}: cannot be exported: {' '.join(str(reason).split())}; training is kept: the same command"
+            " exports it"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
@@ -105,14 +118,14 @@ def write_documents(
     Of `manifest` everything is kept but what was measured, and the digests of the cards.
     """
     documents = (CARD_NAME, CARD_JSON_NAME)
-    for name in documents:
-        (directory / name).unlink(missing_ok=True)
-    manifest = with_assessment(manifest, config, assessment).model_copy(update={"files": file_digests(directory)})
+    files = {name: digest for name, digest in file_digests(directory).items() if name not in documents}
+    manifest = with_assessment(manifest, config, assessment).model_copy(update={"files": files})
     card = build_card(manifest, config, assessment, history)
-    (directory / CARD_NAME).write_text(card_markdown(card), encoding="utf-8")
-    (directory / CARD_JSON_NAME).write_text(card.to_json(), encoding="utf-8")
-    manifest = manifest.model_copy(update={"files": file_digests(directory)})
-    (directory / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    texts = {CARD_NAME: card_markdown(card), CARD_JSON_NAME: card.to_json()}
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    manifest = manifest.model_copy(update={"files": dict(sorted((files | digests).items()))})
+    texts[MANIFEST_NAME] = manifest.to_json()
+    write_whole({directory / name: text for name, text in texts.items()})
     return manifest
 
 
@@ -197,7 +210,7 @@ def _draft(run: TrainedRun, version: str, golden: list[GoldenClip], directory: P
         num_frames_per_step=None if step == 1 else step,
         temperature=run.temperature,
         golden=tuple(golden),
-        metrics={},
+        metrics={} if run.cross_validation is None else {"cross_validation": run.cross_validation.model_dump()},
         training={
             "config": config.model_dump(mode="json"),
             "num_videos": {

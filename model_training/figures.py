@@ -136,6 +136,30 @@ class Evaluation(Figures):
     """On the same videos, taught on the model's training videos; None where these are not known or among them."""
 
 
+class CrossValidation(Figure):
+    """What exported models answer for the videos of the folds that they never saw: means over seeds.
+
+    A `*_deviation` is the standard deviation over seeds, of all folds' answers together; `*_over_folds` that of
+    single runs, each one fold and seed.
+    """
+
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    num_videos: int
+    num_groups: int
+    accuracy: float
+    accuracy_deviation: float
+    accuracy_deviation_over_folds: float
+    accuracy_interval: Interval | None = None
+    macro_f1: float
+    macro_f1_deviation: float
+    expected_calibration_error: float
+    expected_calibration_error_deviation: float
+    attention: Pointing | None = None
+    model_milliseconds_per_clip: float
+    command: str
+
+
 class OrderedCurve(Figure):
     """Mean probability of the clip's answer as frames go, in three orders; `area_*` is under its curve."""
 

@@ -1,18 +1,16 @@
 """Examples -> decoded clips, through `service.video` as serving does, kept on disk for the next epoch."""
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from model_training.clip_store import DecodedVideo, StoreKey, decode_and_store, read_stored, store_key
 from model_training.datasets import Example
 from model_training.errors import TrainingDataError
+from model_training.processes import submitted, worker_processes
 from service.video.clip import ClipSpec
 from service.video.errors import VideoError
 
@@ -76,7 +74,7 @@ def readable_videos(decoding: Decoding, *, skip_unreadable: bool) -> tuple[Decod
         first, more = decoding.unreadable[0], len(decoding.unreadable) - 1
         others = f", and {more} more" if more else ""
         raise TrainingDataError(
-            f"{first.example.name}: {first.reason}{others} (validate-data lists them; leave such videos out with"
+            f"{first.example.listed}: {first.reason}{others} (validate-data lists them; leave such videos out with"
             " --skip-unreadable)"
         )
     return decoding.videos
@@ -89,8 +87,8 @@ def _decode_all(
     if not keys:
         return
     suspects = []
-    with _decode_processes(min(os.cpu_count() or 1, len(keys))) as pool:
-        jobs = {pool.submit(_decode, key, spec): key for key in keys}
+    with worker_processes(min(os.cpu_count() or 1, len(keys)), __name__) as pool:
+        jobs = dict(zip(submitted(pool, _decode, [(key, spec) for key in keys]), keys, strict=True))
         for job in as_completed(jobs):
             try:
                 yield jobs[job].cache_file, job.result()
@@ -99,27 +97,12 @@ def _decode_all(
                 suspects.append(jobs[job])
     # One of them took the others down with it: each now gets a process of its own.
     for key in suspects:
-        with _decode_processes(1) as pool:
+        with worker_processes(1, __name__) as pool:
             try:
-                yield key.cache_file, pool.submit(_decode, key, spec).result()
+                yield key.cache_file, submitted(pool, _decode, [(key, spec)])[0].result()
             except BrokenProcessPool:
                 yield key.cache_file, "The decoder crashed on it."
         on_video()
-
-
-@contextmanager
-def _decode_processes(num_processes: int) -> Iterator[ProcessPoolExecutor]:
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["model_training.frames"])
-    pool = ProcessPoolExecutor(num_processes, context, initializer=_leave_interrupts_to_the_parent)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _decode(key: StoreKey, spec: ClipSpec) -> str | None:

@@ -22,3 +22,12 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
         yield lambda: is_set
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def later() -> Iterator[None]:
+    """Ctrl-C within comes when this ends; a second one, at once."""
+    with stop_flag() as is_stopping:
+        yield
+    if is_stopping():
+        raise KeyboardInterrupt

@@ -20,9 +20,11 @@ from model_training.datasets import Example, read_examples
 from model_training.errors import CardDiffers, TrainingDataError
 from model_training.figures import Assessment, Evaluation, Figures
 from model_training.frames import decode_examples, readable_videos
+from model_training.interrupt import stop_flag
 from model_training.progress import RunProgress
 from model_training.recorded_split import recorded_split
 from model_training.verify import differences
+from model_training.whole_files import check_places, write_whole
 from service.inference.errors import InvalidModel
 from service.inference.manifest import CARD_JSON_NAME, Manifest, read_manifest, verify_files
 
@@ -57,6 +59,7 @@ def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: s
     Asks the exported model here, or the service at `over_http`, which must hold the same bytes. Guesses are taught
     on the model's own training videos; without these it is said why there are none.
     """
+    check_places(*({outputs.figures, outputs.predictions, outputs.report} - {STANDARD_OUTPUT}))
     data, folds = asked.data, asked.folds
     examples = _examples_of(data, folds)
     manifest = _checked_manifest(model_directory)
@@ -79,24 +82,27 @@ def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: s
         | {"model": manifest.name, "version": manifest.version, "digest": manifest.digest}
         | {"folds": folds, "over_http": over_http, "baselines": baselines}
     )
+    # What is printed is there, whatever becomes of the files.
+    if outputs.figures == STANDARD_OUTPUT:
+        sys.stdout.write(evaluation.model_dump_json() + "\n")
+    else:
+        _print_figures(evaluation)
+        if manifest.training.get("config", {}).get("held_out_fold") not in folds:
+            sys.stdout.write("These videos may include those that the model was trained on.\n")
+    texts = {}
+    if outputs.figures not in {None, STANDARD_OUTPUT}:
+        texts[outputs.figures] = evaluation.model_dump_json(indent=1) + "\n"
     if outputs.predictions is not None:
         root = data if data.is_dir() else data.parent
         pairs = zip(predictions, examples, strict=True)
         records = [prediction_record(prediction, example, root) for prediction, example in pairs]
-        outputs.predictions.write_text(json.dumps({"labels": manifest.labels, "videos": records}) + "\n")
+        texts[outputs.predictions] = json.dumps({"labels": manifest.labels, "videos": records}) + "\n"
     if outputs.report is not None:
         from model_training.report import report_html  # noqa: PLC0415
 
         history = _card_of(model_directory).history if (model_directory / CARD_JSON_NAME).exists() else ()
-        outputs.report.write_text(report_html(evaluation, predictions, examples, history), encoding="utf-8")
-    if outputs.figures == STANDARD_OUTPUT:
-        sys.stdout.write(evaluation.model_dump_json() + "\n")
-        return
-    if outputs.figures is not None:
-        outputs.figures.write_text(evaluation.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    _print_figures(evaluation)
-    if manifest.training.get("config", {}).get("held_out_fold") not in folds:
-        sys.stdout.write("These videos may include those that the model was trained on.\n")
+        texts[outputs.report] = report_html(evaluation, predictions, examples, history)
+    write_whole(texts)
 
 
 def verify(model_directory: Path, data: Path, tolerance: float) -> None:
@@ -122,7 +128,9 @@ def write_card(model_directory: Path, data: Path) -> None:
     assessment = _assessed(model_directory, manifest, data)
     from model_training.export import write_documents  # noqa: PLC0415
 
-    written = write_documents(model_directory, manifest, config, assessment, history)
+    # Ctrl-C waits: a card beside the manifest of another one is a model that nobody loads.
+    with stop_flag():
+        written = write_documents(model_directory, manifest, config, assessment, history)
     sys.stdout.write(f"{model_directory}: {written.digest}\n")
 
 

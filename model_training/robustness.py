@@ -86,7 +86,7 @@ def measure_robustness(
                     write_changed(example.path, path, change)
                     changed[name].append(model.predict(path, manifest, example.segment_seconds))
             except (VideoError, av.error.FFmpegError) as error:
-                raise TrainingDataError(f"{example.path}: {error}") from error
+                raise TrainingDataError(f"{example.listed}: {error}") from error
             on_video()
     probabilities, targets = stacked(clean, chosen, manifest.labels)
     return Robustness(

@@ -44,7 +44,9 @@ def split_examples(
     for use, part in (("training", training), ("validation", validation)):
         absent = set(labels_of(examples)) - set(labels_of(part))
         if absent:
-            raise TrainingDataError(f"label {min(absent)!r} has too few groups: none is left for {use}")
+            label = min(absent)
+            first = next(example for example in examples if label in example.labels)
+            raise TrainingDataError(f"{first.listed}: label {label!r} has too few groups: none is left for {use}")
     return Split(training, validation, tuple(held_out))
 
 

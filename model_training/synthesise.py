@@ -6,10 +6,8 @@ Encodes with PyAV; reading video back is `service.video`'s business alone.
 import csv
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
-from multiprocessing import get_context
 from pathlib import Path
 
 import av
@@ -17,6 +15,7 @@ import cv2
 import numpy as np
 from av.video.stream import VideoStream
 
+from model_training.processes import submitted, worker_processes
 from model_training.scenes import EVENT_LABELS, EventLabel, paint_scene
 
 NUM_FOLDS = 5
@@ -64,9 +63,9 @@ def synthesise_dataset(
     directory.mkdir(parents=True, exist_ok=True)
     videos: list[SyntheticVideo] = []
     workers = min(os.cpu_count() or 1, num_videos)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for video in pool.map(_render_numbered, *zip(*((directory, seed, i) for i in range(num_videos)), strict=True)):
-            videos.append(video)
+    with worker_processes(workers, __name__) as pool:
+        for job in submitted(pool, _render_numbered, [(directory, seed, i) for i in range(num_videos)]):
+            videos.append(job.result())
             on_video()
     _write_manifest(directory / "manifest.csv", videos)
     return videos

@@ -59,7 +59,7 @@ def check_videos(
         decoding = decode_examples(examples, config.clip, cache_directory, on_video)
     videos = readable_videos(decoding, skip_unreadable=skip_unreadable)
     for left_out in decoding.unreadable:
-        display.say(f"left out: {left_out.example.name}: {left_out.reason}")
+        display.say(f"left out: {left_out.example.listed}: {left_out.reason}")
     kept = [video.example for video in videos]
     twins = find_twins(videos)
     leaks = find_leaks(kept, twins, side_of)

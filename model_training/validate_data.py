@@ -18,6 +18,7 @@ from model_training.errors import TrainingDataError
 from model_training.frames import Decoding, decode_examples
 from model_training.leakage import Leak, find_leaks, with_twins_grouped
 from model_training.progress import RunProgress
+from model_training.whole_files import check_places, write_whole
 from service.video.clip import ClipSpec
 
 _DEFAULT_SPEC = ClipSpec(num_frames=16, height=160, width=160, frames_per_second=8, stride_seconds=2.0)
@@ -83,6 +84,7 @@ def validate_data(source: Path, config_path: Path | None, runs_directory: Path, 
     Raises:
         TrainingDataError: something is wrong with it.
     """
+    check_places(json_path)
     config = None if config_path is None else read_config(config_path)
     held_out_fold = None if config is None else config.held_out_fold
     examples = read_examples(source)
@@ -90,9 +92,9 @@ def validate_data(source: Path, config_path: Path | None, runs_directory: Path, 
         spec = _DEFAULT_SPEC if config is None else config.clip
         decoding = decode_examples(examples, spec, runs_directory / "cache", on_video)
     report = _report(source, decoding, held_out_fold)
-    if json_path is not None:
-        json_path.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
     _print_report(report)
+    if json_path is not None:
+        write_whole({json_path: report.model_dump_json(indent=1) + "\n"})
     if report.problems:
         raise TrainingDataError(f"{source}: " + "; ".join(report.problems))
 
@@ -101,7 +103,7 @@ def _report(source: Path, decoding: Decoding, held_out_fold: int | None) -> Data
     videos = decoding.videos
     if not videos:
         first = decoding.unreadable[0]
-        raise TrainingDataError(f"{source}: not one video can be read; {first.example.name}: {first.reason}")
+        raise TrainingDataError(f"{source}: not one video can be read; {first.example.listed}: {first.reason}")
     examples = [video.example for video in videos]
     twins = find_twins(videos)
     leaks = find_leaks(examples, twins, lambda e: e.fold if held_out_fold is None else e.fold == held_out_fold)

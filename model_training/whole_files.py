@@ -1,0 +1,49 @@
+"""Texts that appear in their files whole or not at all."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from model_training.errors import TrainingError
+
+
+def check_places(*paths: Path | None) -> None:
+    """Nothing, if files can be put in all `paths`: better known before hours of work than after.
+
+    Raises:
+        TrainingError: one lies in no folder, is one, or may not be written.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        if not path.parent.is_dir():
+            raise TrainingError(f"{path}: cannot be written: there is no folder {path.parent}")
+        if path.is_dir():
+            raise TrainingError(f"{path}: cannot be written: it is a folder")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise TrainingError(f"{path}: cannot be written: not allowed")
+
+
+def write_whole(texts: Mapping[Path, str]) -> None:
+    """Put each text in its file: all of them, or, where the disk has no place, none; what was there stays till then.
+
+    Raises:
+        TrainingError: one cannot be written.
+    """
+    partials = {path: path.with_name(f"{path.name}.partial") for path in texts}
+    path = None
+    try:
+        for path, partial in partials.items():
+            # What is no file, as /dev/null, can neither be half there nor be replaced.
+            if path.exists() and not path.is_file():
+                path.write_text(texts[path], encoding="utf-8")
+            else:
+                partial.write_text(texts[path], encoding="utf-8")
+        for path, partial in partials.items():
+            if partial.exists():
+                partial.replace(path)
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
