@@ -170,7 +170,10 @@ class TrainConfig(_Part):
     is_deterministic: bool = True
     """Whether the same seed gives the same weights, bit for bit, on the same machine; costs time on a GPU."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
-    """What the backbone computes in while training. Its weights, the head and the exported model are float32."""
+    """What the backbone computes in while training. Its weights and the head are float32."""
+    stored_precision: Literal["float32", "float16"] = "float32"
+    """What the exported model keeps its numbers in: `float16` halves its files. It computes in float32 all the same,
+    and its figures are those of the rounded numbers."""
     distribution: Distribution = "one"
     """`mirrored`: every GPU of this machine takes a share of each batch. `multi_worker`: so does every machine
     that `TF_CONFIG` names, each running the same command on the same data."""

@@ -12,6 +12,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from model_training.assess import Step, assess, with_assessment
@@ -86,7 +87,7 @@ def export_run(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        save_graph(run.network, run.config.clip, run.temperature, partial)
+        save_graph(run.network, run.config.clip, run.temperature, partial, run.config.stored_precision)
         model = ExportedModel(partial)
         golden = _golden_clips(model, run.config.clip, partial)
         draft = _draft(run, version, golden, partial)
@@ -129,27 +130,39 @@ def write_documents(
     return manifest
 
 
-def save_graph(network: Network, spec: ClipSpec, temperature: float, directory: Path) -> None:
+def save_graph(
+    network: Network, spec: ClipSpec, temperature: float, directory: Path, stored_precision: str = "float32"
+) -> None:
     """Write the SavedModel: one signature, `serving_default`.
 
     Inputs `frames` uint8 [B,T,H,W,3] and `valid` bool [B,T]; outputs `probabilities` float32 [B,K] and
     `attention` float32 [B,T]. The clips of a batch are worked on one by one inside the graph, so a
-    clip's answer is the same, bit for bit, in a batch of any size.
+    clip's answer is the same, bit for bit, in a batch of any size. Its numbers are kept in `stored_precision`,
+    and widened to float32 before anything is computed.
     """
-
-    def answer_clip(clip: tuple[Any, Any]) -> tuple[Any, Any]:
-        frames, valid = clip
-        logits, attention = network(frames[None], valid[None])
-        return probabilities_of(logits / temperature, network.kind)[0], attention[0]
+    # Of the rest, states of random generators, answering has no use.
+    stored = [
+        (variable, tf.Variable(tf.cast(variable.value, stored_precision), trainable=False))
+        for variable in network.variables
+        if variable.dtype == "float32"
+    ]
 
     def serve(frames: Any, valid: Any) -> dict[str, Any]:
+        # Widened once for all clips of a batch.
+        numbers = [(variable, tf.cast(value, variable.dtype)) for variable, value in stored]
+
+        def answer_clip(clip: tuple[Any, Any]) -> tuple[Any, Any]:
+            with keras.StatelessScope(state_mapping=numbers):
+                logits, attention = network(clip[0][None], clip[1][None])
+            return probabilities_of(logits / temperature, network.kind)[0], attention[0]
+
         probabilities, attention = tf.map_fn(
             answer_clip, (frames, valid), fn_output_signature=(tf.float32, tf.float32), parallel_iterations=1
         )
         return {"probabilities": probabilities, "attention": attention}
 
     module = tf.Module()
-    module.network_variables = [variable.value for variable in network.variables]
+    module.network_variables = [value for _, value in stored]
     shape = (None, spec.num_frames, spec.height, spec.width, 3)
     signature = tf.function(
         serve,
@@ -157,6 +170,7 @@ def save_graph(network: Network, spec: ClipSpec, temperature: float, directory: 
             tf.TensorSpec(shape, tf.uint8, name="frames"),
             tf.TensorSpec(shape[:2], tf.bool, name="valid"),
         ],
+        autograph=False,
     ).get_concrete_function()
     options = tf.saved_model.SaveOptions(experimental_debug_stripper=True)
     tf.saved_model.save(module, str(directory), signatures={"serving_default": signature}, options=options)

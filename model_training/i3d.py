@@ -1,7 +1,7 @@
 """I3D on RGB without its classifier, and its Kinetics-400 weights: a CNN that sees time.
 
-Maps clips float32 [B, T, H, W, 3] to one map [B, T / 8, h, w, 1024]: a step of it stands for 8 frames,
-and has seen those around them.
+Maps clips float32 [B, T, H, W, 3] to one map [B, T / 8, h, w, c]: a step of it stands for 8 frames, and has
+seen those around them.
 """
 
 from typing import Any
@@ -29,6 +29,9 @@ _MIXED = (
     ("Mixed_5b", (256, 160, 320, 32, 128, 128)),
     ("Mixed_5c", (384, 192, 384, 48, 128, 128)),
 )
+NUM_MIXED_BLOCKS = len(_MIXED) - 1
+"""How many of them a backbone has. The last one, Mixed_5c, is left out: what comes before it told fights as well,
+and a quarter of the numbers are in it."""
 _STEM = ("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3")
 _BRANCHES = {
     "b0": "Branch_0/Conv3d_0a_1x1",
@@ -41,14 +44,14 @@ _BRANCHES = {
 _EPSILON = 1e-3
 
 
-def i3d(clips: Any) -> Any:
-    """The network, its batch normalisation unfused so that it can be tuned; one map."""
+def i3d(clips: Any, num_mixed_blocks: int = NUM_MIXED_BLOCKS) -> Any:
+    """The network up to some of its inception blocks, its batch normalisation unfused so that it can be tuned."""
     x = _unit(clips, 64, 7, "block_00_stem", stride=2)
     x = _pool(x, (1, 3, 3), (1, 2, 2))
     x = _unit(x, 64, 1, "block_01_stem")
     x = _unit(x, 192, 3, "block_02_stem")
     x = _pool(x, (1, 3, 3), (1, 2, 2))
-    for index, (name, channels) in enumerate(_MIXED):
+    for index, (name, channels) in enumerate(_MIXED[:num_mixed_blocks]):
         if name == "Mixed_4b":
             x = _pool(x, (3, 3, 3), (2, 2, 2))
         if name == "Mixed_5b":
@@ -58,7 +61,7 @@ def i3d(clips: Any) -> Any:
 
 
 def load_i3d(model: Any) -> None:
-    """Put the published weights into the network, every one of them but the classifier's.
+    """Put the published weights into the network, all those of its blocks.
 
     Raises:
         MissingPackage: their package is not installed.

@@ -15,6 +15,7 @@ from model_training.datasets import Example
 from model_training.figures import Interval
 from model_training.progress import RunProgress
 from tests.model_training.small_config import small_config
+from tests.videos import painted
 
 pytestmark = pytest.mark.tensorflow
 
@@ -29,6 +30,21 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[CachedClip]:
     np.savez(file, **{f"frames.{i}": np.broadcast_to(ramp + i, (4, 16, 16, 3)) for i in range(16)})
     examples = [Example(Path(f"{i}.mp4"), ("ab"[i % 2],), f"group-{i // 2}", i // 8) for i in range(16)]
     return [CachedClip(examples[i], file, i, np.ones(4, bool), np.arange(4) / 2) for i in range(16)]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
+    """Eight videos, dark and bright, in two folds of two groups."""
+    directory = tmp_path_factory.mktemp("videos")
+    return [
+        Example(
+            painted(directory / f"{i}.mp4", [60 + 100 * (i % 2) + i + step for step in range(0, 40, 5)]),
+            ("ab"[i % 2],),
+            f"group-{i // 2}",
+            i // 4,
+        )
+        for i in range(8)
+    ]
 
 
 def _data(clips: list[CachedClip], directory: Path, is_stopping: Any = lambda: False) -> Any:
@@ -64,6 +80,42 @@ def test_each_video_is_answered_by_networks_that_never_saw_its_fold(clips: list[
     for one, other in zip(again, answers, strict=True):
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz", ".npz"]
+
+
+def test_exported_models_answer_each_video_of_the_fold_they_never_saw(videos: list[Example], tmp_path: Path) -> None:
+    from model_training.cross_validate import FoldData
+    from model_training.exported_folds import cross_validation_figures, exported_folds
+    from model_training.frames import decode_examples
+
+    config = small_config(family="cnn", stages=(FROZEN.model_copy(update={"num_epochs": 2}),))
+    decoded = decode_examples(videos, config.clip, tmp_path / "cache").videos
+    clips = [clip for video in decoded for clip in video.clips]
+    directory = tmp_path / "folds"
+    directory.mkdir()
+
+    def answered(is_stopping: Any) -> Any:
+        data = FoldData(videos, ("a", "b"), clips, directory, RunProgress(), is_stopping)
+        return exported_folds(config, data, None, folds=(0, 1), seeds=(1, 2))
+
+    runs = answered(lambda: False)
+    assert [(one.seed, one.fold) for one in runs] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    assert all(example.fold == one.fold for one in runs for example in one.examples)
+    # What is done is read back, every number of it: a run that may not take a single step gives the same answers.
+    for one, other in zip(runs, answered(lambda: True), strict=True):
+        for prediction, again in zip(one.predictions, other.predictions, strict=True):
+            for name in ("probabilities", "clip_probabilities", "attention", "times_seconds", "valid"):
+                np.testing.assert_array_equal(getattr(prediction, name), getattr(again, name))
+    figures = cross_validation_figures(config, ("a", "b"), runs, "command")
+    right = [
+        "ab"[int(prediction.probabilities.argmax())] == example.label
+        for one in runs
+        for prediction, example in zip(one.predictions, one.examples, strict=True)
+    ]
+    assert figures.accuracy == pytest.approx(np.mean(right), abs=1e-4)
+    assert figures.num_videos == len(videos)
+    assert figures.accuracy_deviation == pytest.approx(
+        np.std([np.mean(right[: len(videos)]), np.mean(right[len(videos) :])], ddof=1), abs=1e-4
+    )
 
 
 def test_three_families_are_compared_on_the_same_videos(clips: list[CachedClip], tmp_path: Path) -> None:

@@ -211,6 +211,25 @@ def test_an_exported_model_answers_as_the_network_did(tmp_path: Path) -> None:
     np.testing.assert_allclose(exported_attention, attention, atol=1e-6)
 
 
+def test_numbers_kept_in_half_precision_take_half_the_room_and_hardly_change_the_answer(tmp_path: Path) -> None:
+    from model_training.evaluate import ExportedModel
+    from model_training.export import save_graph
+
+    network = _network("cnn_bilstm_attention")
+    frames, valid = _clips(0)
+    answers, sizes = [], []
+    for precision in ("float32", "float16"):
+        directory = tmp_path / precision
+        save_graph(network, SPEC, 1.0, directory, precision)
+        answers.append(ExportedModel(directory).answer(frames, valid))
+        sizes.append(sum(path.stat().st_size for path in (directory / "variables").iterdir()))
+    num_numbers = sum(int(np.prod(variable.shape)) for variable in network.variables)
+    assert sizes[0] - sizes[1] == pytest.approx(2 * num_numbers, rel=0.02)
+    for full, half in zip(*answers, strict=True):
+        np.testing.assert_allclose(half, full, atol=5e-3)
+        assert not np.array_equal(half, full)
+
+
 def test_saved_files_name_no_folder_of_the_machine_that_made_them(tmp_path: Path) -> None:
     from model_training.export import save_graph
 
