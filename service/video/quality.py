@@ -8,6 +8,7 @@ dark or blurred for a model is for its own training clips to say: `PictureEnvelo
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
@@ -29,8 +30,10 @@ def luminance(picture: NDArray[np.uint8]) -> float:
 
 def sharpness(picture: NDArray[np.uint8]) -> float:
     """Mean step between neighbours in a row, 0..255, from one row in four; blur makes it small."""
-    green = picture[::4, :, 1].astype(np.int16)
-    return float(np.abs(np.diff(green, axis=1)).mean()) if green.shape[1] > 1 else 0.0
+    green = np.ascontiguousarray(picture[::4, :, 1])
+    num_steps = green.shape[0] * (green.shape[1] - 1)
+    # A third of the time that numpy takes; whole numbers, so the sum is exact.
+    return cv2.norm(green[:, 1:], green[:, :-1], cv2.NORM_L1) / num_steps if num_steps else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ class Appearance:
 
 def clip_appearance(frames: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Appearance:
     """The mean over the valid frames of a clip: frames uint8 [T, H, W, 3], valid bool [T], one true at least."""
-    shown = frames[valid]
+    # Indexed one by one: taking all that are valid at once would copy the clip.
+    shown = [frames[place] for place in np.flatnonzero(valid)]
     return Appearance(
         float(np.mean([luminance(picture) for picture in shown])),
         float(np.mean([sharpness(picture) for picture in shown])),
@@ -112,27 +116,33 @@ def _unlike_training(how: str, what: str, seen: float, bound: float) -> VideoWar
     )
 
 
-def is_black(picture: NDArray[np.uint8]) -> bool:
-    """Whether nothing can be seen in `picture` [H, W, 3], by one row in four."""
-    return bool(picture[::4].max() < BLACK_BELOW)
+def seen_rows(picture: NDArray[np.uint8]) -> bytes:
+    """One row in four of `picture` [H, W, 3]: by these it is told whether it is black, or the one before it."""
+    # Whole rows: taking pixels from them costs several times what copying them does. As bytes, which are
+    # compared up to the first that differs.
+    return picture[::4].tobytes()
+
+
+def is_black(seen: bytes) -> bool:
+    """Whether nothing can be seen in a picture of these rows."""
+    return bool(np.frombuffer(seen, dtype=np.uint8).max() < BLACK_BELOW)
 
 
 class PictureQuality:
     """Watches the distinct pictures that a video's clips are made of; keeps one, and counts."""
 
     def __init__(self) -> None:
-        self._previous: NDArray[np.uint8] | None = None
+        self._previous: bytes | None = None
         self._num_frames = 0
         self._num_black = 0
         self._num_unchanged = 0
 
     def watch(self, picture: NDArray[np.uint8]) -> None:
         """Take note of the next picture, in presentation order."""
+        seen = seen_rows(picture)
         self._num_frames += 1
-        self._num_black += is_black(picture)
-        # Whole rows: taking pixels from them costs several times what copying them does.
-        seen = picture[::4].copy()
-        self._num_unchanged += self._previous is not None and np.array_equal(seen, self._previous)
+        self._num_black += is_black(seen)
+        self._num_unchanged += seen == self._previous
         self._previous = seen
 
     def warnings(self) -> Iterator[VideoWarning]:
