@@ -11,6 +11,7 @@ import keras
 
 from model_training.config import BackboneName, num_frames_per_step
 from model_training.efficientnet import efficientnet_lite0, load_efficientnet_lite0
+from model_training.errors import InvalidConfig
 from model_training.i3d import i3d, load_i3d
 from model_training.mobilenet import load_mobilenet_v2, mobilenet_v2
 from service.video.clip import ClipSpec
@@ -39,6 +40,30 @@ def build_backbone(name: BackboneName, spec: ClipSpec, *, is_pretrained: bool = 
     if is_pretrained:
         load(model)
     return model
+
+
+def split_backbone(backbone: Any, num_blocks: int) -> tuple[Any, Any]:
+    """All but the last blocks, and the last blocks: one map between them. They share the backbone's layers.
+
+    Raises:
+        InvalidConfig: one of the backbone's maps comes from below.
+    """
+    blocks = blocks_of(backbone)
+    first = blocks[-min(num_blocks, len(blocks))]
+    between = next(layer.input for layer in backbone.layers if block_of(layer.name) == first)
+    try:
+        above = keras.Model(between, backbone.outputs)
+    except ValueError as error:
+        raise InvalidConfig(
+            f"the last {num_blocks} blocks of {backbone.name} cannot be taught alone: it has a map that comes from"
+            " below them; take more blocks, or leave the ones below unstored"
+        ) from error
+    return keras.Model(backbone.input, between), above
+
+
+def blocks_of(backbone: Any) -> list[int]:
+    """The numbers of the backbone's blocks, from the input."""
+    return sorted({block_of(layer.name) for layer in backbone.layers if layer.weights})
 
 
 def block_of(layer_name: str) -> int:

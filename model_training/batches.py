@@ -31,9 +31,11 @@ _MIXING = 1
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`inputs` is uint8 [B,T,H,W,3] or features float32 [B,T,F]; `valid`, `is_in_event` bool [B,T].
+    """What a step works on.
 
-    `targets` float32 [B,K] says how much of a clip each label is: 1 or 0, unless clips were mixed.
+    `inputs` is uint8 [B,T,H,W,3], or what is stored of it: features float32 [B,S,F] or maps float16
+    [B,T,h,w,c]. `valid`, `is_in_event` bool [B,T]. `targets` float32 [B,K] says how much of a clip each
+    label is: 1 or 0, unless clips were mixed.
     """
 
     inputs: NDArray[Any]

@@ -66,7 +66,7 @@ def compare_families(config: TrainConfig, data: FoldData, folds: Sequence[int], 
     Raises:
         TrainingInterrupted: `data.is_stopping()` turned true; the folds done are kept.
     """
-    shared = shared_features(config, data)
+    shared = shared_features(config, data, with_shuffled=True)
     rights: dict[Family, NDArray[np.float64]] = {}
     figures: list[FamilyFigures] = []
     groups: list[str] = []

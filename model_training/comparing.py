@@ -115,7 +115,7 @@ def cross_validate(protocol: Protocol, out: Path) -> None:
         from model_training.cross_validate import shared_features  # noqa: PLC0415
         from model_training.exported_folds import cross_validation_figures, exported_folds  # noqa: PLC0415
 
-        answered = exported_folds(config, data, shared_features(config, data), folds, seeds)
+        answered = exported_folds(config, data, shared_features(config, data, with_shuffled=False), folds, seeds)
         command = (
             f"python -m model_training cross-validate --config {protocol.config.as_posix()} --data DIR"
             f" --seeds {protocol.num_seeds} --out FILE"

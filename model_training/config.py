@@ -128,14 +128,30 @@ class StageConfig(_Part):
     """With `last_blocks`: how many, counted from the output."""
     batch_norm: Literal["frozen", "updated"] = "frozen"
     """Whether the backbone's batch-norm statistics and scales follow the new data."""
+    are_lower_blocks_stored: bool = False
+    """With `last_blocks`: whether the blocks below them see a few augmented copies of each clip once and for all, as
+    a frozen backbone does, instead of new ones in every epoch. An epoch then costs only what learns."""
     num_feature_views: int = Field(default=8, ge=1)
-    """With a frozen backbone: how many augmented copies of each clip it sees, once and for all;
-    epochs take turns among them."""
+    """With a frozen backbone or stored lower blocks: how many augmented copies of each clip; epochs take turns
+    among them."""
     patience_epochs: int = Field(default=10, ge=1)
     """Early stopping: epochs without a lower validation loss before the stage ends."""
     pruned_share: float = Field(default=0, ge=0, lt=1)
     """Magnitude pruning: this share of every kernel's numbers, the smallest, is 0 at the end of the stage. It
     rises over the first half of the stage's steps; only epochs after that can be the best."""
+
+    @property
+    def num_blocks_above_stored(self) -> int | None:
+        """How many of the backbone's last blocks learn from what is stored of the others; None if nothing is."""
+        if self.backbone == "frozen":
+            return 0
+        return self.num_backbone_blocks if self.are_lower_blocks_stored else None
+
+    @model_validator(mode="after")
+    def _stores_what_does_not_learn(self) -> Self:
+        if self.are_lower_blocks_stored and (self.backbone != "last_blocks" or not self.num_backbone_blocks):
+            raise ValueError('are_lower_blocks_stored is for backbone="last_blocks" with some num_backbone_blocks')
+        return self
 
 
 class TrainConfig(_Part):

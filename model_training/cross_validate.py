@@ -21,7 +21,7 @@ from model_training.datasets import Example
 from model_training.network import Network, build_network, probabilities_of
 from model_training.progress import RunProgress
 from model_training.splits import Split, split_examples
-from model_training.train import StoredFeatures, TrainingPlan, clip_logits, clip_targets, frozen_features, train_network
+from model_training.train import StoredFeatures, TrainingPlan, clip_logits, clip_targets, stored_features, train_network
 from service.inference.manifest import combine_clips
 
 
@@ -56,11 +56,11 @@ class FoldData:
 
 @dataclass(frozen=True, slots=True)
 class SharedFeatures:
-    """What a frozen backbone made of all clips: augmented views, as they are, and with their frames shuffled."""
+    """What a frozen part made of all clips: augmented views, as they are, and with their frames shuffled if asked."""
 
     views: Sequence[Batch]
     still: Batch
-    shuffled: Batch
+    shuffled: Batch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +73,33 @@ class HeldOutAnswer:
     shuffled_probabilities: NDArray[np.float64]
 
 
-def shared_features(config: TrainConfig, data: FoldData) -> SharedFeatures | None:
-    """The features of all clips; None where folds cannot share them.
+def shared_features(config: TrainConfig, data: FoldData, *, with_shuffled: bool) -> SharedFeatures | None:
+    """What the first stage does not change makes of all clips; None where folds cannot share that.
 
     They cannot where the backbone is trained from the start, begins as drawn by the seed, or mixes clips.
     """
-    if config.stages[0].backbone != "frozen" or config.backbone == "tiny" or config.augment.mixup_alpha > 0:
+    stage = config.stages[0]
+    is_unlike = config.backbone == "tiny" or config.augment.mixup_alpha > 0
+    if stage.num_blocks_above_stored is None or is_unlike:
         return None
     folder = data.directory / f"features-{_features_key(config, data)}"
     network = build_network(config, len(data.labels), is_pretrained=True)
-    features_of = frozen_features(network, data.is_stopping)
+    features_of = stored_features(network, config, stage, data.is_stopping)
     targets, seed = clip_targets(data.clips, data.labels, config.head.kind), (config.seed, 0)
     source = PixelSource(data.clips, targets, config.augment, seed)
     shuffled = PixelSource([_shuffled(clip) for clip in data.clips], targets, config.augment, seed)
-    num_views = config.stages[0].num_feature_views
-    with data.display.bar("frozen backbone", (num_views + 2) * len(data.clips), "clips") as on_clips:
+    num_views = stage.num_feature_views
+    num_passes = num_views + (2 if with_shuffled else 1)
+    with data.display.bar("frozen backbone", num_passes * len(data.clips), "clips") as on_clips:
         return SharedFeatures(
             views=[
                 feature_view(source, view, features_of, folder / f"view-{view:03d}.npz", on_clips)
                 for view in range(num_views)
             ],
             still=feature_view(source, None, features_of, folder / "still.npz", on_clips),
-            shuffled=feature_view(shuffled, None, features_of, folder / "shuffled.npz", on_clips),
+            shuffled=feature_view(shuffled, None, features_of, folder / "shuffled.npz", on_clips)
+            if with_shuffled
+            else None,
         )
 
 
@@ -238,7 +243,9 @@ def _logits(
     if features is None:
         clips = [data.clips[place] for place in places]
         return clip_logits(network, [_shuffled(clip) for clip in clips] if is_shuffled else clips)
-    rows = _rows(features.shuffled if is_shuffled else features.still, places)
+    told = features.shuffled if is_shuffled else features.still
+    assert told is not None
+    rows = _rows(told, places)
     return np.asarray(network.head([rows.inputs, rows.valid])[0], np.float32)
 
 
@@ -255,6 +262,7 @@ def _features_key(config: TrainConfig, data: FoldData) -> str:
     seen: dict[str, Any] = config.model_dump(
         mode="json", include={"backbone", "clip", "input", "augment", "seed", "precision"}
     )
+    seen["num_blocks_above"] = config.stages[0].num_blocks_above_stored
     seen |= {"sees": (config.head.sees_appearance, config.head.sees_motion), "kind": config.head.kind}
     clips = [f"{clip.cache_file.name} {clip.index} {clip.example.labels}" for clip in data.clips]
     return _digest(str(seen), *clips)

@@ -5,45 +5,76 @@ from typing import Any
 import keras
 from keras import ops
 
-from model_training.config import TrainConfig
+from model_training.backbones import split_backbone
+from model_training.config import TrainConfig, num_frames_per_step
 from model_training.preprocess import preprocessing_layer
 from model_training.time_steps import held_frames, since_step_before, steps_with_a_frame
 
 
-def frame_features(backbone: Any, config: TrainConfig) -> Any:
-    """What each frame shows and what moved in it since the frame before.
+def build_features(backbone: Any, config: TrainConfig) -> Any:
+    """What each step shows and what moved in it since the step before: (frames, valid) -> float32 [B, S, F].
 
     For each of the backbone's maps: its mean over the picture (if `sees_appearance`), and the mean over
-    the picture of its absolute change since the frame before (if `sees_motion`), 0 where either frame is
+    the picture of its absolute change since the step before (if `sees_motion`), 0 where either step is
     invalid or there is none before. With `input = "differences"` the backbone sees not frames but how
     each differs from the one before.
+
+    To a backbone that sees time, an invalid frame is the last valid one again, as if the video stood still:
+    a cut to black would be motion.
     """
-    spec = config.clip
     frames, valid = _inputs(config)
+    maps = backbone(_pictures(frames, valid, config))
+    return keras.Model([frames, valid], _summed_up(maps, valid, config), name="features")
+
+
+def split_features(backbone: Any, config: TrainConfig, num_backbone_blocks: int) -> tuple[Any, Any]:
+    """The same in two parts: what lies below the last blocks, and what they make of it.
+
+    The first maps (frames, valid) to float16 [B, T or S, h, w, c], half as large to keep; the second that and
+    `valid` to the features. Both share their layers with `backbone`.
+
+    Raises:
+        InvalidConfig: one of the backbone's maps lies below the last blocks.
+    """
+    frames, valid = _inputs(config)
+    below, above = split_backbone(backbone, num_backbone_blocks)
+    between = below(_pictures(frames, valid, config))
+    shape = between.shape[1:]
+    sees_time = num_frames_per_step(config.backbone) > 1
+    if not sees_time:
+        between = ops.reshape(between, (-1, config.clip.num_frames, *shape))
+    kept = keras.Input(between.shape[1:], dtype="float16", name="kept")
+    given = ops.cast(kept, "float32")
+    if not sees_time:
+        given = ops.reshape(given, (-1, *shape))
+    return (
+        keras.Model([frames, valid], ops.cast(between, "float16"), name="below"),
+        keras.Model([kept, valid], _summed_up(above(given), valid, config), name="above"),
+    )
+
+
+def _pictures(frames: Any, valid: Any, config: TrainConfig) -> Any:
+    """What the backbone is given: pictures [B * T, H, W, 3], or clips [B, T, H, W, 3] if it sees time."""
+    preprocess = preprocessing_layer(config.backbone)
+    if num_frames_per_step(config.backbone) > 1:
+        return preprocess(held_frames(frames, valid))
+    spec = config.clip
     shape = (spec.height, spec.width, 3)
     seen = ops.where(valid[:, :, None, None, None], frames, ops.zeros_like(frames))
-    pictures = preprocessing_layer(config.backbone)(ops.reshape(seen, (-1, *shape)))
+    pictures = preprocess(ops.reshape(seen, (-1, *shape)))
     if config.input == "differences":
         pictures = ops.reshape(
             since_step_before(ops.reshape(pictures, (-1, spec.num_frames, *shape)), valid), (-1, *shape)
         )
-    maps = [ops.reshape(flat, (-1, spec.num_frames, *flat.shape[1:])) for flat in _as_list(backbone(pictures))]
-    return _features_model(frames, valid, valid, maps, config)
+    return pictures
 
 
-def clip_features(backbone: Any, config: TrainConfig) -> Any:
-    """What each step of a backbone that sees time shows, and what moved since the step before.
-
-    The features are those of `frame_features`. In place of an invalid frame the backbone sees the last valid
-    one, as if the video stood still: a cut to black would be motion.
-    """
-    frames, valid = _inputs(config)
-    pictures = preprocessing_layer(config.backbone)(held_frames(frames, valid))
-    maps = _as_list(backbone(pictures))
-    return _features_model(frames, valid, steps_with_a_frame(valid, maps[-1].shape[1]), maps, config)
-
-
-def _features_model(frames: Any, valid: Any, valid_steps: Any, maps: list[Any], config: TrainConfig) -> Any:
+def _summed_up(backbone_maps: Any, valid: Any, config: TrainConfig) -> Any:
+    """The features float32 [B, S, F] of a backbone's maps."""
+    maps = backbone_maps if isinstance(backbone_maps, list) else [backbone_maps]
+    if num_frames_per_step(config.backbone) == 1:
+        maps = [ops.reshape(flat, (-1, config.clip.num_frames, *flat.shape[1:])) for flat in maps]
+    valid_steps = steps_with_a_frame(valid, maps[-1].shape[1])
     parts = []
     for half in maps:
         one = ops.cast(half, "float32")
@@ -51,15 +82,10 @@ def _features_model(frames: Any, valid: Any, valid_steps: Any, maps: list[Any], 
         parts += (
             [ops.mean(ops.abs(since_step_before(one, valid_steps)), axis=(2, 3))] if config.head.sees_motion else []
         )
-    features = ops.concatenate(parts, axis=-1) * ops.cast(valid_steps, "float32")[:, :, None]
-    return keras.Model([frames, valid], features, name="features")
+    return ops.concatenate(parts, axis=-1) * ops.cast(valid_steps, "float32")[:, :, None]
 
 
 def _inputs(config: TrainConfig) -> tuple[Any, Any]:
     spec = config.clip
     frames = keras.Input((spec.num_frames, spec.height, spec.width, 3), dtype="uint8", name="frames")
     return frames, keras.Input((spec.num_frames,), dtype="bool", name="valid")
-
-
-def _as_list(maps: Any) -> list[Any]:
-    return maps if isinstance(maps, list) else [maps]

@@ -13,8 +13,8 @@ import keras
 from keras import ops
 
 from model_training.backbones import build_backbone
-from model_training.config import HeadConfig, HeadKind, TrainConfig, num_frames_per_step
-from model_training.features import clip_features, frame_features
+from model_training.config import HeadConfig, HeadKind, TrainConfig
+from model_training.features import build_features
 from model_training.time_steps import share_among_frames, steps_with_a_frame, time_statistics, weighted_mean
 
 _FAR_BELOW = -1e9
@@ -56,10 +56,7 @@ def build_network(config: TrainConfig, num_labels: int, *, is_pretrained: bool) 
         backbone = build_backbone(config.backbone, spec, is_pretrained=is_pretrained)
     finally:
         keras.config.set_dtype_policy(before)
-    if num_frames_per_step(config.backbone) > 1:
-        features = clip_features(backbone, config)
-    else:
-        features = frame_features(backbone, config)
+    features = build_features(backbone, config)
     shape = HeadShape(spec.num_frames, features.output_shape[1], features.output_shape[2], num_labels)
     return Network(features, HEADS[config.family](shape, head), backbone, head.kind)
 

@@ -25,12 +25,14 @@ Settle = Callable[[float, float], None]
 class Learning:
     """What a stage changes: the variables that learn, their optimiser, and their averages (none without EMA).
 
-    With a frozen backbone batches hold stored features. `label_weights` float32 [K].
+    `answer` maps what the stage's batches hold, frames or what is stored of them, to logits and attention.
+    `label_weights` float32 [K].
     """
 
     config: TrainConfig
     stage: StageConfig
     network: Network
+    answer: Callable[[Any, Any, bool], tuple[Any, Any]]
     variables: Sequence[Any]
     optimiser: Any
     averages: Sequence[Any]
@@ -111,10 +113,7 @@ def one_graph(work: Callable[..., Any]) -> Callable[..., Any]:
 
 def _answers_judged(learning: Learning, batch: Batch, *, training: bool) -> tuple[Any, Any]:
     """The loss float32 [B] of each clip, and 1 for those answered rightly."""
-    if learning.stage.backbone == "frozen":
-        answers = learning.network.head([batch.inputs, batch.valid], training=training)
-    else:
-        answers = learning.network(batch.inputs, batch.valid, training=training)
+    answers = learning.answer(batch.inputs, batch.valid, training)
     kind = learning.network.kind
     losses = clip_losses(
         (answers[0], answers[1]),

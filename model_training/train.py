@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from model_training.backbones import block_of
+from model_training.backbones import block_of, blocks_of
 from model_training.batches import Batch, FeatureSource, PixelSource, Source, feature_view, num_steps
 from model_training.checkpoint import (
     Arrays,
@@ -32,6 +32,7 @@ from model_training.config import HeadKind, StageConfig, TrainConfig
 from model_training.distribute import is_chief, strategy_of, worker_number
 from model_training.draws import targets_of
 from model_training.errors import TrainingInterrupted
+from model_training.features import split_features
 from model_training.network import Network, build_network
 from model_training.objectives import average_decay_at, build_optimiser, label_weights, learning_rate_at
 from model_training.progress import RunProgress
@@ -41,12 +42,12 @@ from model_training.tensorboard import EventFile
 
 CHECKPOINT_NAME = "checkpoint.npz"
 
-FeaturesOf = Callable[[NDArray[Any], NDArray[np.bool_]], NDArray[np.float32]]
+FeaturesOf = Callable[[NDArray[Any], NDArray[np.bool_]], NDArray[np.floating]]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFeatures:
-    """What a frozen backbone made of a run's clips beforehand: views of the training clips, and of validation."""
+    """What the first stage's frozen part made of a run's clips beforehand: views to train on, and validation."""
 
     views: Sequence[Batch]
     validation: Batch
@@ -171,8 +172,25 @@ def _learning(run: _Run, stage: StageConfig) -> tuple[Learning, list[Any]]:
     averages = averages if config.optimiser.ema_decay else []
     targets = clip_targets(plan.training, plan.labels, config.head.kind)
     weights = label_weights(targets, config.head.kind, config.loss)
-    learning = Learning(config, stage, run.network, variables, optimiser, averages, weights)
+    answer = _answer_of(run.network, config, stage)
+    learning = Learning(config, stage, run.network, answer, variables, optimiser, averages, weights)
     return learning, [*optimiser.variables, *averages]
+
+
+def _answer_of(
+    network: Network, config: TrainConfig, stage: StageConfig
+) -> Callable[[Any, Any, bool], tuple[Any, Any]]:
+    """Logits and attention of what the stage's batches hold and of `valid`, in training or not."""
+    match stage.num_blocks_above_stored:
+        case None:
+            return lambda frames, valid, training: network(frames, valid, training=training)
+        case 0:
+            return lambda features, valid, training: network.head([features, valid], training=training)
+        case num_blocks:
+            _, above = split_features(network.backbone, config, num_blocks)
+            return lambda kept, valid, training: network.head(
+                [above([kept, valid], training=training), valid], training=training
+            )
 
 
 @contextmanager
@@ -223,20 +241,20 @@ def _validate(step: Step, source: Source, batch_size: int) -> tuple[float, float
 def _sources(plan: TrainingPlan, network: Network, stage_index: int) -> tuple[Source, Source]:
     """Where a stage's training and validation batches come from."""
     config, stage, seed = plan.config, plan.config.stages[stage_index], (plan.config.seed, stage_index)
-    was_always_frozen = all(other.backbone == "frozen" for other in config.stages[: stage_index + 1])
-    if plan.stored is not None and was_always_frozen:
+    depths = {other.num_blocks_above_stored for other in config.stages[: stage_index + 1]}
+    if plan.stored is not None and len(depths) == 1:
         views, still = plan.stored.views[: stage.num_feature_views], plan.stored.validation
         return FeatureSource(views, (*seed, 1), config.sampling), FeatureSource([still], seed)
     training, validation = (
         PixelSource(clips, clip_targets(clips, plan.labels, config.head.kind), config.augment, seed, config.sampling)
         for clips in (plan.training, plan.validation)
     )
-    if stage.backbone != "frozen":
+    if stage.num_blocks_above_stored is None:
         return training, validation
     folder = _own_directory(plan) / f"features-{stage_index}"
     num_clips = stage.num_feature_views * len(plan.training) + len(plan.validation)
     with plan.display.bar("frozen backbone", num_clips, "clips") as on_clips:
-        features_of = frozen_features(network, plan.is_stopping)
+        features_of = stored_features(network, config, stage, plan.is_stopping)
         still = feature_view(validation, None, features_of, folder / "validation.npz", on_clips)
         views = [
             feature_view(training, view, features_of, folder / f"view-{view:03d}.npz", on_clips)
@@ -245,19 +263,24 @@ def _sources(plan: TrainingPlan, network: Network, stage_index: int) -> tuple[So
     return FeatureSource(views, (*seed, 1), config.sampling), FeatureSource([still], seed)
 
 
-def frozen_features(network: Network, is_stopping: Callable[[], bool]) -> FeaturesOf:
-    """What a network's frozen half makes of clips: uint8 [B,T,H,W,3] and bool [B,T] -> float32 [B,S,F].
+def stored_features(
+    network: Network, config: TrainConfig, stage: StageConfig, is_stopping: Callable[[], bool]
+) -> FeaturesOf:
+    """What the part of a network that does not learn in `stage` makes of clips uint8 [B,T,H,W,3] and bool [B,T].
 
-    It raises `TrainingInterrupted` when `is_stopping()` turns true.
+    Features float32 [B,S,F], or the maps float16 that go into the blocks that learn. It raises
+    `TrainingInterrupted` when `is_stopping()` turns true.
     """
-    graph = one_graph(lambda frames, valid: network.features([frames, valid]))
+    num_blocks = stage.num_blocks_above_stored
+    below = split_features(network.backbone, config, num_blocks)[0] if num_blocks else network.features
+    graph = one_graph(lambda frames, valid: below([frames, valid]))
 
-    def features_of(frames: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def features_of(frames: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.floating]:
         if is_stopping():
             raise TrainingInterrupted(
                 "interrupted: whole views of features are kept; the same command goes on from them"
             )
-        return np.asarray(graph(frames, valid), np.float32)
+        return np.asarray(graph(frames, valid))
 
     return features_of
 
@@ -272,7 +295,7 @@ def _set_trainable(network: Network, stage: StageConfig) -> None:
     """Settle which of the backbone's layers learn, and whether its batch-norm layers do."""
     first = 0
     if stage.backbone == "last_blocks":
-        blocks = sorted({block_of(layer.name) for layer in network.backbone.layers if layer.weights})
+        blocks = blocks_of(network.backbone)
         first = blocks[-min(stage.num_backbone_blocks, len(blocks))] if stage.num_backbone_blocks else len(blocks)
     for layer in network.backbone.layers:
         is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
