@@ -5,14 +5,14 @@ one that sees time maps clips [B, T, H, W, 3] to maps [B, S, h, w, c], T / S fra
 are named `block_NN_*` from input to output, so that the last blocks can be told.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
 from model_training.config import BackboneName, num_frames_per_step
 from model_training.efficientnet import efficientnet_lite0, load_efficientnet_lite0
 from model_training.errors import InvalidConfig
-from model_training.i3d import i3d, load_i3d
+from model_training.i3d import NUM_CHANNELS, i3d, load_i3d
 from model_training.mobilenet import load_mobilenet_v2, mobilenet_v2
 from service.video.clip import ClipSpec
 
@@ -40,6 +40,11 @@ def build_backbone(name: BackboneName, spec: ClipSpec, *, is_pretrained: bool = 
     if is_pretrained:
         load(model)
     return model
+
+
+def lesson_width_of(teacher: Literal["i3d"]) -> int:
+    """How many numbers a teacher's last map has for a place."""
+    return {"i3d": NUM_CHANNELS}[teacher]
 
 
 def split_backbone(backbone: Any, num_blocks: int) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ can be entered at any step, and how many threads worked on it does not show.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,13 +35,22 @@ class Batch:
 
     `inputs` is uint8 [B,T,H,W,3], or what is stored of it: features float32 [B,S,F] or maps float16
     [B,T,h,w,c]. `valid`, `is_in_event` bool [B,T]. `targets` float32 [B,K] says how much of a clip each
-    label is: 1 or 0, unless clips were mixed.
+    label is: 1 or 0, unless clips were mixed. `lessons` float32 [B,D] is what a teacher makes of each clip, D = 0
+    without a teacher.
     """
 
     inputs: NDArray[Any]
     valid: NDArray[np.bool_]
     targets: NDArray[np.float32]
     is_in_event: NDArray[np.bool_]
+    lessons: NDArray[np.float32]
+
+    def rows(self, places: NDArray[np.int64]) -> "Batch":
+        """Those of the clips at `places`, in that order."""
+        return Batch(*(getattr(self, name)[places] for name in ARRAYS))
+
+
+ARRAYS = tuple(field.name for field in fields(Batch))
 
 
 class Source(Protocol):
@@ -82,13 +91,13 @@ class PixelSource:
         def load(place: Any) -> Any:
             return _numpy_call(lambda p: self._clip(int(order[p]), epoch, int(p)), (place,), _CLIP_TYPES)
 
-        def mix(places: Any, frames: Any, valid: Any, is_in_event: Any) -> Any:
+        def mix(places: Any, frames: Any, valid: Any, is_in_event: Any, lessons: Any) -> Any:
             mixed, targets = _numpy_call(
                 lambda p, f, v: self._mixed(order[p], epoch, int(p[0]) // batch_size, f, v),
                 (places, frames, valid),
                 (tf.uint8, tf.float32),
             )
-            return mixed, valid, targets, is_in_event
+            return mixed, valid, targets, is_in_event, lessons
 
         dataset = tf.data.Dataset.from_tensor_slices(places)
         # A fixed number of threads: tuned ones begin with one, and a short epoch is over before they are more.
@@ -99,20 +108,21 @@ class PixelSource:
         options.threading.private_threadpool_size = os.cpu_count()
         dataset = dataset.with_options(options)
         try:
-            for frames, valid, targets, is_in_event in dataset.as_numpy_iterator():
-                yield Batch(frames, valid, targets, is_in_event)
+            for arrays in dataset.as_numpy_iterator():
+                yield Batch(*arrays)
         except tf.errors.OpError as error:
             # TensorFlow puts the whole traceback in the message; what was raised is its first line.
             raise TrainingDataError(f"a decoded clip cannot be read back: {error.message.splitlines()[0]}") from error
 
     def _clip(
         self, index: int, epoch: int | None, place: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float32]]:
         cached = self.clips[index]
         clip = TrainingClip(cached.frames(), cached.valid, cached.is_in_event)
         if epoch is not None:
             clip = augment_clip(clip, self.augment, np.random.default_rng((*self.seed, epoch, place)))
-        return clip.frames, clip.valid, clip.is_in_event
+        lesson = np.zeros(0, np.float32) if cached.lesson is None else cached.lesson
+        return clip.frames, clip.valid, clip.is_in_event, lesson
 
     def _mixed(
         self, indices: NDArray[np.int64], epoch: int | None, step: int, frames: NDArray[Any], valid: NDArray[np.bool_]
@@ -124,7 +134,7 @@ class PixelSource:
         return mix_clips(frames, valid, targets, self.augment.mixup_alpha, rng)
 
 
-_CLIP_TYPES = (tf.uint8, tf.bool, tf.bool)
+_CLIP_TYPES = (tf.uint8, tf.bool, tf.bool, tf.float32)
 
 
 def _numpy_call(work: Callable[..., Any], inputs: tuple[Any, ...], types: tuple[Any, ...]) -> Any:
@@ -145,8 +155,7 @@ class FeatureSource:
         view = self.views[(epoch or 0) % len(self.views)]
         order = drawn_order(view.targets, self.seed, epoch, self.sampling)
         for start in range(first_step * batch_size, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            yield Batch(view.inputs[chosen], view.valid[chosen], view.targets[chosen], view.is_in_event[chosen])
+            yield view.rows(order[start : start + batch_size])
 
 
 def feature_view(
@@ -160,15 +169,15 @@ def feature_view(
     if path.exists():
         with np.load(path) as stored:
             on_clips(len(stored["targets"]))
-            return Batch(stored["inputs"], stored["valid"], stored["targets"], stored["is_in_event"])
+            return Batch(*(stored[name] for name in ARRAYS))
     # Shuffled all the same, so that mixing does not stay within a label.
     order = drawn_order(source.targets, source.seed, epoch, "shuffled")
     parts = []
     for batch in source.ordered(order, epoch, _FEATURE_BATCH_SIZE):
-        parts.append(Batch(features_of(batch.inputs, batch.valid), batch.valid, batch.targets, batch.is_in_event))
+        parts.append(replace(batch, inputs=features_of(batch.inputs, batch.valid)))
         on_clips(len(batch.targets))
-    names, back = ("inputs", "valid", "targets", "is_in_event"), np.argsort(order)
-    whole: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts])[back] for name in names}
+    back = np.argsort(order)
+    whole: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts])[back] for name in ARRAYS}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     try:

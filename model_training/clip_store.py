@@ -37,6 +37,8 @@ class CachedClip:
     index: int
     valid: NDArray[np.bool_]
     times_seconds: NDArray[np.float64]
+    lesson: NDArray[np.float32] | None = None
+    """What a teacher makes of what is to be seen here, float32 [D]; None without a teacher."""
 
     def frames(self) -> NDArray[np.uint8]:
         """The pixels uint8 [T, H, W, 3], zero where not valid."""

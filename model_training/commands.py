@@ -47,6 +47,7 @@ def train(
     from model_training.calibrate import fitted_temperature  # noqa: PLC0415
     from model_training.distribute import is_chief  # noqa: PLC0415
     from model_training.export import TrainedRun, check_is_free, export_run, next_version  # noqa: PLC0415
+    from model_training.teacher import with_lessons  # noqa: PLC0415
     from model_training.train import TrainingPlan, clip_logits, clip_targets, train_network  # noqa: PLC0415
 
     version = version or next_version(models_directory, config.name)
@@ -66,6 +67,9 @@ def train(
         run_directory.mkdir(parents=True, exist_ok=True)
         display.say(_opening(config, data, training, run_directory))
         with stop_flag() as is_stopping:
+            if config.teacher is not None:
+                cache = runs_directory / "cache"
+                training = with_lessons(training, config.teacher, cache, display, is_stopping)
             network, history = train_network(
                 TrainingPlan(config, labels, training, validation, run_directory, display, is_stopping)
             )

@@ -208,6 +208,10 @@ def _fold_data(
         ]
         # Only now: decoding is stopped by Ctrl-C itself.
         with stop_flag() as is_stopping:
+            if config.teacher is not None:
+                from model_training.teacher import with_lessons  # noqa: PLC0415
+
+                clips = with_lessons(clips, config.teacher, protocol.runs / "cache", display, is_stopping)
             yield FoldData(checked.grouped, labels_of(checked.grouped), clips, directory, display, is_stopping)
 
 

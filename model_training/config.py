@@ -154,6 +154,24 @@ class StageConfig(_Part):
         return self
 
 
+class TeacherConfig(_Part):
+    """A larger network whose features of a clip are to be told by the one that is trained (distillation).
+
+    It is as published, and sees no label. Only training asks it: the exported model does without.
+    """
+
+    backbone: Literal["i3d"] = "i3d"
+    clip: ClipSpec
+    """What the teacher looks at; it may see more of a video than the network does."""
+    weight: float = Field(default=1.0, gt=0)
+    """Of the mean squared error of what is told, in standard deviations, beside the loss of the labels."""
+
+    @model_validator(mode="after")
+    def _fits_its_backbone(self) -> Self:
+        _check_steps(self.backbone, self.clip)
+        return self
+
+
 class TrainConfig(_Part):
     """One run, and what it takes to repeat it."""
 
@@ -178,6 +196,7 @@ class TrainConfig(_Part):
     augment: AugmentConfig = AugmentConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     loss: LossConfig = LossConfig()
+    teacher: TeacherConfig | None = None
     stages: tuple[StageConfig, ...] = Field(min_length=1)
     batch_size: int = Field(default=16, ge=1)
     sampling: Literal["shuffled", "balanced"] = "shuffled"
@@ -204,11 +223,17 @@ class TrainConfig(_Part):
 
     @model_validator(mode="after")
     def _fits_its_backbone(self) -> Self:
-        num_frames = num_frames_per_step(self.backbone)
-        if self.clip.num_frames % num_frames:
-            raise ValueError(f"{self.backbone} takes clips of a multiple of {num_frames} frames")
-        if num_frames > 1 and self.input == "differences":
+        _check_steps(self.backbone, self.clip)
+        if num_frames_per_step(self.backbone) > 1 and self.input == "differences":
             raise ValueError(f"{self.backbone} sees motion itself: it takes frames, not differences")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_taught(self) -> Self:
+        if self.teacher is not None and not self.head.sees_statistics:
+            raise ValueError("a teacher's features are told from the statistics: set head.sees_statistics=True")
+        if self.teacher is not None and self.augment.mixup_alpha > 0:
+            raise ValueError("a teacher's features of mixed clips are not known: set augment.mixup_alpha=0")
         return self
 
     @model_validator(mode="after")
@@ -218,6 +243,12 @@ class TrainConfig(_Part):
                 'sampling="balanced" and loss.is_class_balanced both level the labels: switch the latter off'
             )
         return self
+
+
+def _check_steps(backbone: BackboneName, clip: ClipSpec) -> None:
+    num_frames = num_frames_per_step(backbone)
+    if clip.num_frames % num_frames:
+        raise ValueError(f"{backbone} takes clips of a multiple of {num_frames} frames")
 
 
 def read_config(path: Path) -> TrainConfig:

@@ -168,7 +168,7 @@ def train_fold(config: TrainConfig, data: FoldData, shared: SharedFeatures | Non
     training, validation = (data.places_of(part) for part in (split.training, split.validation))
     stored = None
     if shared is not None:
-        stored = StoredFeatures([_rows(view, training) for view in shared.views], _rows(shared.still, validation))
+        stored = StoredFeatures([view.rows(training) for view in shared.views], shared.still.rows(validation))
     directory = fold_directory(config, data)
     directory.mkdir(parents=True, exist_ok=True)
     network, _ = train_network(
@@ -245,12 +245,8 @@ def _logits(
         return clip_logits(network, [_shuffled(clip) for clip in clips] if is_shuffled else clips)
     told = features.shuffled if is_shuffled else features.still
     assert told is not None
-    rows = _rows(told, places)
+    rows = told.rows(places)
     return np.asarray(network.head([rows.inputs, rows.valid])[0], np.float32)
-
-
-def _rows(batch: Batch, places: NDArray[np.int64]) -> Batch:
-    return Batch(batch.inputs[places], batch.valid[places], batch.targets[places], batch.is_in_event[places])
 
 
 def _shuffled(clip: CachedClip) -> ShuffledClip:
@@ -260,7 +256,7 @@ def _shuffled(clip: CachedClip) -> ShuffledClip:
 def _features_key(config: TrainConfig, data: FoldData) -> str:
     """Differs whenever a feature could: the head's own widths and the family do not matter."""
     seen: dict[str, Any] = config.model_dump(
-        mode="json", include={"backbone", "clip", "input", "augment", "seed", "precision"}
+        mode="json", include={"backbone", "clip", "input", "augment", "seed", "precision", "teacher"}
     )
     seen["num_blocks_above"] = config.stages[0].num_blocks_above_stored
     seen |= {"sees": (config.head.sees_appearance, config.head.sees_motion), "kind": config.head.kind}

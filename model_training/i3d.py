@@ -32,6 +32,9 @@ _MIXED = (
 NUM_MIXED_BLOCKS = len(_MIXED) - 1
 """How many of them a backbone has. The last one, Mixed_5c, is left out: what comes before it told fights as well,
 and a quarter of the numbers are in it."""
+_ONES = (0, 2, 4, 5)
+NUM_CHANNELS = sum(_MIXED[NUM_MIXED_BLOCKS - 1][1][place] for place in _ONES)
+"""Of its map: what its four branches put out, side by side."""
 _STEM = ("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3")
 _BRANCHES = {
     "b0": "Branch_0/Conv3d_0a_1x1",

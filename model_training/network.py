@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from model_training.backbones import build_backbone
+from model_training.backbones import build_backbone, lesson_width_of
 from model_training.config import HeadConfig, HeadKind, TrainConfig
 from model_training.features import build_features
 from model_training.time_steps import share_among_frames, steps_with_a_frame, time_statistics, weighted_mean
@@ -24,7 +24,8 @@ _FAR_BELOW = -1e9
 class Network:
     """`features`: (uint8 [B,T,H,W,3], bool [B,T]) -> float32 [B,S,F], S = T over the frames of a step.
 
-    `head`: (features, bool [B,T]) -> logits float32 [B,K] and attention float32 [B,T].
+    `head`: (features, bool [B,T]) -> logits float32 [B,K] and attention float32 [B,T]; with a teacher, also what
+    the network makes of its lesson, float32 [B,D].
     `backbone` is the CNN inside `features`; `kind` says what the logits mean.
     """
 
@@ -37,7 +38,7 @@ class Network:
         """Logits float32 [B,K] and attention float32 [B,T] of clips."""
         frames, valid = ops.convert_to_tensor(frames), ops.convert_to_tensor(valid)
         features = self.features([frames, valid], training=training)
-        logits, attention = self.head([features, valid], training=training)
+        logits, attention = self.head([features, valid], training=training)[:2]
         return logits, attention
 
     @property
@@ -57,7 +58,8 @@ def build_network(config: TrainConfig, num_labels: int, *, is_pretrained: bool) 
     finally:
         keras.config.set_dtype_policy(before)
     features = build_features(backbone, config)
-    shape = HeadShape(spec.num_frames, features.output_shape[1], features.output_shape[2], num_labels)
+    lesson_width = 0 if config.teacher is None else lesson_width_of(config.teacher.backbone)
+    shape = HeadShape(spec.num_frames, features.output_shape[1], features.output_shape[2], num_labels, lesson_width)
     return Network(features, HEADS[config.family](shape, head), backbone, head.kind)
 
 
@@ -74,6 +76,8 @@ class HeadShape:
     num_steps: int
     feature_width: int
     num_labels: int
+    lesson_width: int = 0
+    """How many numbers a teacher tells of a clip."""
 
 
 def cnn(shape: HeadShape, config: HeadConfig) -> Any:
@@ -153,15 +157,20 @@ def _self_attention(x: Any, valid: Any, config: HeadConfig) -> Any:
 
 def _head_model(given: _Given, x: Any, attention: Any, shape: HeadShape, config: HeadConfig) -> Any:
     """Close a head: the mean of `x` weighted by `attention`, statistics if asked for, and a layer that names it."""
-    pooled = weighted_mean(x, attention)
+    pooled, lessons = weighted_mean(x, attention), []
     if config.sees_statistics:
         statistics = keras.layers.LayerNormalization(name="statistics_norm")(
             time_statistics(given.features, given.valid_steps)
         )
         statistics = keras.layers.Dropout(config.dropout, name="statistics_dropout")(statistics)
-        statistics = keras.layers.Dense(config.feature_width, activation="gelu", name="statistics_projection")(
-            statistics
-        )
+        if shape.lesson_width:
+            # The answer rests on what the teacher would have seen, and so needs fewer examples.
+            statistics = keras.layers.Dense(shape.lesson_width, name="lesson")(statistics)
+            lessons = [statistics]
+        else:
+            statistics = keras.layers.Dense(config.feature_width, activation="gelu", name="statistics_projection")(
+                statistics
+            )
         pooled = ops.concatenate([pooled, statistics], axis=-1)
     pooled = keras.layers.Dropout(config.dropout, name="pooled_dropout")(pooled)
     is_binary = config.kind == "sigmoid"
@@ -170,7 +179,8 @@ def _head_model(given: _Given, x: Any, attention: Any, shape: HeadShape, config:
     if is_binary:
         # Softmax over (0, z) is the sigmoid of z and its complement: all that follows knows two labels only.
         logits = ops.pad(logits, ((0, 0), (1, 0)))
-    return keras.Model([given.features, given.valid], [logits, share_among_frames(attention, given.valid)], name="head")
+    answers = [logits, share_among_frames(attention, given.valid), *lessons]
+    return keras.Model([given.features, given.valid], answers, name="head")
 
 
 def _uniform_attention(valid: Any) -> Any:

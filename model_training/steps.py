@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from model_training.batches import Batch
+from model_training.batches import ARRAYS, Batch
 from model_training.config import StageConfig, TrainConfig
 from model_training.distribute import own_share, summed_over_replicas
 from model_training.network import Network
@@ -21,22 +22,31 @@ Settle = Callable[[float, float], None]
 """After a step learnt, with the share to prune and the decay of averages: clips, prunes and averages weights."""
 
 
+class Answer(Protocol):
+    """What a head says of what a batch holds and of `valid`."""
+
+    def __call__(self, inputs: Any, valid: Any, *, training: bool) -> Sequence[Any]:
+        """Logits and attention, and, with a teacher, the lesson."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Learning:
     """What a stage changes: the variables that learn, their optimiser, and their averages (none without EMA).
 
-    `answer` maps what the stage's batches hold, frames or what is stored of them, to logits and attention.
-    `label_weights` float32 [K].
+    `answer` maps what the stage's batches hold, frames or what is stored of them, to what the head says.
+    `label_weights` float32 [K]. `lesson_scale`: mean and deviation float32 [D] of the lessons; None without.
     """
 
     config: TrainConfig
     stage: StageConfig
     network: Network
-    answer: Callable[[Any, Any, bool], tuple[Any, Any]]
+    answer: Answer
     variables: Sequence[Any]
     optimiser: Any
     averages: Sequence[Any]
     label_weights: NDArray[Any]
+    lesson_scale: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
 
 def learning_step(learning: Learning, strategy: Any) -> Step:
@@ -47,7 +57,9 @@ def learning_step(learning: Learning, strategy: Any) -> Step:
         arrays, counts = own_share(whole, num_replicas)
         batch, num_clips = Batch(*arrays), tf.cast(tf.shape(whole[0])[0], tf.float32)
         with tf.GradientTape() as tape:
-            losses, is_right = _answers_judged(learning, batch, training=True)
+            answers = learning.answer(batch.inputs, batch.valid, training=True)
+            losses, is_right = _answers_judged(learning, batch, answers)
+            losses += _lessons_judged(learning, batch, answers)
             loss = tf.reduce_sum(losses * counts) / num_clips
         gradients = summed_over_replicas(tape.gradient(loss, learning.variables))
         # Each replica holds the sum already, and the optimiser sums once more.
@@ -67,7 +79,8 @@ def looking_step(learning: Learning) -> Step:
     """A step that changes nothing."""
 
     def look(*arrays: Any) -> tuple[Any, Any]:
-        losses, is_right = _answers_judged(learning, Batch(*arrays), training=False)
+        batch = Batch(*arrays)
+        losses, is_right = _answers_judged(learning, batch, learning.answer(batch.inputs, batch.valid, training=False))
         return tf.reduce_sum(losses), tf.reduce_sum(is_right)
 
     return _as_step(look)
@@ -111,9 +124,17 @@ def one_graph(work: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _answers_judged(learning: Learning, batch: Batch, *, training: bool) -> tuple[Any, Any]:
+def _lessons_judged(learning: Learning, batch: Batch, answers: Sequence[Any]) -> Any:
+    """What each clip's lesson adds to its loss, float32 [B]; validation does without: labels are what counts."""
+    teacher = learning.config.teacher
+    if teacher is None or learning.lesson_scale is None:
+        return 0.0
+    mean, deviation = learning.lesson_scale
+    return teacher.weight * tf.reduce_mean(tf.square(answers[2] - (batch.lessons - mean) / deviation), axis=-1)
+
+
+def _answers_judged(learning: Learning, batch: Batch, answers: Sequence[Any]) -> tuple[Any, Any]:
     """The loss float32 [B] of each clip, and 1 for those answered rightly."""
-    answers = learning.answer(batch.inputs, batch.valid, training)
     kind = learning.network.kind
     losses = clip_losses(
         (answers[0], answers[1]),
@@ -130,7 +151,7 @@ def _as_step(work: Callable[..., tuple[Any, Any]]) -> Step:
     graph = one_graph(work)
 
     def step(batch: Batch) -> tuple[float, int]:
-        loss_sum, right = graph(batch.inputs, batch.valid, batch.targets, batch.is_in_event)
+        loss_sum, right = graph(*(getattr(batch, name) for name in ARRAYS))
         return float(loss_sum), round(float(right))
 
     return step

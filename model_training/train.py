@@ -37,7 +37,8 @@ from model_training.network import Network, build_network
 from model_training.objectives import average_decay_at, build_optimiser, label_weights, learning_rate_at
 from model_training.progress import RunProgress
 from model_training.pruning import kernels_of, pruned, pruned_share_at, sparsity_of
-from model_training.steps import Learning, Step, learning_step, looking_step, one_graph, settling
+from model_training.steps import Answer, Learning, Step, learning_step, looking_step, one_graph, settling
+from model_training.teacher import lesson_scale
 from model_training.tensorboard import EventFile
 
 CHECKPOINT_NAME = "checkpoint.npz"
@@ -173,24 +174,20 @@ def _learning(run: _Run, stage: StageConfig) -> tuple[Learning, list[Any]]:
     targets = clip_targets(plan.training, plan.labels, config.head.kind)
     weights = label_weights(targets, config.head.kind, config.loss)
     answer = _answer_of(run.network, config, stage)
-    learning = Learning(config, stage, run.network, answer, variables, optimiser, averages, weights)
+    scale = None if config.teacher is None else lesson_scale(plan.training)
+    learning = Learning(config, stage, run.network, answer, variables, optimiser, averages, weights, scale)
     return learning, [*optimiser.variables, *averages]
 
 
-def _answer_of(
-    network: Network, config: TrainConfig, stage: StageConfig
-) -> Callable[[Any, Any, bool], tuple[Any, Any]]:
-    """Logits and attention of what the stage's batches hold and of `valid`, in training or not."""
-    match stage.num_blocks_above_stored:
-        case None:
-            return lambda frames, valid, training: network(frames, valid, training=training)
-        case 0:
-            return lambda features, valid, training: network.head([features, valid], training=training)
-        case num_blocks:
-            _, above = split_features(network.backbone, config, num_blocks)
-            return lambda kept, valid, training: network.head(
-                [above([kept, valid], training=training), valid], training=training
-            )
+def _answer_of(network: Network, config: TrainConfig, stage: StageConfig) -> Answer:
+    """What the head says of what the stage's batches hold: frames, or what is stored of them."""
+    num_blocks = stage.num_blocks_above_stored
+    if num_blocks == 0:
+        return lambda features, valid, *, training: network.head([features, valid], training=training)
+    above = network.features if num_blocks is None else split_features(network.backbone, config, num_blocks)[1]
+    return lambda inputs, valid, *, training: network.head(
+        [above([inputs, valid], training=training), valid], training=training
+    )
 
 
 @contextmanager

@@ -61,7 +61,8 @@ def _features(clips: list[CachedClip]) -> Any:
     targets = np.eye(2, dtype=np.float32)[[i % 2 for i in range(16)]]
     valid, nowhere = np.ones((16, 4), bool), np.zeros((16, 4), bool)
     told = np.repeat(np.repeat(targets[:, None], 4, axis=1), 80, axis=2)
-    still, shuffled = Batch(told, valid, targets, nowhere), Batch(1 - told, valid, targets, nowhere)
+    rest = (valid, targets, nowhere, np.zeros((16, 0), np.float32))
+    still, shuffled = Batch(told, *rest), Batch(1 - told, *rest)
     assert len(clips) == len(targets)
     return SharedFeatures([still], still, shuffled)
 

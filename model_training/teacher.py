@@ -1,0 +1,108 @@
+"""What a larger network, as it was published, makes of the same moments of the same videos."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from model_training.backbones import build_backbone
+from model_training.clip_store import CachedClip, DecodedVideo
+from model_training.config import TeacherConfig
+from model_training.errors import TrainingInterrupted
+from model_training.frames import decode_examples, readable_videos
+from model_training.preprocess import preprocessing_layer
+from model_training.progress import RunProgress
+from model_training.steps import one_graph
+from model_training.time_steps import held_frames
+
+_BATCH_SIZE = 2
+_LEAST_DEVIATION = 1e-3
+
+ClipFeatures = Callable[[NDArray[np.uint8], NDArray[np.bool_]], NDArray[np.float32]]
+
+
+def with_lessons(
+    clips: Sequence[CachedClip],
+    teacher: TeacherConfig,
+    cache_directory: Path,
+    display: RunProgress,
+    is_stopping: Callable[[], bool],
+) -> list[CachedClip]:
+    """The clips, each with what the teacher makes of it: the mean of the teacher's own clips that overlap it in time.
+
+    What the teacher makes of a video is kept beside its decoded clips, and read back the next time.
+
+    Raises:
+        TrainingInterrupted: `is_stopping()` turned true; the videos done are kept.
+    """
+    examples = list(dict.fromkeys(clip.example for clip in clips))
+    with display.bar("decode for the teacher", len(examples), "videos") as on_video:
+        decoding = decode_examples(examples, teacher.clip, cache_directory, on_video)
+    videos = readable_videos(decoding, skip_unreadable=False)
+    features_of = _teacher_features(teacher)
+    lessons: dict[Any, NDArray[np.float32]] = {}
+    with display.bar("teacher", len(videos), "videos") as on_video:
+        for video in videos:
+            if is_stopping():
+                raise TrainingInterrupted("interrupted: the teacher's features are kept; the same command goes on")
+            lessons[video.example] = _kept(video, teacher, features_of)
+            on_video()
+    seen = {video.example: video.clips for video in videos}
+    return [replace(clip, lesson=_overlapping(clip, seen[clip.example], lessons[clip.example])) for clip in clips]
+
+
+def lesson_scale(clips: Sequence[CachedClip]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation float32 [D] of what the teacher makes of the clips."""
+    lessons = np.stack([clip.lesson for clip in clips if clip.lesson is not None])
+    return lessons.mean(axis=0), np.maximum(lessons.std(axis=0), _LEAST_DEVIATION)
+
+
+def _teacher_features(teacher: TeacherConfig) -> ClipFeatures:
+    """Clips uint8 [B,T,H,W,3] and valid bool [B,T] -> the mean of the teacher's last map, float32 [B,D]."""
+    backbone, preprocess = build_backbone(teacher.backbone, teacher.clip), preprocessing_layer(teacher.backbone)
+
+    def look(frames: Any, valid: Any) -> Any:
+        maps = backbone(preprocess(held_frames(frames, valid)))
+        return ops.mean(maps[-1] if isinstance(maps, list) else maps, axis=(1, 2, 3))
+
+    graph = one_graph(look)
+    return lambda frames, valid: np.asarray(graph(frames, valid))
+
+
+def _kept(video: DecodedVideo, teacher: TeacherConfig, features_of: ClipFeatures) -> NDArray[np.float32]:
+    """The features float32 [clips, D] of a video, from its file or put there."""
+    file = video.clips[0].cache_file.with_suffix(f".{teacher.backbone}.npy")
+    if file.exists():
+        kept: NDArray[np.float32] = np.load(file)
+        return kept
+    groups = [video.clips[start : start + _BATCH_SIZE] for start in range(0, len(video.clips), _BATCH_SIZE)]
+    features = np.concatenate(
+        [
+            features_of(np.stack([clip.frames() for clip in group]), np.stack([clip.valid for clip in group]))
+            for group in groups
+        ]
+    )
+    partial = file.with_suffix(".partial.npy")
+    np.save(partial, features)
+    partial.replace(file)
+    return features
+
+
+def _overlapping(clip: CachedClip, seen: Sequence[CachedClip], features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of the features of those clips that show some of the same time; of the nearest where none does."""
+    start, end = _span(clip)
+    spans = [_span(other) for other in seen]
+    shares = np.array([max(0.0, min(end, last) - max(start, first)) for first, last in spans])
+    if not shares.any():
+        shares[np.argmin([abs(first + last - start - end) for first, last in spans])] = 1
+    lesson: NDArray[np.float32] = np.average(features, axis=0, weights=shares).astype(np.float32)
+    return lesson
+
+
+def _span(clip: CachedClip) -> tuple[float, float]:
+    times = clip.times_seconds[clip.valid]
+    return float(times[0]), float(times[-1])
