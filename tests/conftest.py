@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from service.api_keys import changing_keys, new_key
 from tests.grey_model import write_grey_model
 from tests.running_service import RunningService, running_service
 from tests.videos import painted
+
+# What takes long on a busy machine is no fault: laws are about answers, not about time.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,6 @@
 """What a dataset is told of itself before a model learns it, through the command line, on footage made here."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -184,6 +182,9 @@ def test_every_unreadable_video_is_named_and_the_rest_is_looked_at(
     assert f"unreadable: {tmp_path}/bad.mp4" in said.out
     assert f"unreadable: {tmp_path}/worse.mp4" in said.out
     assert "2 videos cannot be read" in said.err.splitlines()[-1]
+    nowhere = tmp_path / "nowhere" / "report.json"
+    assert main(["validate-data", "--data", str(tmp_path), "--json", str(nowhere)]) == 2
+    assert capsys.readouterr().err == f"error: {nowhere}: cannot be written: there is no folder {nowhere.parent}\n"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ def test_every_unreadable_video_is_named_and_the_rest_is_looked_at(
     [
         ("path,label\n0.mp4,x\ngone.mp4,y\n", "manifest.csv, line 3: no such file: gone.mp4"),
         ("path,lable\n0.mp4,x\n", "manifest.csv, line 1: unknown column 'lable' (did you mean 'label'?)"),
-        ("path,label\n0.mp4,x\n2.mp4,x\n1.mp4,y\n", "label 'y' has too few groups: none is left for"),
+        ("path,label\n0.mp4,x\n2.mp4,x\n1.mp4,y\n", "manifest.csv, line 4: {data}/1.mp4: label 'y' has too few groups"),
         ("path,label,fold\n0.mp4,x,0\n1.mp4,y,0\n", "no video is in fold 1, which the config holds out"),
     ],
 )
@@ -207,7 +208,7 @@ def test_training_data_that_cannot_be_used_is_one_sentence(
     assert main(["train", "--config", str(tmp_path / "tiny.py"), "--data", str(tmp_path), *places]) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("error: ")
-    assert sentence in said
+    assert sentence.format(data=tmp_path) in said
 
 
 def test_an_empty_folder_of_a_label_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,21 +216,6 @@ def test_an_empty_folder_of_a_label_is_named(tmp_path: Path, capsys: pytest.Capt
     assert main(["validate-data", "--data", str(tmp_path), "--runs", str(tmp_path / "runs")]) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(f"error: {tmp_path}/x: no video here")
-
-
-def test_a_full_disk_is_one_sentence_and_keeps_what_is_there(dataset: Path, tmp_path: Path) -> None:
-    """A limit on the size of files stands in for the disk: writing past it fails in the same place."""
-    command = [sys.executable, "-m", "model_training", "validate-data", "--data", dataset, "--runs", tmp_path]
-    done = subprocess.run(
-        ["bash", "-c", 'ulimit -f 64; exec "$@"', "bash", *map(str, command)],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "cannot keep decoded clips: File too large; what is there is kept" in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
-    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_the_shared_fights_leak_where_one_room_is_in_two_folds(tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""The commands as a user gives them, each in a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ENVIRONMENT = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONWARNINGS": "default"}
+
+
+def command(*arguments: object) -> Sequence[str]:
+    """What starts `python -m model_training` with these arguments."""
+    return [sys.executable, "-m", "model_training", *map(str, arguments)]
+
+
+def run(*arguments: object, max_file_kilobytes: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end. The limit stands in for a full disk: a write past it fails in the same place."""
+    limit = [] if max_file_kilobytes is None else ["bash", "-c", f'ulimit -f {max_file_kilobytes}; exec "$@"', "bash"]
+    whole = [*limit, *command(*arguments)]
+    return subprocess.run(whole, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+
+
+def interrupted(sign: str, *arguments: object) -> list[str]:
+    """What a command says on standard error when Ctrl-C comes, as from a terminal, once it has said `sign`."""
+    process = subprocess.Popen(
+        command(*arguments), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True
+    )
+    assert process.stderr is not None
+    with process.stderr as lines:
+        said = []
+        for line in lines:
+            said.append(line.rstrip())
+            if sign in line:
+                break
+        else:
+            raise AssertionError(f"never said {sign!r}: {said}")
+        os.killpg(process.pid, signal.SIGINT)
+        said += [line.rstrip() for line in lines]
+    # Python ends by the signal itself where it came while code was being compiled, and with 130 elsewhere.
+    assert process.wait() in {130, -signal.SIGINT}, said
+    return said
+
+
+def places(work: Path) -> tuple[object, ...]:
+    """Where `train` puts models and checkpoints."""
+    return ("--out", work / "models", "--runs", work / "runs")
