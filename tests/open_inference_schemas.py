@@ -2,6 +2,8 @@
 
 After the components of `specification/protocol/open_inference_rest.yaml` and the text of
 `inference_rest.md`, both of https://github.com/kserve/open-inference-protocol, whose names they keep.
+Where the two differ, the stricter is here: the text asks for `inputs` and `outputs` of a model's metadata.
+The text gives readiness as `live`, by mistake: `ready`, as KServe's own client and servers have it, is here.
 """
 
 from typing import Any
@@ -21,8 +23,12 @@ def _list_of(items: Schema) -> Schema:
 STRING: Schema = {"type": "string"}
 PARAMETERS: Schema = {"parameters": {"type": "object"}}
 TENSOR_DATA: Schema = {"$ref": "#/$defs/tensor_data"}
+DEFINITIONS: Schema = {
+    "$defs": {"tensor_data": _list_of({"anyOf": [TENSOR_DATA, {"type": "number"}, STRING, {"type": "boolean"}]})}
+}
 METADATA_TENSOR = _of({"name": STRING, "datatype": STRING, "shape": _list_of({"type": "integer"})})
-RESPONSE_OUTPUT = _of({**METADATA_TENSOR["properties"], "data": TENSOR_DATA}, PARAMETERS)
+# A tensor with its data, of a request as of an answer; binary data is an extension's, not the protocol's.
+TENSOR = _of({**METADATA_TENSOR["properties"], "data": TENSOR_DATA}, PARAMETERS)
 
 SCHEMAS: dict[str, Schema] = {
     "live_server_response": _of({"live": {"type": "boolean"}}),
@@ -33,15 +39,21 @@ SCHEMAS: dict[str, Schema] = {
         {"name": STRING, "platform": STRING, "inputs": _list_of(METADATA_TENSOR), "outputs": _list_of(METADATA_TENSOR)},
         {"versions": _list_of(STRING)},
     ),
+    "inference_request": {
+        **_of(
+            {"inputs": _list_of(TENSOR)},
+            {"id": STRING, "outputs": _list_of(_of({"name": STRING}, PARAMETERS)), **PARAMETERS},
+        ),
+        **DEFINITIONS,
+    },
     "inference_response": {
         **_of(
-            {"model_name": STRING, "outputs": _list_of(RESPONSE_OUTPUT)},
+            {"model_name": STRING, "outputs": _list_of(TENSOR)},
             {"model_version": STRING, "id": STRING, **PARAMETERS},
         ),
-        "$defs": {
-            "tensor_data": _list_of({"anyOf": [TENSOR_DATA, {"type": "number"}, STRING, {"type": "boolean"}]}),
-        },
+        **DEFINITIONS,
     },
-    # One schema under three names: of server metadata, model metadata and inference.
+    # One schema under three names: of server metadata, model metadata and inference. (For the last, its OpenAPI
+    # forgets to require `error`.)
     "error_response": _of({"error": STRING}),
 }

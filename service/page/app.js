@@ -4,12 +4,13 @@ import { Chooser } from "./chooser.js";
 import { Desk } from "./desk.js";
 import { byId, copyText, make, setVariables } from "./dom.js";
 import { setUpDrop } from "./drop.js";
+import { keptJobs } from "./kept.js";
 import { setUpKey } from "./key.js";
 import { Queue } from "./queue.js";
 import { canRecord, setUpRecorder } from "./record.js";
 import { acceptedLabels, duration, human, likely, problemWords, size } from "./words.js";
 
-const STATE_WORDS = { waiting: "waiting", sending: "sending", queued: "in line", looking: "looking", reconnecting: "reconnecting", retrying: "trying again", cancelled: "cancelled" };
+const STATE_WORDS = { waiting: "waiting", sending: "sending", finding: "asking how far it is", queued: "in line", looking: "looking", reconnecting: "reconnecting", retrying: "trying again", cancelled: "cancelled" };
 
 const chooser = new Chooser();
 const queue = new Queue(
@@ -27,15 +28,38 @@ function select(item) {
   byId("queue-items").querySelector("[aria-current=true]").scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
-function add(files) {
+function add(chosen) {
+  // A file that a reload has lost is only shown again; it was sent before.
+  const found = chosen.map((file) => queue.reunite(file));
+  const files = chosen.filter((_, place) => found[place] === undefined);
+  if (files.length === 0) {
+    select(found[0]);
+    byId("main").focus({ preventScroll: true });
+    return;
+  }
   const isFirst = queue.items.length === 0;
   const first = queue.add(files);
-  byId("drop").hidden = true;
-  byId("queue").hidden = false;
+  showDesk();
   // A video that is being looked at stays where it is; what is added waits in the queue.
   if (isFirst || selected?.state === "failed" || files.length === 1) select(first);
   if (isFirst) byId("main").focus({ preventScroll: true });
   showQueue();
+}
+
+/** The jobs that were sent before the page was reloaded. */
+function pickUp() {
+  const jobs = keptJobs();
+  if (jobs.length === 0) return;
+  const latest = queue.pickUp(jobs);
+  showDesk();
+  // Whoever has chosen a video before the service was ready looks at that one.
+  if (selected === null) select(latest);
+  showQueue();
+}
+
+function showDesk() {
+  byId("drop").hidden = true;
+  byId("queue").hidden = false;
 }
 
 function showQueue() {
@@ -91,6 +115,7 @@ chooser.addEventListener("change", () => {
   const seconds = chooser.jobs?.job_max_duration_seconds ?? chooser.limits.max_duration_seconds;
   byId("limits").textContent = `Up to ${size(bytes)} and ${duration(seconds)}. Looked at once, then deleted.`;
 });
+chooser.addEventListener("change", pickUp, { once: true });
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", () => copyText(byId(button.dataset.copy), button));
 }

@@ -17,6 +17,7 @@ export class Desk {
   #chooser;
   #queue;
   #item = null;
+  #url = null;
   #shown = null;
   #isPlayable = true;
   #drawing = new AbortController();
@@ -33,17 +34,20 @@ export class Desk {
 
   /** Bring `item` onto the desk, or follow its change if it lies there already. */
   show(item) {
-    if (item !== this.#item) {
+    if (item !== this.#item || item.url !== this.#url) {
       this.#item = item;
+      this.#url = item.url;
       this.#shown = null;
       this.#setPlayable(true);
-      this.#video.src = item.url;
+      if (item.url === null) this.#video.removeAttribute("src");
+      else this.#video.src = item.url;
     }
     byId("desk").hidden = false;
     this.#showProgress();
     this.#showTrouble();
     this.#showScreen();
-    for (const id of ["timeline", "answer", "looked", "raw"]) byId(id).hidden = item.prediction === null;
+    for (const id of ["timeline", "answer", "raw"]) byId(id).hidden = item.prediction === null;
+    byId("looked").hidden = item.prediction === null || item.url === null;
     if (item.prediction === null || item.prediction === this.#shown) return;
     this.#shown = item.prediction;
     this.#showAnswer(item, item.prediction);
@@ -54,10 +58,12 @@ export class Desk {
     this.#drawing = new AbortController();
     this.#timeline.show(prediction);
     this.#timeline.moveTo(this.#video.currentTime);
-    // A file that the browser cannot play has no pictures to show.
-    showThumbnails(byId("thumbnails"), prediction, item.url, (seconds) => this.#seek(seconds), this.#drawing.signal).catch(
-      () => (byId("looked").hidden = this.#shown === prediction),
-    );
+    // A file that the browser cannot play has no pictures to show, nor has one that it has lost.
+    if (item.url !== null) {
+      showThumbnails(byId("thumbnails"), prediction, item.url, (seconds) => this.#seek(seconds), this.#drawing.signal).catch(
+        () => (byId("looked").hidden = this.#shown === prediction),
+      );
+    }
     byId("curl").textContent = curlCommand(item, (item.jobId === null ? predictPath : jobsPath)(prediction.model));
     byId("json").textContent = JSON.stringify(prediction, null, 2);
     const isWanted = () => this.#shown === prediction;
@@ -70,7 +76,7 @@ export class Desk {
 
   #fillAnswer(item, prediction, manifest) {
     const { chosen } = this.#chooser;
-    const isOther = chosen !== null && (chosen.name !== prediction.model.name || chosen.version !== prediction.model.version);
+    const isOther = item.url !== null && chosen !== null && (chosen.name !== prediction.model.name || chosen.version !== prediction.model.version);
     const again = make("button", { type: "button", className: "button", textContent: `Ask ${chosen?.name} ${chosen?.version} instead`, onclick: () => this.#queue.again(item) });
     byId("answer").replaceChildren(...answerNodes(prediction, manifest, isOther ? [again] : []));
   }
@@ -86,6 +92,7 @@ export class Desk {
     const { state, share, file, since, retrySeconds, clips } = this.#item;
     const words = {
       waiting: "Waiting for the videos before it",
+      finding: "Asking the service how far it is",
       sending: `Sending ${size(file.size)}, ${percent(share)}`,
       queued: "The service has it; it is in line behind others",
       reconnecting: "The connection broke: reconnecting. The service goes on meanwhile",
@@ -115,6 +122,7 @@ export class Desk {
   /** Trying again, where that can help; another video, where it cannot. */
   #wayOut(state, problem) {
     if (problem?.code === "unauthorized") return make("button", { type: "button", className: "button", textContent: "Enter a key", onclick: () => askForKey() });
+    if (this.#item.url === null) return make("button", { type: "button", className: "button", textContent: "Choose the video again", onclick: () => byId("files").click() });
     return state === "cancelled" || MAY_PASS.has(problem.code)
       ? make("button", { type: "button", className: "button", textContent: "Try again", onclick: () => this.#queue.again(this.#item) })
       : make("button", { type: "button", className: "button", textContent: "Choose another video", onclick: () => byId("files").click() });
@@ -125,11 +133,14 @@ export class Desk {
     this.#showScreen();
   }
 
-  /** The video; where it cannot be played, that in words; where there is no answer either, nothing. */
+  /** The video; where it is lost or cannot be played, that in words; where there is no answer either, nothing. */
   #showScreen() {
-    byId("unplayable").hidden = this.#isPlayable;
-    this.#video.hidden = !this.#isPlayable;
-    byId("screen").hidden = !this.#isPlayable && this.#item.prediction === null;
+    const isLost = this.#item.url === null;
+    byId("lost").hidden = !isLost;
+    byId("unplayable").hidden = isLost || this.#isPlayable;
+    this.#video.hidden = isLost || !this.#isPlayable;
+    const isBare = isLost ? !byId("trouble").hidden : !this.#isPlayable && this.#item.prediction === null;
+    byId("screen").hidden = isBare;
   }
 
   #seek(seconds) {

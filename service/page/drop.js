@@ -7,7 +7,7 @@ export function setUpDrop(onFiles) {
   const veil = byId("veil");
   const input = byId("files");
   const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-  for (const id of ["choose", "more"]) byId(id).addEventListener("click", () => input.click());
+  for (const id of ["choose", "choose-again", "more"]) byId(id).addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
     if (input.files.length > 0) onFiles([...input.files]);
     // So that the same file may be chosen again.

@@ -18,7 +18,8 @@ export function setUpKey(onKey) {
   byId("key-button").addEventListener("click", () => askForKey());
   byId("key-close").addEventListener("click", () => dialog.close());
   byId("key-forget").addEventListener("click", () => {
-    sessionStorage.removeItem(NAME);
+    // And with it the jobs that it was good for.
+    sessionStorage.clear();
     dialog.close();
     onKey();
   });

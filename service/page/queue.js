@@ -2,16 +2,18 @@
 
 import { cancelJob, jobsPath, predictPath, Problem, problemOf, send } from "./api.js";
 import { followJob, idempotencyHeader, pause } from "./jobs.js";
+import { forgetJob, keepJob } from "./kept.js";
 import { size } from "./words.js";
 
 const MAX_ATTEMPTS = 5;
 const PASSING = new Set(["busy", "not_ready", "draining", "storage_full"]);
+const GONE = new Set(["unknown_job", "jobs_disabled"]);
 
 /**
  * @typedef {object} Item
- * @property {File} file
- * @property {string} url  blob address of the user's own file
- * @property {"waiting" | "sending" | "queued" | "looking" | "reconnecting" | "retrying" | "done" | "failed" | "cancelled"} state
+ * @property {File | {name: string, size: number}} file
+ * @property {string | null} url  blob address of the user's own file; null where a reload has lost it
+ * @property {"waiting" | "sending" | "finding" | "queued" | "looking" | "reconnecting" | "retrying" | "done" | "failed" | "cancelled"} state
  * @property {number} share  of the file that is sent
  * @property {number} since  when this state began, in ms
  * @property {number} retrySeconds  until it is asked again
@@ -48,16 +50,34 @@ export class Queue extends EventTarget {
     return added[0];
   }
 
-  /** Ask about one of the videos once more. */
+  /** Go on with jobs that were sent before the page was reloaded; returns the latest of them. */
+  pickUp(jobs) {
+    const found = jobs.map(({ id, name, size }) => ({ file: { name, size }, url: null, ...FRESH, jobId: id }));
+    this.items.push(...found);
+    this.#run();
+    return found.at(-1);
+  }
+
+  /** Give a file back to the item that a reload took it from; returns that item, or undefined where there is none. */
+  reunite(file) {
+    const item = this.items.find((other) => other.url === null && other.file.name === file.name && other.file.size === file.size);
+    if (item === undefined) return undefined;
+    this.#set(item, { file, url: URL.createObjectURL(file) });
+    if (item.state === "failed" || item.state === "cancelled") this.again(item);
+    return item;
+  }
+
+  /** Ask about one of the videos once more; about one that is not here any more, how far its job is. */
   again(item) {
-    this.#set(item, FRESH);
+    this.#set(item, { ...FRESH, jobId: item.url === null ? item.jobId : null });
     this.#run();
   }
 
   /** Take back a video that is not answered yet. */
   cancel(item) {
-    if (item === this.#current) this.#abort.abort();
-    else this.#set(item, { state: "cancelled" });
+    if (item === this.#current) return this.#abort.abort();
+    this.#set(item, { state: "cancelled" });
+    if (item.jobId !== null) void this.#cancelJob(item.jobId);
   }
 
   #current = null;
@@ -75,15 +95,16 @@ export class Queue extends EventTarget {
 
   async #answer(item) {
     const { maxBytes, jobs } = this.#limits();
-    if (item.file.size > maxBytes) return this.#set(item, { state: "failed", problem: tooLarge(item.file.size, maxBytes) });
+    // Before the page was reloaded.
+    const isSent = item.jobId !== null;
+    if (!isSent && item.file.size > maxBytes) return this.#set(item, { state: "failed", problem: tooLarge(item.file.size, maxBytes) });
     this.#abort = new AbortController();
     const { signal } = this.#abort;
-    const isForJob = jobs !== null && (await isLong(item, jobs));
+    const isForJob = !isSent && jobs !== null && (await isLong(item, jobs));
     const headers = isForJob ? idempotencyHeader() : {};
     for (let attempt = 1; ; attempt += 1) {
-      this.#set(item, { state: "sending", share: 0 });
       try {
-        const prediction = isForJob ? await this.#answerLater(item, headers, signal) : await this.#send(item, predictPath(this.#chosenModel()), {}, signal);
+        const prediction = isSent ? await this.#follow(item, signal) : await this.#ask(item, isForJob, headers, signal);
         this.#set(item, { state: "done", prediction, problem: null });
         return;
       } catch (error) {
@@ -100,31 +121,47 @@ export class Queue extends EventTarget {
     }
   }
 
+  async #ask(item, isForJob, headers, signal) {
+    this.#set(item, { state: "sending", share: 0 });
+    if (!isForJob) return this.#send(item, predictPath(this.#chosenModel()), {}, signal);
+    const { id } = await this.#send(item, jobsPath(this.#chosenModel()), headers, signal);
+    this.#set(item, { state: "queued", jobId: id });
+    keepJob({ id, name: item.file.name, size: item.file.size });
+    return this.#follow(item, signal);
+  }
+
   #send(item, path, headers, signal) {
     const onProgress = (share) => this.#set(item, { state: share < 1 ? "sending" : "looking", share });
     return send(item.file, path, { onProgress, signal, headers });
   }
 
   /** The prediction of a job, its clips counted meanwhile; cancelling ends the job too. */
-  async #answerLater(item, headers, signal) {
-    const { id: jobId } = await this.#send(item, jobsPath(this.#chosenModel()), headers, signal);
-    this.#set(item, { state: "queued", jobId });
+  async #follow(item, signal) {
+    const { jobId } = item;
+    if (item.state !== "queued") this.#set(item, { state: "finding" });
     const onEvent = ({ state, progress }) => this.#set(item, { state: state === "queued" ? "queued" : "looking", clips: progress });
     const onBreak = () => this.#set(item, { state: "reconnecting" });
     try {
       const job = await followJob(jobId, { onEvent, onBreak, signal });
+      if (job.state !== "done") forgetJob(jobId);
       if (job.state === "cancelled") throw new DOMException("Cancelled", "AbortError");
       if (job.state === "failed") throw problemOf(job.problem);
       return job.result;
     } catch (error) {
-      // Somebody who leaves does not hold up those who wait; a job that is gone already is as good.
-      if (signal.aborted) await cancelJob(jobId).catch(() => null);
+      if (signal.aborted) await this.#cancelJob(jobId);
+      if (GONE.has(error.code)) forgetJob(jobId);
       throw error;
     }
   }
 
+  /** Somebody who leaves does not hold up those who wait; a job that is gone already is as good. */
+  async #cancelJob(jobId) {
+    forgetJob(jobId);
+    await cancelJob(jobId).catch(() => null);
+  }
+
   #set(item, change) {
-    if (change.state !== item.state) change = { ...change, since: performance.now() };
+    if ("state" in change && change.state !== item.state) change = { ...change, since: performance.now() };
     Object.assign(item, change);
     this.dispatchEvent(new CustomEvent("change", { detail: item }));
   }

@@ -8,8 +8,11 @@ import httpx
 import jsonschema_rs
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from service.openapi import examples
 from tests.grey_model import SPEC
 from tests.open_inference_schemas import SCHEMAS
 from tests.running_service import RunningService, running_service
@@ -97,6 +100,51 @@ def test_every_answer_is_of_the_protocols_form(shared_service: RunningService) -
         assert answer.headers["content-type"] == "application/json"
         jsonschema_rs.validate(SCHEMAS[schema], answer.json())
     assert answers[10][0].json()["id"] == "42"
+
+
+def test_our_own_example_is_a_request_of_the_protocols_form() -> None:
+    asked = [example["body"] for name, example in examples().items() if name.endswith("/infer")]
+    assert len(asked) == 2
+    for request in asked:
+        jsonschema_rs.validate(SCHEMAS["inference_request"], request)
+
+
+NAMES = st.sampled_from(["frames", "valid", "probabilities", "attention", "input0", ""])
+SCALARS = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.text(max_size=3))
+DATA = st.recursive(st.lists(SCALARS, max_size=6), lambda rows: st.lists(rows, max_size=3), max_leaves=4)
+PARAMETERS = st.dictionaries(st.sampled_from(["binary_data", "binary_data_size", "priority"]), SCALARS, max_size=2)
+INPUT = st.fixed_dictionaries(
+    {
+        "name": NAMES,
+        "shape": st.lists(st.integers(-1, 2**64 - 1), max_size=6),
+        "datatype": st.sampled_from(["UINT8", "BOOL", "FP32", "BYTES", "INT64", ""]),
+        "data": DATA,
+    },
+    optional={"parameters": PARAMETERS},
+)
+REQUEST = st.fixed_dictionaries(
+    {"inputs": st.lists(INPUT, max_size=3)},
+    optional={
+        "id": st.text(max_size=8),
+        "parameters": PARAMETERS,
+        "outputs": st.lists(
+            st.fixed_dictionaries({"name": NAMES}, optional={"parameters": PARAMETERS}), min_size=1, max_size=3
+        ),
+        "priority": st.integers(),
+    },
+)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(request=REQUEST)
+def test_whatever_the_protocol_calls_a_request_is_answered_or_refused_in_its_form(
+    shared_service: RunningService, request: dict[str, object]
+) -> None:
+    jsonschema_rs.validate(SCHEMAS["inference_request"], request)
+    answer = shared_service.client.post(INFER, json=request)
+    # Tensors at random are not the model's.
+    assert answer.status_code == 400
+    jsonschema_rs.validate(SCHEMAS["error_response"], answer.json())
 
 
 def test_clips_in_json_are_answered(shared_service: RunningService) -> None:
