@@ -13,7 +13,9 @@ from pathlib import Path
 
 import httpx
 
-START_TIMEOUT_SECONDS = 120
+# These guard against a hang, and must not be met by a machine that has more to do.
+START_TIMEOUT_SECONDS = 300
+ANSWER_TIMEOUT_SECONDS = 120
 
 
 @dataclass
@@ -38,7 +40,7 @@ class RunningService:
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, wait for the end, and return the exit status."""
         self.process.send_signal(sig)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=ANSWER_TIMEOUT_SECONDS)
 
 
 @contextmanager
@@ -58,7 +60,7 @@ def running_service(
         )
         try:
             url = _announced_url(process, Path(log.name))
-            with httpx.Client(base_url=url, timeout=60) as client:
+            with httpx.Client(base_url=url, timeout=ANSWER_TIMEOUT_SECONDS) as client:
                 service = RunningService(url, process, upload_dir, Path(log.name), client)
                 if until_ready:
                     wait_until_not_starting(service)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.page.visitor import CHROMIUM_ARGS, Visitor
+from tests.page.visitor import CHROMIUM_ARGS, TIMEOUT_MS, Visitor
 from tests.videos import painted
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def browser() -> Iterator["Browser"]:
     if path is None:
         pytest.skip("no chromium on this machine")
     # Generous: a machine that also trains is slow, and no expectation here is about speed.
-    api.expect.set_options(timeout=30_000)
+    api.expect.set_options(timeout=TIMEOUT_MS)
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGS)
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGS, timeout=TIMEOUT_MS)
         yield browser
         browser.close()
 

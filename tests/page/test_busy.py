@@ -40,14 +40,14 @@ def visitor(browser: "Browser", small_service: RunningService) -> Iterator[Visit
 
 def test_a_service_that_is_starting_is_told_and_waited_for(visitor: Visitor) -> None:
     expect(visitor.find("#state-text")).to_have_text("Loading models")
-    expect(visitor.find("#state-text")).to_have_text("Ready", timeout=90_000)
+    expect(visitor.find("#state-text")).to_have_text("Ready")
     expect(visitor.find("#model option")).to_have_text(["grey 1"])
 
 
 def test_a_busy_service_is_asked_again_until_it_answers(
     visitor: Visitor, small_service: RunningService, ramp: Path
 ) -> None:
-    visitor.find("#chooser").wait_for(timeout=90_000)
+    visitor.find("#chooser").wait_for()
     with slot_taken(small_service):
         visitor.choose(ramp)
         expect(visitor.find("#progress-text")).to_have_text(re.compile(r"The service is busy: trying again in \d+ s"))
@@ -55,7 +55,7 @@ def test_a_busy_service_is_asked_again_until_it_answers(
 
 
 def test_a_file_above_the_limit_is_refused_before_it_is_sent(visitor: Visitor, tmp_path: Path) -> None:
-    visitor.find("#chooser").wait_for(timeout=90_000)
+    visitor.find("#chooser").wait_for()
     large = tmp_path / "large.mp4"
     large.write_bytes(bytes(9000))
     visitor.choose(large)

@@ -9,6 +9,8 @@ import httpx
 if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Locator, Page
 
+# Guards against a hang only: a machine that also trains is slow, and nothing here is about speed.
+TIMEOUT_MS = 120_000
 CHROMIUM_ARGS = [
     "--headless",
     "--no-sandbox",
@@ -48,6 +50,7 @@ class Visitor:
         self.url = url
         self.faults: list[str] = []
         self.requests: list[str] = []
+        page.set_default_timeout(TIMEOUT_MS)
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))

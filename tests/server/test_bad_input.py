@@ -205,7 +205,7 @@ def test_a_deadline_that_cannot_be_met_is_exceeded(service: RunningService, good
 def test_a_head_that_does_not_end_is_cut_off_and_hangs_nobody(service: RunningService) -> None:
     """Httptools itself reads, and copies again and again, whatever comes before the empty line."""
     url = httpx.URL(service.url)
-    with socket.create_connection((url.host, url.port or 80), timeout=30) as connection:
+    with socket.create_connection((url.host, url.port or 80), timeout=120) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: test\r\nX-Endless: ")
         try:
             for _ in range(64):
