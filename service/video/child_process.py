@@ -44,9 +44,8 @@ class DecoderKilled(UnreadableVideo):
 class ChildProcess:
     """A child process that decodes one video at a time."""
 
-    def __init__(self, process: asyncio.subprocess.Process, directory: tempfile.TemporaryDirectory[str]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._directory = directory
         self.is_idle = True
         """Whether the last job came to its end, well or with an error in due form."""
         self.num_jobs = 0
@@ -56,34 +55,32 @@ class ChildProcess:
     @classmethod
     async def start(cls, limits: ChildLimits, program: tuple[str, ...] = _PROGRAM) -> "ChildProcess":
         """A child that is ready for its first job; raises OSError where there can be none."""
-        directory = tempfile.TemporaryDirectory(prefix="decode-")
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, *program, limits.model_dump_json()),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                limit=MAX_LINE_BYTES,
-                cwd=directory.name,
-                # Nothing of our own environment: it may hold secrets.
-                env={
-                    "PYTHONPATH": str(Path(service.__file__).parents[1]),
-                    "PYTHONDONTWRITEBYTECODE": "1",
-                    "OPENBLAS_NUM_THREADS": "1",
-                },
+        # Removed as soon as the child is in it: then nobody can write there, and whatever kills us leaves nothing.
+        with tempfile.TemporaryDirectory(prefix="decode-") as directory:
+            child = cls(
+                await asyncio.create_subprocess_exec(
+                    *(sys.executable, *program, limits.model_dump_json()),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.DEVNULL,
+                    limit=MAX_LINE_BYTES,
+                    cwd=directory,
+                    # Nothing of our own environment: it may hold secrets.
+                    env={
+                        "PYTHONPATH": str(Path(service.__file__).parents[1]),
+                        "PYTHONDONTWRITEBYTECODE": "1",
+                        "OPENBLAS_NUM_THREADS": "1",
+                    },
+                )
             )
-        except BaseException:
-            directory.cleanup()
-            raise
-        child = cls(process, directory)
-        try:
-            message = await child.receive()
-        except VideoError as error:
-            await child.kill()
-            raise ChildProcessError("a decode child ended before it was ready") from error
-        except BaseException:
-            await child.kill()
-            raise
+            try:
+                message = await child.receive()
+            except VideoError as error:
+                await child.kill()
+                raise ChildProcessError("a decode child ended before it was ready") from error
+            except BaseException:
+                await child.kill()
+                raise
         if isinstance(message, ReadyMessage):
             child.isolation = message.isolation
         return child
@@ -170,9 +167,6 @@ class ChildProcess:
             self._process.kill()
 
     async def kill(self) -> None:
-        """End it and remove its directory."""
-        try:
-            self.kill_soon()
-            await self._process.wait()
-        finally:
-            self._directory.cleanup()
+        """End it, and wait until it has ended."""
+        self.kill_soon()
+        await self._process.wait()

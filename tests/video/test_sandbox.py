@@ -93,6 +93,10 @@ def num_files_in(directory: Path) -> int:
     return len(list(directory.iterdir()))
 
 
+def working_directory_of(process_id: int) -> str:
+    return str(Path(f"/proc/{process_id}/cwd").readlink())
+
+
 def num_open_files() -> int:
     return num_files_in(Path("/proc/self/fd"))
 
@@ -329,7 +333,7 @@ def test_fifty_failures_leave_nothing_behind(long_video: Path, tmp_path: Path, c
                 await failure
         await until(lambda: len(sandbox.idle_process_ids) == 2)
         assert num_open_files() <= num_files_before
-        assert num_files_in(child_directories) == 2
+        assert num_files_in(child_directories) == 0
 
     in_sandbox(story)
     assert not list(child_directories.iterdir())
@@ -381,6 +385,19 @@ def test_a_child_has_no_secrets_and_a_directory_of_its_own(
 
 
 @linux_only
+def test_a_child_at_work_has_no_directory_that_could_be_left_behind(long_video: Path, child_directories: Path) -> None:
+    async def story(sandbox: Sandbox) -> None:
+        async with sandbox.open(long_video, SPEC):
+            for process_id in (*sandbox.busy_process_ids, *sandbox.idle_process_ids):
+                where = working_directory_of(process_id)
+                assert where.startswith(f"{child_directories}/")
+                assert where.endswith(" (deleted)")
+            assert num_files_in(child_directories) == 0
+
+    in_sandbox(story)
+
+
+@linux_only
 def test_what_a_child_says_of_its_isolation_is_true() -> None:
     attempts = {
         "socket": "__import__('socket').socket()",
@@ -423,11 +440,14 @@ def test_a_video_alone_has_every_thread_and_shares_them_with_those_that_come_whi
     def num_threads_of(process_id: int) -> int:
         return len(list(Path(f"/proc/{process_id}/task").iterdir()))
 
+    # More than is read ahead, so that neither child comes to its end while the other is looked at.
+    large = SPEC.model_copy(update={"height": 160, "width": 160})
+
     async def story(sandbox: Sandbox) -> None:
-        async with sandbox.open(long_video, SPEC) as first:
+        async with sandbox.open(long_video, large) as first:
             await anext(first.clips())
             [first_id] = sandbox.busy_process_ids
-            async with sandbox.open(long_video, SPEC) as second:
+            async with sandbox.open(long_video, large) as second:
                 await anext(second.clips())
                 [second_id] = set(sandbox.busy_process_ids) - {first_id}
                 # FFmpeg starts threads only where there is more than one.
