@@ -62,6 +62,9 @@ def _train(config: TrainConfig, clips: list[CachedClip], directory: Path) -> Any
         return train_network(plan)[0]
 
 
+LONG = ClipSpec(num_frames=16, height=32, width=32, frames_per_second=8, stride_seconds=1)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -101,7 +104,7 @@ def test_blocks_that_a_map_comes_from_cannot_be_stored() -> None:
 
     config = small_config(
         backbone="mobilenet_v2",
-        clip=ClipSpec(num_frames=1, height=32, width=32, frames_per_second=8, stride_seconds=1),
+        clip=LONG,
     )
     network = build_network(config, 2, is_pretrained=False)
     split_features(network.backbone, config, 8)
