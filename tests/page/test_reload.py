@@ -95,8 +95,8 @@ def test_the_file_chosen_again_is_shown_and_not_sent(visitor: Visitor, ramp: Pat
     visitor.wait_for_answer()
     # By keyboard. The dialog itself is the browser's: that it was asked for is what the page can say.
     visitor.page.evaluate(
-        "document.getElementById('files').onclick = (event) => {"
-        " event.preventDefault(); document.body.dataset.isAsked = 'yes'; }"
+        "() => { document.getElementById('files').onclick = (event) => {"
+        " event.preventDefault(); document.body.dataset.isAsked = 'yes'; }; }"
     )
     visitor.find("#choose-again").focus()
     visitor.page.keyboard.press("Enter")
