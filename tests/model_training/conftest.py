@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from model_training.synthesise import synthesise_dataset
+from tests.model_training.commands import places, run
 
 TINY_CONFIG = """
 from model_training.config import AugmentConfig, HeadConfig, LossConfig, OptimiserConfig, StageConfig, TrainConfig
@@ -31,6 +32,17 @@ def painted_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("painted")
     synthesise_dataset(directory, num_videos=15, seed=3)
     return directory
+
+
+@pytest.fixture(scope="session")
+def trained(painted_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder in which the tiny config was trained, without interruption. Do not change what it holds."""
+    work = tmp_path_factory.mktemp("trained")
+    (work / "tiny.py").write_text(TINY_CONFIG)
+    done = run("train", "--config", work / "tiny.py", "--data", painted_dataset, *places(work))
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+    return work
 
 
 @pytest.fixture
