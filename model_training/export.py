@@ -237,7 +237,6 @@ def _draft(run: TrainedRun, version: str, golden: list[GoldenClip], directory: P
                 "validation": len({example.group for example in run.split.validation}),
                 "held_out": len({example.group for example in run.split.held_out}),
             },
-            "are_twins_together": True,
             "num_epochs": len(run.history),
             "num_parameters": int(sum(variable.value.shape.num_elements() for variable in run.network.variables)),
             "versions": {"tensorflow": tf.__version__}
