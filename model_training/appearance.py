@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from model_training.datasets import Example
 from model_training.errors import TrainingDataError
+from service.video.appearance import clip_appearance
 from service.video.clip import ClipSpec, DecodeLimits
 from service.video.decode import open_video
 from service.video.errors import VideoError
-from service.video.quality import Appearance, PictureEnvelope, clip_appearance
+from service.video.quality import Appearance, PictureEnvelope
 
 _LIMITS = DecodeLimits()
 

@@ -12,10 +12,10 @@ from typing import BinaryIO
 import av.subtitles  # noqa: F401
 import numpy.ma  # noqa: F401 - numpy and PyAV load these at first use, at 50 ms of the first caller's time
 
+from service.video.appearance import clip_appearance
 from service.video.decode import open_video
 from service.video.errors import VideoError, VideoTooLarge
 from service.video.isolation import allow_cpu_seconds, isolate
-from service.video.quality import clip_appearance
 from service.video.wire import ChildLimits, Job, encode_clip, encode_error, encode_facts, encode_ready, encode_report
 
 

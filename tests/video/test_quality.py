@@ -5,18 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.video.appearance import clip_appearance, luminance, sharpness
 from service.video.clip import ClipSpec, DecodeLimits
 from service.video.decode import open_video
 from service.video.quality import (
     Appearance,
     PictureEnvelope,
     PictureQuality,
-    clip_appearance,
     is_black,
-    luminance,
     median_appearance,
     seen_rows,
-    sharpness,
 )
 from tests.videos import encode, grey, moving, painted
 
