@@ -70,9 +70,12 @@ class Progress:
         self.num_correct += num_correct
         self.num_seen += num_clips
 
-    def end_epoch(self, stage_name: str, figures: EpochFigures, *, may_be_best: bool = True) -> bool:
-        """Close the epoch under way; true if it may be kept and no epoch before had so low a validation loss."""
-        is_kept = may_be_best and figures.validation_loss < self.best_loss
+    def end_epoch(self, stage_name: str, figures: EpochFigures, *, may_be_best: bool, is_newest_kept: bool) -> bool:
+        """Close the epoch under way; true if its weights are kept in place of those kept before.
+
+        They are if they may be, and if either the newest always are or no validation loss before was so low.
+        """
+        is_kept = may_be_best and (is_newest_kept or figures.validation_loss < self.best_loss)
         self.history.append(
             {
                 "stage": stage_name,

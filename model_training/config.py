@@ -136,6 +136,9 @@ class StageConfig(_Part):
     among them."""
     patience_epochs: int = Field(default=10, ge=1)
     """Early stopping: epochs without a lower validation loss before the stage ends."""
+    kept_epoch: Literal["best", "last"] = "best"
+    """Whose weights the stage ends with: those of the lowest validation loss, or of the last epoch. Where validation
+    is few videos the best is luck, and a learning rate that decays to nothing settles on its own."""
     pruned_share: float = Field(default=0, ge=0, lt=1)
     """Magnitude pruning: this share of every kernel's numbers, the smallest, is 0 at the end of the stage. It
     rises over the first half of the stage's steps; only epochs after that can be the best."""

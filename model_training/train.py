@@ -83,7 +83,7 @@ class _Run:
 
 
 def train_network(plan: TrainingPlan) -> tuple[Network, list[dict[str, Any]]]:
-    """The network with the lowest validation loss, and each epoch's figures.
+    """The network of the epoch that the stages keep, and each epoch's figures.
 
     Goes on from the checkpoint in the plan's `run_directory`, where there is one, and leaves one there
     after each epoch and when `is_stopping()` turns true. Figures for TensorBoard go there too.
@@ -153,7 +153,8 @@ def _run_stage(run: _Run, best_weights: Arrays, moments: Arrays | None) -> Array
         is_pruned = pruned_share_at(last, num_stage_steps, stage.pruned_share) == stage.pruned_share
         with _averaged(learning, stage.pruned_share if is_pruned else 0.0):
             figures = EpochFigures(*_validate(look, held, config.batch_size), sparsity_of(run.network.variables))
-            if progress.end_epoch(stage.name, figures, may_be_best=is_pruned):
+            is_newest_kept = stage.kept_epoch == "last"
+            if progress.end_epoch(stage.name, figures, may_be_best=is_pruned, is_newest_kept=is_newest_kept):
                 best_weights = values_of(run.network.variables)
         run.events.write(first_event + last, figures.named())
         plan.display.show_epoch(progress)

@@ -137,3 +137,15 @@ def test_half_precision_is_for_training_only(clips: list[CachedClip], tmp_path: 
     assert all(np.isfinite(entry["loss"]) for entry in history)
     for one, other in zip(network.variables, _checkpoint(tmp_path).best_weights, strict=True):
         np.testing.assert_array_equal(one.numpy(), other)
+
+
+def test_a_stage_ends_with_its_best_epoch_or_with_its_last(clips: list[CachedClip], tmp_path: Path) -> None:
+    stage = StageConfig(name="all", num_epochs=6, learning_rate=0.05, backbone="all", batch_norm="updated")
+    for kept in ("best", "last"):
+        config = small_config(family="cnn", stages=(stage.model_copy(update={"kept_epoch": kept}),))
+        _, history = _train(clips, tmp_path / kept, config)
+        losses = [epoch["validation_loss"] for epoch in history]
+        ends_with = [number for number, epoch in enumerate(history) if epoch["is_kept"]][-1]
+        assert len(history) == 6
+        assert ends_with == (5 if kept == "last" else int(np.argmin(losses)))
+        assert _checkpoint(tmp_path / kept).progress.best_loss == losses[ends_with]
