@@ -16,6 +16,7 @@ import numpy as np
 import service
 from service.open_inference import AnswerForm, MalformedInference, Question, read_question
 from service.video.clip import ClipSpec
+from service.video.process_end import kill_and_wait
 
 MAX_JSON_BYTES_HERE = 1 << 16
 _MAX_MEMORY_BYTES = 2 << 30
@@ -47,8 +48,7 @@ async def _read_apart(body: bytes, num_json_bytes: int | None, spec: ClipSpec) -
         answer, _ = await process.communicate(body)
     finally:
         if process.returncode is None:
-            process.kill()
-            await process.wait()
+            await kill_and_wait(process)
     head, _, tensors = answer.partition(b"\n")
     if not head:
         # It was ended by its limit of memory.

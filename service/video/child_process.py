@@ -14,6 +14,7 @@ from pathlib import Path
 import service
 from service.video.errors import DecodeDeadlineExceeded, UnreadableVideo, VideoError
 from service.video.isolation import Isolation
+from service.video.process_end import kill_and_wait
 from service.video.wire import (
     ANSWER,
     MAX_LINE_BYTES,
@@ -145,7 +146,7 @@ class ChildProcess:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_MAX_SECONDS_TO_END):
                 await self._process.wait()
-        self.kill_soon()
+        await self.kill()
         status = await self._process.wait()
         self.is_idle = False
         _log.warning("a decode child died", extra={"exit_status": status, "process_id": self.process_id})
@@ -167,6 +168,5 @@ class ChildProcess:
             self._process.kill()
 
     async def kill(self) -> None:
-        """End it, and wait until it has ended."""
-        self.kill_soon()
-        await self._process.wait()
+        """End it, and wait until it has ended. Nobody may be waiting for an answer of it."""
+        await kill_and_wait(self._process)

@@ -187,7 +187,8 @@ class Sandbox:
             elif child in self._watches and child.is_alive:
                 self._watches.pop(child).cancel()
             else:
-                # It ended while it rested. Its replacement comes the same way.
+                # Its replacement comes the same way.
+                self._bury(child)
                 continue
             self._busy.add(child)
             return child
@@ -205,7 +206,16 @@ class Sandbox:
 
     async def _watch(self, child: ChildProcess) -> None:
         await child.wait()
-        del self._watches[child]
+        self._bury(child)
+
+    def _bury(self, child: ChildProcess) -> None:
+        """Replace a child that ended while it rested; once, whoever sees it first."""
+        watch = self._watches.pop(child, None)
+        if watch is None:
+            return
+        if watch is not asyncio.current_task():
+            # It waits in vain for one that died with more to say than anybody reads.
+            watch.cancel()
         _log.warning("a decode child ended while it rested", extra={"process_id": child.process_id})
         self.num_children_replaced += 1
         self._replace_soon(child)

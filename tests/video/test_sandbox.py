@@ -366,6 +366,41 @@ def test_a_child_that_breaks_the_protocol_is_not_believed(line: bytes, tmp_path:
     assert not list(child_directories.iterdir())
 
 
+def test_a_child_is_ended_though_nobody_hears_it_out(tmp_path: Path) -> None:
+    """Who leaves in the middle of a long video leaves more of it unread than is ever buffered."""
+    (tmp_path / "line").write_bytes(encode_ready(Isolation(**dict.fromkeys(Isolation.__dataclass_fields__, False))))
+    is_full = tmp_path / "full"
+    program = (
+        "import os, pathlib, select;"
+        f"os.write(1, open({str(tmp_path / 'line')!r}, 'rb').read());"
+        "os.set_blocking(1, False);"
+        "any(not os.write(1, bytes(4096)) for _ in iter(lambda: select.select([], [1], [], 1)[1], []));"
+        f"pathlib.Path({str(is_full)!r}).touch();"
+        "select.select([], [], [])"
+    )
+
+    async def story() -> None:
+        child = await ChildProcess.start(LIMITS, ("-c", program))
+        await until(is_full.exists)
+        async with asyncio.timeout(60):
+            await child.kill()
+        assert not child.is_alive
+
+    asyncio.run(story())
+
+
+def test_a_child_that_dies_at_rest_with_much_to_say_is_replaced(video: Path) -> None:
+    async def story(sandbox: Sandbox) -> None:
+        for child in sandbox._watches:  # noqa: SLF001 - as if a hostile video had taken the children over
+            assert child._process.stdout is not None  # noqa: SLF001
+            child._process.stdout.feed_data(bytes(4 << 20))  # noqa: SLF001
+            os.kill(child.process_id, signal.SIGKILL)
+        await until(lambda: not any(child.is_alive for child in sandbox._watches))  # noqa: SLF001
+        assert await clips_of(sandbox, video)
+
+    in_sandbox(story)
+
+
 def test_a_child_has_no_secrets_and_a_directory_of_its_own(
     tmp_path: Path, child_directories: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
