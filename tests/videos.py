@@ -1,6 +1,7 @@
 """Videos made on the spot. Painted ones: frame i is one grey level, so the pixels tell which frame was taken."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,23 +31,30 @@ def encode(
 ) -> Path:
     """Write `pictures` to `path`, `1 / rate` seconds apart or at `times`; lossless where the codec can be."""
     lossless = {"libx264": {"qp": "0", "preset": "ultrafast"}}.get(codec, {})
-    with av.open(str(path), "w", container_options=container_options or {}) as container:
-        stream = container.add_stream(codec, rate=rate, options=lossless | (options or {}))
-        stream.height, stream.width = pictures[0].shape[:2]
-        stream.pix_fmt = pixel_format
-        if rotation_degrees:
-            stream.set_display_rotation(rotation_degrees)
-        if times is not None:
-            stream.codec_context.time_base = Fraction(1, 1000)
-        for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+
+    def write() -> None:
+        with av.open(str(path), "w", container_options=container_options or {}) as container:
+            stream = container.add_stream(codec, rate=rate, options=lossless | (options or {}))
+            stream.height, stream.width = pictures[0].shape[:2]
+            stream.pix_fmt = pixel_format
+            if rotation_degrees:
+                stream.set_display_rotation(rotation_degrees)
             if times is not None:
-                frame.pts = int(times[number] * 1000)
-                frame.time_base = Fraction(1, 1000)
-            for packet in stream.encode(frame):
+                stream.codec_context.time_base = Fraction(1, 1000)
+            for number, picture in enumerate(pictures):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+                if times is not None:
+                    frame.pts = int(times[number] * 1000)
+                    frame.time_base = Fraction(1, 1000)
+                for packet in stream.encode(frame):
+                    container.mux(packet)
+            for packet in stream.encode(None):
                 container.mux(packet)
-        for packet in stream.encode(None):
-            container.mux(packet)
+
+    # In a thread of its own: SVT-AV1 gives the thread that calls it, where that is root's, a priority above all
+    # others, and the tests and services that come later would inherit it.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(write).result()
     return path
 
 

@@ -1,6 +1,7 @@
 """The decoder's law: any bytes give clips or a `VideoError`; nothing else, in bounded time and memory."""
 
 import asyncio
+import os
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -108,6 +109,9 @@ def test_images_are_not_videos(tmp_path: Path, suffix: str) -> None:
         "avif": ("libsvtav1", "yuv420p"),
     }[suffix]
     image = encode(tmp_path / f"image.{suffix}", [grey(99)], codec=codec, pixel_format=pixel_format)
+    if hasattr(os, "sched_getscheduler"):
+        # Neither did making it change how all that follows is scheduled.
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
     disguised = image.rename(tmp_path / "image.mp4")
     assert outcomes([disguised]) == {disguised: UnsupportedVideo.__name__}
 
