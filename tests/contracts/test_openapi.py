@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import jsonschema_rs
@@ -96,7 +97,8 @@ def ask(service: RunningService, name: str, example: dict[str, Any], job_id: str
     method, path = name.split(" ")
     parameters = {**example["parameters"], **({"job_id": job_id} if "{job_id}" in path else {})}
     in_path = {name: value for name, value in parameters.items() if f"{{{name}}}" in path}
-    in_head = {name: parameters[name] for name in ("Idempotency-Key",) if name in parameters}
+    # A key of our own: whoever asked at random may have used the example's, for another video.
+    in_head = {name: f"{parameters[name]}-{uuid4()}" for name in ("Idempotency-Key",) if name in parameters}
     query = {name: value for name, value in parameters.items() if name not in in_path and name not in in_head}
     body, files = example.get("body"), None
     if path.endswith("/infer"):
