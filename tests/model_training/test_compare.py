@@ -3,6 +3,7 @@
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +205,30 @@ def test_answers_of_labels_that_stand_for_themselves_are_right_when_every_one_is
     example = Example(Path("x.mp4"), ("a", "c"), "x")
     for answer, expected in (([0.9, 0.1, 0.6], True), ([0.9, 0.6, 0.6], False), ([0.9, 0.1, 0.2], False)):
         assert is_right(np.array(answer), example, ("a", "b", "c"), sums_to_one=False) is expected
+
+
+def test_the_figures_of_cross_validation_stand_on_the_card_of_what_is_trained_by_the_same_config(
+    painted_dataset: Path, tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from model_training.__main__ import main
+
+    record, models = tmp_path / "folds.json", tmp_path / "models"
+    given = ["--config", str(tiny_config), "--data", str(painted_dataset), "--runs", str(tmp_path / "runs")]
+    assert main(["cross-validate", *given, "--folds", "0", "1", "--out", str(record)]) == 0
+    figures = json.loads(record.read_text())["figures"]
+    said = capsys.readouterr().out
+    assert f"accuracy {figures['accuracy']:.3f} +- 0.000 over 1 seeds" in said
+    train = ["train", *given, "--out", str(models), "--cross-validation", str(record)]
+    assert main(train) == 0
+    manifest = json.loads((models / "tiny" / "1" / "manifest.json").read_text())
+    assert manifest["metrics"]["cross_validation"] == figures
+    card = (models / "tiny" / "1" / "MODEL_CARD.md").read_text()
+    assert f"### Cross-validation: {figures['num_videos']} videos of {figures['num_groups']} groups" in card
+    assert f"Accuracy {figures['accuracy']:.3f} [" in card
+    tiny_config.write_text(tiny_config.read_text().replace("num_epochs=2", "num_epochs=3"))
+    capsys.readouterr()
+    assert main([*train, "--version", "2"]) == 2
+    assert f"{record}: was made by another config than the one to train" in capsys.readouterr().err
+    record.write_text("{}")
+    assert main([*train, "--version", "2"]) == 2
+    assert f"{record}: not what cross-validate writes: " in capsys.readouterr().err
