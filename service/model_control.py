@@ -170,7 +170,8 @@ class ModelControl:
         return task
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        del self._retiring[task]
+        # Cancelled, it did not come to its end.
+        self._retiring.pop(task, None)
         # An engine's objects refer to each other; left to itself, Python would find them in minutes.
         gc.collect()
 
@@ -179,8 +180,14 @@ class ModelControl:
         await model.batcher.close()
         manifest = model.stored.manifest
         _log.info("model unloaded", extra={"model": f"{manifest.name}/{manifest.version}"})
-        # It may have been replaced, or loaded again meanwhile.
-        if self._models.find(manifest.name, manifest.version) is None:
+        task = asyncio.current_task()
+        assert task is not None
+        del self._retiring[task]
+        # It may have been replaced, or loaded again meanwhile; or one that it replaced has requests still, and is
+        # the last to go.
+        places = {(other.stored.manifest.name, other.stored.manifest.version) for other in self._retiring.values()}
+        is_last = (manifest.name, manifest.version) not in places
+        if is_last and self._models.find(manifest.name, manifest.version) is None:
             self._lifecycle.forget_model(manifest.name, manifest.version)
             self._metrics.forget_model(manifest.name, manifest.version)
 
