@@ -20,8 +20,9 @@ from model_training.config import TrainConfig
 from model_training.datasets import Example
 from model_training.network import Network, build_network, probabilities_of
 from model_training.progress import RunProgress
-from model_training.splits import Split, split_examples
+from model_training.splits import Split
 from model_training.train import StoredFeatures, TrainingPlan, clip_logits, clip_targets, stored_features, train_network
+from model_training.training_data import split_of
 from service.inference.manifest import combine_clips
 
 
@@ -148,23 +149,13 @@ def fold_directory(config: TrainConfig, data: FoldData) -> Path:
     return data.directory / f"{config.family}-seed-{config.seed}-fold-{config.held_out_fold}-{_run_key(config, data)}"
 
 
-def split_of_fold(config: TrainConfig, data: FoldData) -> Split:
-    """The videos that the run of a `fold_config` trains on, validates on, and never sees."""
-    return split_examples(
-        data.examples,
-        held_out_fold=config.held_out_fold,
-        validation_fraction=config.validation_fraction,
-        seed=config.seed,
-    )
-
-
 def train_fold(config: TrainConfig, data: FoldData, shared: SharedFeatures | None) -> TrainedFold:
     """Train on all folds but the held-out one of a `fold_config`.
 
     Raises:
         TrainingInterrupted: `data.is_stopping()` turned true; a checkpoint is kept.
     """
-    split = split_of_fold(config, data)
+    split = split_of(config, data.examples)
     training, validation = (data.places_of(part) for part in (split.training, split.validation))
     stored = None
     if shared is not None:
@@ -198,7 +189,7 @@ def _fold_answers(config: TrainConfig, data: FoldData, shared: SharedFeatures | 
     done = directory.with_suffix(".npz")
     if done.exists():
         with np.load(done) as kept:
-            return _answers(config, split_of_fold(config, data).held_out, kept["plain"], kept["shuffled"])
+            return _answers(config, split_of(config, data.examples).held_out, kept["plain"], kept["shuffled"])
     trained = train_fold(config, data, shared)
     features, kind, examples = _still_shared(config, shared), config.head.kind, trained.split.held_out
     held_out = data.places_of(examples)

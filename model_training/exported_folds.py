@@ -16,7 +16,6 @@ from model_training.cross_validate import (
     SharedFeatures,
     fold_config,
     fold_directory,
-    split_of_fold,
     train_fold,
 )
 from model_training.datasets import Example
@@ -24,6 +23,7 @@ from model_training.evaluate import ExportedModel, VideoPrediction, measure, pre
 from model_training.export import save_graph
 from model_training.figures import CrossValidation, Figures, Pointing
 from model_training.resample import mean_interval
+from model_training.training_data import split_of
 from service.inference.manifest import Manifest
 
 _EVEN = 0.5
@@ -87,7 +87,7 @@ def _fold_predictions(config: TrainConfig, data: FoldData, shared: SharedFeature
     assert config.held_out_fold is not None
     run_directory = fold_directory(config, data)
     done = run_directory.with_name(f"exported-{run_directory.name}.npz")
-    examples = split_of_fold(config, data).held_out
+    examples = split_of(config, data.examples).held_out
     if not done.exists():
         trained = train_fold(config, data, shared)
         with tempfile.TemporaryDirectory(dir=data.directory) as directory:
