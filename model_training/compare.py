@@ -174,7 +174,7 @@ def clip_cost(config: TrainConfig, num_labels: int) -> tuple[float, int]:
     frames = np.zeros((1, spec.num_frames, spec.height, spec.width, 3), np.uint8)
     valid = np.ones((1, spec.num_frames), bool)
     with tempfile.TemporaryDirectory() as directory:
-        save_graph(network, spec, 1.0, Path(directory))
+        save_graph(network, config, 1.0, Path(directory))
         model = ExportedModel(Path(directory))
         model.answer(frames, valid)
         seconds = []

@@ -21,6 +21,7 @@ from model_training.config import TrainConfig, num_frames_per_step
 from model_training.errors import TrainingDataError, TrainingError
 from model_training.evaluate import ExportedModel
 from model_training.figures import Assessment, CrossValidation
+from model_training.folding import without_batch_norm
 from model_training.network import Network, probabilities_of
 from model_training.scenes import EVENT_LABELS
 from model_training.splits import Split
@@ -87,7 +88,7 @@ def export_run(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        save_graph(run.network, run.config.clip, run.temperature, partial, run.config.stored_precision)
+        save_graph(run.network, run.config, run.temperature, partial)
         model = ExportedModel(partial)
         golden = _golden_clips(model, run.config.clip, partial)
         draft = _draft(run, version, golden, partial)
@@ -130,20 +131,19 @@ def write_documents(
     return manifest
 
 
-def save_graph(
-    network: Network, spec: ClipSpec, temperature: float, directory: Path, stored_precision: str = "float32"
-) -> None:
-    """Write the SavedModel: one signature, `serving_default`.
+def save_graph(network: Network, config: TrainConfig, temperature: float, directory: Path) -> None:
+    """Write the SavedModel of the network that `config` describes: one signature, `serving_default`.
 
     Inputs `frames` uint8 [B,T,H,W,3] and `valid` bool [B,T]; outputs `probabilities` float32 [B,K] and
     `attention` float32 [B,T]. The clips of a batch are worked on one by one inside the graph, so a
-    clip's answer is the same, bit for bit, in a batch of any size. Its numbers are kept in `stored_precision`,
-    and widened to float32 before anything is computed.
+    clip's answer is the same, bit for bit, in a batch of any size. Its numbers are kept in the config's
+    `stored_precision`, and widened to float32 before anything is computed; batch normalisation is folded.
     """
+    spec, answering = config.clip, without_batch_norm(network, config)
     # Of the rest, states of random generators, answering has no use.
     stored = [
-        (variable, tf.Variable(tf.cast(variable.value, stored_precision), trainable=False))
-        for variable in network.variables
+        (variable, tf.Variable(tf.cast(variable.value, config.stored_precision), trainable=False))
+        for variable in answering.variables
         if variable.dtype == "float32"
     ]
 
@@ -153,8 +153,8 @@ def save_graph(
 
         def answer_clip(clip: tuple[Any, Any]) -> tuple[Any, Any]:
             with keras.StatelessScope(state_mapping=numbers):
-                logits, attention = network(clip[0][None], clip[1][None])
-            return probabilities_of(logits / temperature, network.kind)[0], attention[0]
+                logits, attention = answering(clip[0][None], clip[1][None])
+            return probabilities_of(logits / temperature, answering.kind)[0], attention[0]
 
         probabilities, attention = tf.map_fn(
             answer_clip, (frames, valid), fn_output_signature=(tf.float32, tf.float32), parallel_iterations=1

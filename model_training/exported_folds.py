@@ -91,7 +91,7 @@ def _fold_predictions(config: TrainConfig, data: FoldData, shared: SharedFeature
     if not done.exists():
         trained = train_fold(config, data, shared)
         with tempfile.TemporaryDirectory(dir=data.directory) as directory:
-            save_graph(trained.network, config.clip, trained.temperature, Path(directory), config.stored_precision)
+            save_graph(trained.network, config, trained.temperature, Path(directory))
             manifest = _manifest_of(config, data.labels)
             name = f"seed {config.seed}, fold {config.held_out_fold}"
             with data.display.bar(name, len(examples), "videos") as on_video:

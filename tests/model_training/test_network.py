@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from model_training.config import Family, HeadConfig
+from model_training.config import BackboneName, Family, HeadConfig, TrainConfig
 from service.video.clip import ClipSpec
 from tests.model_training.small_config import small_config
 
@@ -26,14 +26,17 @@ def _clips(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     return frames, np.arange(6) < np.array([[6], [3], [1], [5]])
 
 
+def _config(family: Family, **changes: object) -> TrainConfig:
+    return small_config(**{"family": family, "clip": SPEC, "head": HEAD, **changes})
+
+
 def _network(family: Family, head: HeadConfig = HEAD, num_labels: int = 3, **changes: object) -> Any:
     import keras
 
     from model_training.network import build_network
 
     keras.utils.set_random_seed(1)
-    config = small_config(**{"family": family, "clip": SPEC, "head": head, **changes})
-    return build_network(config, num_labels, is_pretrained=False)
+    return build_network(_config(family, head=head, **changes), num_labels, is_pretrained=False)
 
 
 @pytest.mark.parametrize("family", get_args(Family))
@@ -185,7 +188,7 @@ def test_an_exported_clip_has_one_answer_whatever_batch_it_is_in(tmp_path: Path)
     from model_training.evaluate import ExportedModel
     from model_training.export import save_graph
 
-    save_graph(_network("cnn_bilstm_attention"), SPEC, 1.5, tmp_path)
+    save_graph(_network("cnn_bilstm_attention"), _config("cnn_bilstm_attention"), 1.5, tmp_path)
     model = ExportedModel(tmp_path)
     frames, valid = _clips(0)
     whole = model.answer(frames, valid)
@@ -202,7 +205,7 @@ def test_an_exported_model_answers_as_the_network_did(tmp_path: Path) -> None:
     from model_training.export import save_graph
 
     network = _network("cnn_bilstm_attention")
-    save_graph(network, SPEC, 2.0, tmp_path)
+    save_graph(network, _config("cnn_bilstm_attention"), 2.0, tmp_path)
     frames, valid = _clips(0)
     logits, attention = (np.array(part) for part in network(frames, valid))
     expected = np.exp(logits / 2) / np.exp(logits / 2).sum(axis=1, keepdims=True)
@@ -214,26 +217,49 @@ def test_an_exported_model_answers_as_the_network_did(tmp_path: Path) -> None:
 def test_numbers_kept_in_half_precision_take_half_the_room_and_hardly_change_the_answer(tmp_path: Path) -> None:
     from model_training.evaluate import ExportedModel
     from model_training.export import save_graph
+    from model_training.folding import without_batch_norm
 
     network = _network("cnn_bilstm_attention")
     frames, valid = _clips(0)
     answers, sizes = [], []
     for precision in ("float32", "float16"):
         directory = tmp_path / precision
-        save_graph(network, SPEC, 1.0, directory, precision)
+        save_graph(network, _config("cnn_bilstm_attention", stored_precision=precision), 1.0, directory)
         answers.append(ExportedModel(directory).answer(frames, valid))
         sizes.append(sum(path.stat().st_size for path in (directory / "variables").iterdir()))
-    num_numbers = sum(int(np.prod(variable.shape)) for variable in network.variables)
+    exported = without_batch_norm(network, _config("cnn_bilstm_attention"))
+    num_numbers = sum(int(np.prod(variable.shape)) for variable in exported.variables)
     assert sizes[0] - sizes[1] == pytest.approx(2 * num_numbers, rel=0.02)
     for full, half in zip(*answers, strict=True):
         np.testing.assert_allclose(half, full, atol=5e-3)
         assert not np.array_equal(half, full)
 
 
+@pytest.mark.parametrize("backbone", get_args(BackboneName))
+def test_without_batch_norm_a_network_answers_the_same_and_none_is_left(backbone: BackboneName) -> None:
+    import keras
+
+    from model_training.folding import without_batch_norm
+
+    clip = ClipSpec(num_frames=8, height=32, width=32, frames_per_second=4, stride_seconds=1)
+    network = _network("cnn", backbone=backbone, clip=clip)
+    draw = np.random.default_rng(3)
+    for variable in network.backbone.variables:
+        if variable.path.split("/")[-2].endswith("_bn"):
+            # As after training: statistics, scales and shifts that all matter.
+            variable.assign(draw.uniform(0.5, 1.5, variable.shape))
+    plain = without_batch_norm(network, _config("cnn", backbone=backbone, clip=clip))
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in plain.backbone.layers)
+    frames, valid = draw.integers(0, 256, (2, 8, 32, 32, 3), dtype=np.uint8), np.ones((2, 8), bool)
+    before, after = (np.asarray(one.features([frames, valid])) for one in (network, plain))
+    assert before.std() > 0
+    np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-4 * np.abs(before).max())
+
+
 def test_saved_files_name_no_folder_of_the_machine_that_made_them(tmp_path: Path) -> None:
     from model_training.export import save_graph
 
-    save_graph(_network("cnn"), SPEC, 1.0, tmp_path)
+    save_graph(_network("cnn"), _config("cnn"), 1.0, tmp_path)
     here = str(Path(__file__).parents[2]).encode()
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or here not in path.read_bytes()
