@@ -123,7 +123,7 @@ def _run_key(
     config: TrainConfig, labels: tuple[str, ...], training: list[CachedClip], validation: list[CachedClip]
 ) -> str:
     """Differs whenever the config, the videos, their labels or the split do."""
-    lines = [config.model_dump_json(), *labels]
+    lines = [config.recipe, *labels]
     for use, clips in (("training", training), ("validation", validation)):
         lines += [f"{use} {c.cache_file.name} {c.index} {c.example.labels} {c.example.event_seconds}" for c in clips]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]

@@ -17,6 +17,19 @@ BackboneName = Literal["efficientnet_lite0", "mobilenet_v2", "i3d", "tiny"]
 HeadKind = Literal["softmax", "sigmoid", "multi_label"]
 Distribution = Literal["one", "mirrored", "multi_worker"]
 _I3D_FRAMES_PER_STEP = 8
+_WORDS = frozenset(
+    {
+        "description",
+        "data_source",
+        "data_licence",
+        "command",
+        "hardware",
+        "expected_result",
+        "intended_use",
+        "refused_use",
+        "limits",
+    }
+)
 
 
 def num_frames_per_step(backbone: BackboneName) -> int:
@@ -223,6 +236,11 @@ class TrainConfig(_Part):
     """Share of the validation videos the abstention threshold lets through."""
     label_set_coverage: float = Field(default=0.9, gt=0, lt=1)
     """Share of videos whose label set is to hold the true label; fitted on validation."""
+
+    @property
+    def recipe(self) -> str:
+        """All that decides how a run ends, as JSON: what is said for people may be mended between two runs."""
+        return self.model_dump_json(exclude=set(_WORDS))
 
     @model_validator(mode="after")
     def _fits_its_backbone(self) -> Self:

@@ -257,7 +257,7 @@ def _features_key(config: TrainConfig, data: FoldData) -> str:
 
 def _run_key(config: TrainConfig, data: FoldData) -> str:
     clips = [f"{clip.cache_file.name} {clip.index} {clip.example.labels} {clip.example.group}" for clip in data.clips]
-    return _digest(config.model_dump_json(), *clips)
+    return _digest(config.recipe, *clips)
 
 
 def _digest(*lines: str) -> str:

@@ -1,11 +1,13 @@
-"""A config that cannot be used is one sentence: the file, the line, and what was probably meant."""
+"""A config that cannot be used is one sentence: the file, the line, and what was probably meant; words are no knobs."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from model_training.config import read_config
 from model_training.errors import InvalidConfig
+from tests.model_training.small_config import small_config
 
 _IMPORTS = "from model_training.config import AugmentConfig, LossConfig, TrainConfig\n\n"
 
@@ -43,3 +45,13 @@ def test_a_config_that_is_not_python_names_the_line(tmp_path: Path) -> None:
     path.write_text("CONFIG = (\n")
     with pytest.raises(InvalidConfig, match=r"run\.py.*SyntaxError.*line 1"):
         read_config(path)
+
+
+@pytest.mark.parametrize("name", ["description", "data_source", "command", "hardware", "expected_result", "limits"])
+def test_words_for_people_can_be_mended_without_training_anew(name: str) -> None:
+    assert small_config(**{name: "mended"}).recipe == small_config().recipe
+
+
+@pytest.mark.parametrize("changes", [{"seed": 9}, {"name": "other"}, {"held_out_fold": 2}, {"batch_size": 5}])
+def test_a_knob_makes_it_another_run(changes: dict[str, Any]) -> None:
+    assert small_config(**changes).recipe != small_config().recipe
