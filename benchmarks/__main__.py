@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", choices=(*NAMES, "all"))
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--quick", action="store_true", help="a smaller run, to see that it works; do not quote it")
-    parser.add_argument("--model-dir", type=Path, help="the model to serve (models/fights/1 where it is)")
+    parser.add_argument("--model-dir", type=Path, help="the model to serve (the latest models/fights where it is)")
     parser.add_argument("--out", type=Path, help="also write each benchmark's JSON into this folder")
     return parser
 

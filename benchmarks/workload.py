@@ -41,9 +41,11 @@ class BenchmarkVideo:
 
 
 def default_model_dir() -> Path:
-    """The default model, or the first of those that are there."""
-    preferred = ROOT / "models" / "fights" / "1"
-    return preferred if preferred.exists() else min(path.parent for path in ROOT.glob("models/*/*/manifest.json"))
+    """The latest version of the default model, or the first of the models that are there."""
+    preferred = [path.parent for path in ROOT.glob("models/fights/*/manifest.json")]
+    if preferred:
+        return max(preferred, key=lambda path: int(path.name))
+    return min(path.parent for path in ROOT.glob("models/*/*/manifest.json"))
 
 
 def long_videos() -> list[BenchmarkVideo]:
