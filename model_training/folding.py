@@ -1,7 +1,7 @@
 """Batch normalisation worked into the convolutions before it: for answering, which no longer learns from batches.
 
 A convolution and the normalisation of what it puts out are both linear, so one convolution with a bias does the same.
-Training keeps them apart, so that the statistics can be tuned; the exported graph has a quarter less to compute.
+Training keeps them apart, so that the statistics can be tuned; the exported graph has that much less to compute.
 """
 
 from typing import Any
