@@ -1,4 +1,4 @@
-"""The same SavedModel in OpenVINO, for half to four fifths of the processor time. The only module that imports OpenVINO."""
+"""The same SavedModel in OpenVINO, for less processor time. The only module that imports OpenVINO."""
 
 from pathlib import Path
 from typing import Literal
