@@ -12,6 +12,7 @@ import av
 import numpy as np
 
 from benchmarks.environments import CACHE, ROOT
+from service.inference.repository import find_models
 
 REAL_VIDEOS = ROOT.parent / "shared" / "data"
 
@@ -42,10 +43,9 @@ class BenchmarkVideo:
 
 def default_model_dir() -> Path:
     """The latest version of the default model, or the first of the models that are there."""
-    preferred = [path.parent for path in ROOT.glob("models/fights/*/manifest.json")]
-    if preferred:
-        return max(preferred, key=lambda path: int(path.name))
-    return min(path.parent for path in ROOT.glob("models/*/*/manifest.json"))
+    directories = find_models(ROOT / "models")
+    preferred = [directory for directory in directories if directory.parent.name == "fights"]
+    return preferred[-1] if preferred else directories[0]
 
 
 def long_videos() -> list[BenchmarkVideo]:

@@ -14,8 +14,6 @@ from model_training.config import TrainConfig
 from model_training.features import build_features
 from model_training.network import Network
 
-_CONVOLUTION, _NORM = "_conv", "_bn"
-
 
 def without_batch_norm(network: Network, config: TrainConfig) -> Network:
     """A network that answers as the one that `config` describes does when it is not training.
@@ -27,34 +25,27 @@ def without_batch_norm(network: Network, config: TrainConfig) -> Network:
 
 
 def _folded(backbone: Any) -> Any:
-    norms = {
-        layer.name.removesuffix(_NORM): layer
+    # Every backbone calls a convolution `X_conv` and what normalises it `X_bn`.
+    norm_of = {
+        f"{layer.name.removesuffix('_bn')}_conv": layer
         for layer in backbone.layers
         if isinstance(layer, keras.layers.BatchNormalization)
     }
 
     def with_bias(layer: Any) -> Any:
         knobs = layer.get_config()
-        if _folds(layer, norms):
-            knobs["use_bias"] = True
-        return type(layer).from_config(knobs)
+        return type(layer).from_config(knobs | {"use_bias": True} if layer.name in norm_of else knobs)
 
     def call(layer: Any, *given: Any, **named: Any) -> Any:
         return given[0] if isinstance(layer, keras.layers.BatchNormalization) else layer(*given, **named)
 
     plain = keras.models.clone_model(backbone, clone_function=with_bias, call_function=call)
+    missing = norm_of.keys() - {layer.name for layer in plain.layers}
+    assert not missing, f"batch normalisation without its convolution: {sorted(missing)}"
     for layer in plain.layers:
-        original = backbone.get_layer(layer.name)
-        if _folds(layer, norms):
-            layer.set_weights(_kernel_and_bias(original, norms.pop(layer.name.removesuffix(_CONVOLUTION))))
-        else:
-            layer.set_weights(original.get_weights())
-    assert not norms, f"batch normalisation without a convolution of its name: {sorted(norms)}"
+        original, norm = backbone.get_layer(layer.name), norm_of.get(layer.name)
+        layer.set_weights(original.get_weights() if norm is None else _kernel_and_bias(original, norm))
     return plain
-
-
-def _folds(layer: Any, norms: dict[str, Any]) -> bool:
-    return layer.name.endswith(_CONVOLUTION) and layer.name.removesuffix(_CONVOLUTION) in norms
 
 
 def _kernel_and_bias(convolution: Any, norm: Any) -> list[NDArray[np.float32]]:

@@ -12,6 +12,7 @@ from service.inference.engine import Engine, EngineName, LoadEngine, proved_batc
 from service.inference.engines import import_engine
 from service.inference.errors import InvalidModel
 from service.inference.manifest import read_manifest
+from service.inference.repository import find_models
 from tests.grey_model import SPEC
 
 pytestmark = pytest.mark.tensorflow
@@ -66,11 +67,8 @@ def test_an_answer_is_the_callers_to_keep(load_engine: LoadEngine, grey_models_d
     assert probabilities == pytest.approx(np.array([[0.8, 0.2]]), abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    "model", [file.parent.relative_to(MODELS_DIR).as_posix() for file in sorted(MODELS_DIR.glob("*/*/manifest.json"))]
-)
-def test_both_engines_answer_alike_on_the_models_that_ship(model: str) -> None:
-    directory = MODELS_DIR / model
+@pytest.mark.parametrize("directory", find_models(MODELS_DIR), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_both_engines_answer_alike_on_the_models_that_ship(directory: Path) -> None:
     manifest = read_manifest(directory)
     clip = manifest.clip
     random = np.random.default_rng(1)
