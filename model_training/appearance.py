@@ -4,13 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from model_training.datasets import Example
 from model_training.errors import TrainingDataError
+from model_training.segments import open_segment
 from service.video.appearance import clip_appearance
-from service.video.clip import ClipSpec, DecodeLimits
-from service.video.decode import open_video
+from service.video.clip import ClipSpec
 from service.video.errors import VideoError
 from service.video.quality import Appearance, PictureEnvelope
-
-_LIMITS = DecodeLimits()
 
 
 def picture_envelope(examples: Sequence[Example], spec: ClipSpec) -> PictureEnvelope:
@@ -24,8 +22,8 @@ def picture_envelope(examples: Sequence[Example], spec: ClipSpec) -> PictureEnve
 
 def _looks(example: Example, spec: ClipSpec) -> Iterator[Appearance]:
     try:
-        with open_video(example.path, _LIMITS) as video:
-            for clip in video.clips(spec, video.plan(spec, example.segment_seconds)):
+        with open_segment(example.path, spec, example.segment_seconds) as (_, clips):
+            for clip in clips:
                 yield clip_appearance(clip.frames, clip.times.valid)
     except VideoError as error:
         raise TrainingDataError(f"{example.listed}: {error}") from error

@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 from model_training.datasets import Example
 from model_training.errors import TrainingDataError
 from model_training.looks import Look, LookBuilder
-from service.video.clip import ClipSpec, DecodeLimits, VideoFacts
-from service.video.decode import DECODER_VERSION, open_video
+from model_training.segments import SegmentPastEnd, open_segment
+from service.video.clip import ClipSpec, VideoFacts
+from service.video.decode import DECODER_VERSION
 
-_LIMITS = DecodeLimits()
-_SEGMENT_LIMITS = _LIMITS.times(36)
-"""A segment may lie in hours of video: only its own frames are held."""
 _FORMAT = "2"
 
 
@@ -89,7 +87,7 @@ def store_key(example: Example, spec: ClipSpec, cache_directory: Path) -> StoreK
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size_bytes = file.tell()
     except OSError as error:
-        raise TrainingDataError(f"{example.path}: {error.strerror}") from error
+        raise TrainingDataError(f"{example.listed}: {error.strerror}") from error
     parts = (digest, spec.model_dump_json(), DECODER_VERSION, str(example.segment_seconds), _FORMAT)
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return StoreKey(example, digest, size_bytes, cache_directory / f"{name}.npz")
@@ -131,6 +129,8 @@ def decode_and_store(key: StoreKey, spec: ClipSpec) -> None:
     try:
         _write(partial, key.example, spec)
         partial.replace(key.cache_file)
+    except SegmentPastEnd as error:
+        raise TrainingDataError(f"{key.example.listed}: {error}") from error
     except OSError as error:
         raise TrainingDataError(
             f"{key.cache_file.parent}: cannot keep decoded clips: {error.strerror}; what is there is kept: free some"
@@ -141,15 +141,9 @@ def decode_and_store(key: StoreKey, spec: ClipSpec) -> None:
 
 
 def _write(partial: Path, example: Example, spec: ClipSpec) -> None:
-    segment = example.segment_seconds
     builder, valid, times = LookBuilder(), [], []
-    with (
-        open_video(example.path, _LIMITS if segment is None else _SEGMENT_LIMITS) as video,
-        ZipFile(partial, "w") as archive,
-    ):
-        if segment is not None and segment[0] >= video.facts.duration_seconds:
-            raise TrainingDataError(f"{example.listed}: the video ends at {video.facts.duration_seconds:g} s")
-        for index, clip in enumerate(video.clips(spec, video.plan(spec, segment))):
+    with open_segment(example.path, spec, example.segment_seconds) as (video, clips), ZipFile(partial, "w") as archive:
+        for index, clip in enumerate(clips):
             _add(archive, f"frames.{index}", clip.frames)
             valid.append(clip.times.valid)
             times.append(clip.times.times_seconds)

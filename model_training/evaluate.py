@@ -31,13 +31,11 @@ from model_training.metrics import (
     rounded,
     top_k_accuracy,
 )
+from model_training.segments import Segment, open_segment
 from service.inference.manifest import Manifest, combine_clips
-from service.video.clip import Clip, DecodeLimits
-from service.video.decode import open_video
+from service.video.clip import Clip
 from service.video.errors import VideoError
 
-_LIMITS = DecodeLimits()
-Segment = tuple[float, float]
 _TIME_DECIMALS = 6
 """As the service writes times, so that both ways agree on which frames lie in an event."""
 
@@ -63,7 +61,11 @@ class Predictor(Protocol):
     """Whatever answers videos as a model does: the exported graph here, or a service elsewhere."""
 
     def predict(self, path: Path, manifest: Manifest, segment_seconds: Segment | None = None) -> VideoPrediction:
-        """What the model answers for the video in `path`, or for a segment of it."""
+        """What the model answers for the video in `path`, or for a segment of it.
+
+        Raises:
+            VideoError: the video cannot be used.
+        """
         ...
 
 
@@ -89,8 +91,8 @@ class ExportedModel:
         clips: list[Clip] = []
         model_seconds = 0.0
         opened_at = time.perf_counter()
-        with open_video(path, _LIMITS) as video:
-            for clip in video.clips(manifest.clip, video.plan(manifest.clip, segment_seconds)):
+        with open_segment(path, manifest.clip, segment_seconds) as (_, of_video):
+            for clip in of_video:
                 asked_at = time.perf_counter()
                 answers.append(self.answer(clip.frames[None], clip.times.valid[None]))
                 model_seconds += time.perf_counter() - asked_at
@@ -132,6 +134,8 @@ def predict_examples(
             predictions.append(model.predict(example.path, manifest, example.segment_seconds))
         except VideoError as error:
             raise TrainingDataError(f"{example.listed}: {error}") from error
+        except OSError as error:
+            raise TrainingDataError(f"{example.listed}: {error.strerror or error}") from error
         on_video()
     return predictions
 
@@ -191,9 +195,10 @@ def measure(predictions: Sequence[VideoPrediction], examples: Sequence[Example],
 
 
 def prediction_record(prediction: VideoPrediction, example: Example, data_directory: Path) -> dict[str, Any]:
-    """One video's answer as JSON can hold it, every number exact."""
+    """One video's answer as JSON can hold it, every number exact; its path is as seen from `data_directory`."""
+    is_below = example.path.is_relative_to(data_directory)
     record: dict[str, Any] = {
-        "path": example.path.relative_to(data_directory).as_posix(),
+        "path": (example.path.relative_to(data_directory) if is_below else example.path).as_posix(),
         "labels": list(example.labels),
         "group": example.group,
         "probabilities": prediction.probabilities.tolist(),

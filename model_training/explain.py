@@ -21,16 +21,15 @@ from model_training.datasets import Example
 from model_training.figures import Faithfulness, Interval, OrderedCurve
 from model_training.metrics import rounded
 from model_training.resample import mean_interval
+from model_training.segments import open_segment
 from service.inference.manifest import Manifest
-from service.video.clip import Clip, DecodeLimits
-from service.video.decode import open_video
+from service.video.clip import Clip
 
 MAX_CLIPS = 48
 """One of each video, the first."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the frames that may go: one always stays."""
 _NUM_RANDOM_ORDERS = 3
-_LIMITS = DecodeLimits()
 
 Order = NDArray[np.int64]
 """The valid places of a clip; the first is the first to be deleted, or, for insertion, to be kept."""
@@ -92,8 +91,8 @@ def even_order(num_places: int) -> Order:
 
 
 def _first_clip(example: Example, manifest: Manifest) -> Clip:
-    with open_video(example.path, _LIMITS) as video:
-        return next(video.clips(manifest.clip, video.plan(manifest.clip, example.segment_seconds)))
+    with open_segment(example.path, manifest.clip, example.segment_seconds) as (_, clips):
+        return next(clips)
 
 
 def _clip_curves(model: Answering, clip: Clip, rng: np.random.Generator) -> NDArray[np.float64]:

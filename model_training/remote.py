@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from model_training.errors import TrainingDataError, TrainingError
-from model_training.evaluate import Segment, VideoPrediction
+from model_training.errors import TrainingError
+from model_training.evaluate import VideoPrediction
+from model_training.segments import Segment
 from service.client import Client, ProblemError, ServiceUnreachable
 from service.inference.manifest import Manifest
 from service.schemas import Prediction
+from service.video.errors import VideoError
 
 
 @contextmanager
@@ -30,15 +32,15 @@ class RemoteModel:
         """What the service answers for the video in `path`.
 
         Raises:
-            TrainingDataError: the service refuses the video, or only a segment of it is meant.
+            VideoError: the service refuses the video, or only a segment of it is meant.
             TrainingError: nobody answers, or the service holds other bytes under the model's name and version.
         """
         if segment_seconds is not None:
-            raise TrainingDataError(f"{path}: a service answers whole videos, but only a segment of this one is meant")
+            raise VideoError("a service answers whole videos, but only a segment of this one is meant")
         try:
             answer = self._client.predict(path, model=manifest.name, version=manifest.version, frames="all")
         except ProblemError as error:
-            raise TrainingDataError(f"{path}: {error}") from error
+            raise VideoError(str(error)) from error
         except ServiceUnreachable as error:
             raise TrainingError(str(error)) from error
         if answer.model.digest != manifest.digest:

@@ -13,7 +13,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -23,12 +23,17 @@ from model_training.evaluate import Predictor, VideoPrediction, answered, stacke
 from model_training.explain import spread
 from model_training.figures import ChangeFigures, Robustness
 from model_training.metrics import Probabilities, Sets, accuracy, rounded
+from model_training.segments import Segment
 from service.inference.manifest import Manifest
 from service.video.errors import VideoError
 
 MAX_VIDEOS = 24
 # A multiple of the common frame rates, and no finer than MPEG-4 can say.
 _TICKS_PER_SECOND = 60000
+_TIME_DECIMALS = 4
+"""Of times in a segment: no two frames come nearer, and each has a tick of its own."""
+_SEEK_MARGIN_SECONDS = 1.0
+"""A container may count by when a frame is decoded, which is earlier than it is shown."""
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 Picture = NDArray[np.uint8]
@@ -79,12 +84,15 @@ def measure_robustness(
     changed: dict[str, list[VideoPrediction]] = {name: [] for name in CHANGES}
     with tempfile.TemporaryDirectory(prefix="robustness-") as directory:
         for example in chosen:
+            segment = example.segment_seconds
+            # What is written anew begins where the segment does.
+            of_written = None if segment is None else (0.0, segment[1] - segment[0])
             try:
-                clean.append(model.predict(example.path, manifest, example.segment_seconds))
+                clean.append(model.predict(example.path, manifest, segment))
                 for name, change in CHANGES.items():
                     path = Path(directory) / f"video{change.suffix}"
-                    write_changed(example.path, path, change)
-                    changed[name].append(model.predict(path, manifest, example.segment_seconds))
+                    write_changed(example.path, path, change, segment)
+                    changed[name].append(model.predict(path, manifest, of_written))
             except (VideoError, av.error.FFmpegError) as error:
                 raise TrainingDataError(f"{example.listed}: {error}") from error
             on_video()
@@ -99,11 +107,14 @@ def measure_robustness(
     )
 
 
-def write_changed(source: Path, target: Path, change: Change) -> None:
-    """Write the video in `source` to `target`, changed; every frame that is kept keeps its time."""
+def write_changed(source: Path, target: Path, change: Change, segment_seconds: Segment | None = None) -> None:
+    """Write the video in `source` to `target`, changed; every frame that is kept keeps its time.
+
+    Of a segment no other frames are written than those on screen in it, and their times count from its start.
+    """
     with av.open(str(target), "w") as container:
         stream: VideoStream | None = None
-        for seconds, picture in _pictures(source, change):
+        for seconds, picture in _pictures(source, change, segment_seconds):
             stream = stream or _new_stream(container, change, picture)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = round(seconds * _TICKS_PER_SECOND)
@@ -124,21 +135,45 @@ def _new_stream(container: OutputContainer, change: Change, picture: Picture) ->
     return stream
 
 
-def _pictures(source: Path, change: Change) -> Iterator[tuple[float, Picture]]:
+def _pictures(source: Path, change: Change, segment_seconds: Segment | None) -> Iterator[tuple[float, Picture]]:
     """Time in seconds and pixels of each frame that `change` keeps, upright, sides even."""
     with av.open(str(source), metadata_errors="ignore") as container:
         last_seconds = -1.0
         shape: tuple[int, int] | None = None
-        for number, frame in enumerate(container.decode(video=0)):
-            if frame.time is None or frame.time <= last_seconds or not change.keeps(number):
+        for number, (seconds, frame) in enumerate(_frames(container, segment_seconds)):
+            if seconds is None or seconds <= last_seconds or not change.keeps(number):
                 continue
-            last_seconds = frame.time
+            last_seconds = seconds
             pixels: Any = frame.to_ndarray(format="rgb24")
             if frame.rotation % 360 in _TURNS:
                 pixels = cv2.rotate(pixels, _TURNS[frame.rotation % 360])
             shape = shape or _even_shape(pixels, change.scale)
             pixels = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)
-            yield frame.time, (pixels * change.brightness).astype(np.uint8)
+            yield seconds, (pixels * change.brightness).astype(np.uint8)
+
+
+def _frames(container: InputContainer, segment_seconds: Segment | None) -> Iterator[tuple[float | None, av.VideoFrame]]:
+    """Every frame and its time; of a segment those on screen in it, by their time since it began."""
+    if segment_seconds is None:
+        yield from ((frame.time, frame) for frame in container.decode(video=0))
+        return
+    start, end = segment_seconds
+    first_seconds = next((frame.time for frame in container.decode(video=0) if frame.time is not None), 0.0)
+    container.seek(round((first_seconds + max(0.0, start - _SEEK_MARGIN_SECONDS)) * av.time_base))
+    shown_at_start = None
+    for frame in (frame for frame in container.decode(video=0) if frame.time is not None):
+        seconds = round(frame.time - first_seconds - start, _TIME_DECIMALS)
+        if seconds <= 0:
+            shown_at_start = frame
+            continue
+        if shown_at_start is not None:
+            yield 0.0, shown_at_start
+            shown_at_start = None
+        if seconds >= end - start:
+            return
+        yield seconds, frame
+    if shown_at_start is not None:
+        yield 0.0, shown_at_start
 
 
 def _even_shape(pixels: Picture, scale: float) -> tuple[int, int]:

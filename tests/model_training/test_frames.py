@@ -93,3 +93,9 @@ def test_an_unreadable_video_is_named_and_can_be_left_out(painted_dataset: Path,
         readable_videos(decoding, skip_unreadable=False)
     assert [video.example for video in readable_videos(decoding, skip_unreadable=True)] == [good]
     assert [one.example.path for one in decoding.unreadable] == [broken]
+
+
+def test_a_file_that_cannot_be_opened_is_named_with_the_line_that_lists_it(tmp_path: Path) -> None:
+    example = Example(tmp_path / "gone.mp4", ("x",), "g", where="manifest.csv, line 4")
+    with pytest.raises(TrainingDataError, match=r"^manifest\.csv, line 4: .*gone\.mp4: No such file or directory$"):
+        _clips([example], tmp_path / "cache")

@@ -26,6 +26,26 @@ def test_frames_that_stay_keep_their_times_and_their_look(tmp_path: Path) -> Non
         assert abs(float(one.mean()) - float(other.mean())) < 3
 
 
+@pytest.mark.parametrize("rate", [8, 30])
+def test_of_a_segment_only_what_is_on_screen_in_it_is_written(rate: int, tmp_path: Path) -> None:
+    # The level tells one frame from its neighbours; B-frames are decoded in another order than they are shown.
+    levels = [10 + 20 * (number % 12) for number in range(120)]
+    source = painted(tmp_path / "source.mp4", levels, rate=rate, options={"bf": "3", "g": "12"})
+    start, end = 50.5 / rate, 60 / rate
+    write_changed(source, tmp_path / "part.mp4", Change(), (start, end))
+    part = _frames(tmp_path / "part.mp4")
+    assert [picture.mean() for _, picture in part] == pytest.approx(levels[50:60], abs=6)
+    expected = [0.0, *(number / rate - start for number in range(51, 60))]
+    assert [time for time, _ in part] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_segment_that_its_video_ends_within_is_written_as_far_as_it_goes(tmp_path: Path) -> None:
+    source = painted(tmp_path / "source.mp4", range(10, 34))
+    for start, levels in ((2.0, range(26, 34)), (2.99, [33])):
+        write_changed(source, tmp_path / "part.mp4", Change(), (start, 9.0))
+        assert [round(picture.mean()) for _, picture in _frames(tmp_path / "part.mp4")] == pytest.approx(levels, abs=2)
+
+
 def test_pictures_are_scaled_and_darkened(tmp_path: Path) -> None:
     source = encode(tmp_path / "source.mp4", [grey(200, 70, 46)] * 4)
     write_changed(source, tmp_path / "small.mp4", Change(scale=0.5, brightness=0.5))
