@@ -132,7 +132,7 @@ def _kinetics_json_rows(file: Path, text: str) -> Iterator[Row]:
 def _parsed(where: str, text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrainingDataError(f"{where}: not JSON: {error}") from error
 
 
@@ -198,7 +198,7 @@ def _interval(where: str, cells: dict[str, Any], prefix: str) -> tuple[float, fl
         raise TrainingDataError(f"{where}: {names[0]} and {names[1]} are given together or not at all")
     try:
         start, end = (float(value) for value in given if value is not None)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TrainingDataError(f"{where}: not a number: {error}") from error
     if not 0 <= start < end < float("inf"):
         raise TrainingDataError(f"{where}: {names[0]} {start:g} and {names[1]} {end:g} are no interval")
@@ -207,9 +207,13 @@ def _interval(where: str, cells: dict[str, Any], prefix: str) -> tuple[float, fl
 
 def _whole_number(where: str, value: Any) -> int:
     try:
-        return int(value)
-    except (TypeError, ValueError) as error:
-        raise TrainingDataError(f"{where}: the fold is not a whole number: {value!r}") from error
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    # In JSON 1.0 is whole, but 1.7 is not, nor is what `int` makes of true.
+    if number is None or isinstance(value, bool) or (isinstance(value, float) and number != value):
+        raise TrainingDataError(f"{where}: the fold is not a whole number: {value!r}")
+    return number
 
 
 def _text(where: str, name: str, value: Any) -> str:

@@ -62,11 +62,11 @@ def test_json_lines_say_the_same_as_a_csv_manifest(tmp_path: Path) -> None:
     _touch(tmp_path / "a.mp4", tmp_path / "b.mp4")
     (tmp_path / "manifest.jsonl").write_text(
         '{"path": "a.mp4", "label": "x", "group": "g", "fold": 3, "event_start_seconds": 1, "event_end_seconds": 2.5}\n'
-        '\n{"path": "b.mp4", "labels": ["y", "x"]}\n'
+        '\n{"path": "b.mp4", "labels": ["y", "x"], "fold": 4.0}\n'
     )
     assert read_examples(tmp_path) == [
         Example(tmp_path / "a.mp4", ("x",), "g", 3, (1.0, 2.5)),
-        Example(tmp_path / "b.mp4", ("x", "y"), "b.mp4"),
+        Example(tmp_path / "b.mp4", ("x", "y"), "b.mp4", 4),
     ]
 
 
@@ -128,6 +128,22 @@ def test_two_manifests_in_one_folder_are_not_chosen_between(tmp_path: Path) -> N
         ("manifest.jsonl", ('{"path": "a.mp4", "label": "x"}', "{"), "line 2: not JSON"),
         ("manifest.jsonl", ("[]",), "line 1: not a JSON object"),
         ("manifest.jsonl", ('{"path": "a.mp4", "label": 7}',), "line 1: a label is a text"),
+        ("manifest.jsonl", ("[" * 100_000,), "line 1: not JSON"),
+        ("manifest.jsonl", ('{"path": "a.mp4", "label": "x", "fold": 1e999}',), "line 1: the fold is not a whole"),
+        (
+            "manifest.jsonl",
+            ('{"path": "a.mp4", "label": "x", "fold": 1.7}',),
+            "line 1: the fold is not a whole number: 1.7",
+        ),
+        ("manifest.jsonl", ('{"path": "a.mp4", "label": "x", "fold": true}',), "line 1: the fold is not a whole"),
+        ("manifest.jsonl", ('{"path": "a.mp4", "label": "x", "fold": [1]}',), "line 1: the fold is not a whole"),
+        (
+            "manifest.jsonl",
+            (f'{{"path": "a.mp4", "label": "x", "start_seconds": 0, "end_seconds": 1{"0" * 400}}}',),
+            "line 1: not a number",
+        ),
+        ("manifest.csv", ("path,label,fold", "a.mp4,x,1e999"), "line 2: the fold is not a whole number: '1e999'"),
+        ("manifest.csv", ("path,label,fold", "a.mp4,x,1.7"), "line 2: the fold is not a whole number: '1.7'"),
         ("manifest.json", ("[]",), "not as Kinetics has it"),
         ("manifest.json", ('{"a": {"subset": "train"}}',), "video 'a': no \"annotations\""),
     ],
