@@ -27,12 +27,13 @@ class RunProgress:
     """The display of one command; a context manager. Writes to standard error only."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
+        # Names of files and labels are no markup, whatever brackets and colons they hold.
+        self.console = Console(stderr=True, markup=False, emoji=False, highlight=False)
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
             TimeRemainingColumn(),
             console=self.console,
         )
@@ -51,7 +52,7 @@ class RunProgress:
 
     def say(self, sentence: str) -> None:
         """One line above the bars."""
-        self.console.print(sentence, highlight=False, soft_wrap=True)
+        self.console.print(sentence, soft_wrap=True)
 
     @contextmanager
     def bar(self, description: str, total: int, unit: str = "") -> Iterator[Callable[..., None]]:
@@ -112,7 +113,6 @@ class RunProgress:
             f"{entry['stage']} epoch {entry['epoch'] + 1}: loss {entry['loss']:.3f} accuracy {entry['accuracy']:.3f}"
             f" | validation loss {entry['validation_loss']:.3f} accuracy {entry['validation_accuracy']:.3f}{mark}"
             f" | {self._speed}",
-            highlight=False,
             soft_wrap=True,
         )
 
