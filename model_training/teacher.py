@@ -1,5 +1,7 @@
 """What a larger network, as it was published, makes of the same moments of the same videos."""
 
+import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from model_training.backbones import build_backbone
 from model_training.clip_store import CachedClip, DecodedVideo
 from model_training.config import TeacherConfig
-from model_training.errors import TrainingInterrupted
+from model_training.errors import TrainingDataError, TrainingInterrupted
 from model_training.frames import decode_examples, readable_videos
 from model_training.preprocess import preprocessing_layer
 from model_training.progress import RunProgress
@@ -38,6 +40,7 @@ def with_lessons(
 
     Raises:
         TrainingInterrupted: `is_stopping()` turned true; the videos done are kept.
+        TrainingDataError: a video cannot be used, or what the teacher makes of it cannot be kept.
     """
     examples = list(dict.fromkeys(clip.example for clip in clips))
     with display.bar("decode for the teacher", len(examples), "videos") as on_video:
@@ -76,8 +79,8 @@ def _teacher_features(teacher: TeacherConfig) -> ClipFeatures:
 def _kept(video: DecodedVideo, teacher: TeacherConfig, features_of: ClipFeatures) -> NDArray[np.float32]:
     """The features float32 [clips, D] of a video, from its file or put there."""
     file = video.clips[0].cache_file.with_suffix(f".{teacher.backbone}.npy")
-    if file.exists():
-        kept: NDArray[np.float32] = np.load(file)
+    kept = _read_back(file)
+    if kept is not None:
         return kept
     groups = [video.clips[start : start + _BATCH_SIZE] for start in range(0, len(video.clips), _BATCH_SIZE)]
     features = np.concatenate(
@@ -86,10 +89,35 @@ def _kept(video: DecodedVideo, teacher: TeacherConfig, features_of: ClipFeatures
             for group in groups
         ]
     )
-    partial = file.with_suffix(".partial.npy")
-    np.save(partial, features)
-    partial.replace(file)
+    _keep(file, features)
     return features
+
+
+def _read_back(file: Path) -> NDArray[np.float32] | None:
+    """The features in `file`; None where nothing is, or a torn file."""
+    try:
+        features: NDArray[np.float32] = np.load(file)
+    except (OSError, ValueError, EOFError):
+        return None
+    return features
+
+
+def _keep(file: Path, features: NDArray[np.float32]) -> None:
+    """Put the features in `file`, which appears whole or not at all."""
+    # `np.save` to a file does not hear of what the system still held when the disk was full.
+    whole = io.BytesIO()
+    np.save(whole, features)
+    partial = file.with_suffix(f".{os.getpid()}.partial")
+    try:
+        partial.write_bytes(whole.getbuffer())
+        partial.replace(file)
+    except OSError as error:
+        raise TrainingDataError(
+            f"{file}: cannot keep what the teacher makes of a video: {error.strerror}; what is there is kept: free"
+            " some space, and give the same command again"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _overlapping(clip: CachedClip, seen: Sequence[CachedClip], features: NDArray[np.float32]) -> NDArray[np.float32]:
