@@ -145,7 +145,7 @@ def fold_config(config: TrainConfig, fold: int, seed: int) -> TrainConfig:
 
 
 def fold_directory(config: TrainConfig, data: FoldData) -> Path:
-    """Where the run of a `fold_config` keeps its checkpoint; another config or other clips have another."""
+    """Where the run of a `fold_config` keeps its checkpoint; another config, other clips or folds have another."""
     return data.directory / f"{config.family}-seed-{config.seed}-fold-{config.held_out_fold}-{_run_key(config, data)}"
 
 
@@ -251,13 +251,18 @@ def _features_key(config: TrainConfig, data: FoldData) -> str:
     )
     seen["num_blocks_above"] = config.stages[0].num_blocks_above_stored
     seen |= {"sees": (config.head.sees_appearance, config.head.sees_motion), "kind": config.head.kind}
-    clips = [f"{clip.cache_file.name} {clip.index} {clip.example.labels}" for clip in data.clips]
-    return _digest(str(seen), *clips)
+    return _digest(str(seen), *data.labels, *map(_told_of, data.clips))
 
 
 def _run_key(config: TrainConfig, data: FoldData) -> str:
-    clips = [f"{clip.cache_file.name} {clip.index} {clip.example.labels} {clip.example.group}" for clip in data.clips]
-    return _digest(config.recipe, *clips)
+    """Differs whenever the config, the videos, what is told of them or their folds do: the answers would, too."""
+    clips = [f"{_told_of(clip)} {clip.example.group} {clip.example.fold}" for clip in data.clips]
+    return _digest(config.recipe, *data.labels, *clips)
+
+
+def _told_of(clip: CachedClip) -> str:
+    """What a clip teaches: its pixels, its labels, and which of its frames lie in the event."""
+    return f"{clip.cache_file.name} {clip.index} {clip.example.labels} {clip.example.event_seconds}"
 
 
 def _digest(*lines: str) -> str:
