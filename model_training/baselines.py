@@ -4,7 +4,7 @@ Where one of them is nearly as good as the model, the data gives the label away:
 or by where they were filmed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +46,11 @@ class Baselines(_Part):
 
     def beside(self, accuracy: float, macro_f1: float) -> list[tuple[str, BaselineScore]]:
         """A model's score and those of the guesses, each with its name, as tables show them."""
+        return [("this model", BaselineScore(accuracy=accuracy, macro_f1=macro_f1)), *self.named()]
+
+    def named(self) -> list[tuple[str, BaselineScore]]:
+        """The scores of the guesses, each with its name."""
         return [
-            ("this model", BaselineScore(accuracy=accuracy, macro_f1=macro_f1)),
             ("metadata alone (size, rate, length, codec; logistic regression)", self.metadata),
             ("nearest mean picture in training", self.mean_frame),
             ("always the most frequent label", self.majority),
@@ -74,14 +77,19 @@ def measure_baselines(
     training: Sequence[DecodedVideo], test: Sequence[DecodedVideo], labels: Sequence[str]
 ) -> Baselines:
     """How well each guess, taught on `training`, answers `test`; neither is empty."""
-    truths = _targets(test, labels)
-    majority, metadata, mean_frame = _guesses(training, test, labels)
-    return Baselines(
-        majority=_score(majority, truths),
-        metadata=_score(metadata, truths),
-        mean_frame=_score(mean_frame, truths),
-        num_videos=len(test),
+    return _measured([(training, test)], labels)
+
+
+def baselines_over_folds(videos: Sequence[DecodedVideo], folds: Sequence[int], labels: Sequence[str]) -> Baselines:
+    """How well each guess answers the videos of these folds, each fold taught on all others; none is empty."""
+    parts = (
+        (
+            [video for video in videos if video.example.fold != fold],
+            [video for video in videos if video.example.fold == fold],
+        )
+        for fold in folds
     )
+    return _measured(parts, labels)
 
 
 def cross_validate_baselines(
@@ -94,11 +102,20 @@ def cross_validate_baselines(
     if num_folds < 2:  # noqa: PLR2004 - one to learn from and one to ask
         return None
     folds = GroupKFold(num_folds).split(videos, groups=groups)
-    answers = np.zeros((3, len(videos), len(labels)), np.float32)
-    for taught, asked in folds:
-        answers[:, asked] = _guesses([videos[i] for i in taught], [videos[i] for i in asked], labels)
-    majority, metadata, mean_frame = (_score(answer, _targets(videos, labels)) for answer in answers)
-    return Baselines(majority=majority, metadata=metadata, mean_frame=mean_frame, num_videos=len(videos))
+    return _measured((([videos[i] for i in taught], [videos[i] for i in asked]) for taught, asked in folds), labels)
+
+
+def _measured(
+    parts: Iterable[tuple[Sequence[DecodedVideo], Sequence[DecodedVideo]]], labels: Sequence[str]
+) -> Baselines:
+    """How good the guesses are over all parts together: of each, what teaches them and what they answer."""
+    answers, truths = [], []
+    for taught, asked in parts:
+        answers.append(np.stack(_guesses(taught, asked, labels)))
+        truths.append(_targets(asked, labels))
+    truth = np.concatenate(truths)
+    majority, metadata, mean_frame = (_score(answer, truth) for answer in np.concatenate(answers, axis=1))
+    return Baselines(majority=majority, metadata=metadata, mean_frame=mean_frame, num_videos=len(truth))
 
 
 def _guesses(

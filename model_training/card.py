@@ -5,6 +5,7 @@ Measures nothing. The Markdown says only what the `Card` holds.
 
 from typing import Any, Literal
 
+from model_training.baselines import Baselines
 from model_training.config import TrainConfig
 from model_training.figures import Assessment, CrossValidation, Figure, Figures, Interval, OrderedCurve
 from model_training.history import pruning_effects
@@ -132,7 +133,8 @@ def card_markdown(card: Card) -> str:
         *_cross_validation(card.cross_validation),
         *_use_sections("Held out", assessment.held_out),
         *_use_sections("Validation", assessment.validation),
-        *_baselines(assessment),
+        "### Baselines, on the same videos",
+        *_baselines(assessment.baselines, assessment.best.accuracy, assessment.best.macro.f1),
         *_pruning(card),
         "## Attention",
         *_attention(card),
@@ -144,10 +146,7 @@ def card_markdown(card: Card) -> str:
         f"Meant for: {card.intended_use}\n\nRefused: {card.refused_use}",
         "## Making it again",
         "\n".join(["```", *card.commands.values(), "```"]),
-        (
-            "`verify` measures every figure of this card again, costs aside, from the model and the data, and fails if"
-            " one differs."
-        ),
+        _verified(card),
         (
             f"Hardware: {card.hardware}. Expected: {card.expected_result}. Seed {card.seed};"
             f" {card.num_epochs} epochs were run; made {card.created_at} with"
@@ -208,7 +207,39 @@ def _cross_validation(figures: CrossValidation | None) -> list[str]:
             f"The peak of attention lies inside the event in {figures.attention.pointing_game_hit_rate:.3f} of the"
             f" clips, and {figures.attention.mass_inside_event:.3f} of it on average."
         )
+    if figures.num_leaks:
+        sections.append(leaks_allowed(figures.num_leaks))
+    if figures.baselines is not None:
+        sections += [
+            "Baselines on the same videos, each fold taught on the others:",
+            *_baselines(figures.baselines, figures.accuracy, figures.macro_f1),
+        ]
     return [*sections, f"Made by `{figures.command}`."]
+
+
+def leaks_allowed(num_leaks: int) -> str:
+    """The sentence that warns of figures of folds that share something with what was trained on."""
+    leaks = "1 leak" if num_leaks == 1 else f"{num_leaks} leaks"
+    were = "was" if num_leaks == 1 else "were"
+    return f"{leaks} between a held-out fold and the rest {were} allowed (the same source, scene or copy on both sides)."
+
+
+def _verified(card: Card) -> str:
+    """What `verify` does of this card, and who makes the rest of its figures again."""
+    aside = ["costs"]
+    rest = []
+    if card.cross_validation is not None:
+        aside.append("cross-validation")
+        rest.append(" Cross-validation is of other networks: the command given with its figures makes them again.")
+    if card.pruning:
+        aside.append("pruning")
+        rest.append(" The figures of pruning are of weights on the way to these: only training makes them again.")
+    *others, last = aside
+    named = f"{', '.join(others)} and {last}" if others else last
+    return (
+        f"`verify` measures every figure of this card again, {named} aside, from the model and the data, and fails if"
+        f" one differs.{''.join(rest)}"
+    )
 
 
 def _use_sections(title: str, figures: Figures | None) -> list[str]:
@@ -277,15 +308,13 @@ def _pruning(card: Card) -> list[str]:
     return ["### Pruning", _table(("stage", "weights", "share of zeros", "validation loss", "accuracy"), rows)]
 
 
-def _baselines(assessment: Assessment) -> list[str]:
-    baselines, best = assessment.baselines, assessment.best
+def _baselines(baselines: Baselines, accuracy: float, macro_f1: float) -> list[str]:
+    """What stands beside a model of this accuracy and macro F1."""
     rows: list[tuple[str, ...]] = [
-        (name, f"{score.accuracy:.3f}", f"{score.macro_f1:.3f}")
-        for name, score in baselines.beside(best.accuracy, best.macro.f1)
+        (name, f"{score.accuracy:.3f}", f"{score.macro_f1:.3f}") for name, score in baselines.beside(accuracy, macro_f1)
     ]
-    verdict = baselines.verdict(best.accuracy)
+    verdict = baselines.verdict(accuracy)
     return [
-        "### Baselines, on the same videos",
         _table(("answered by", "accuracy", "macro F1"), rows),
         *([] if verdict is None else [f"**{verdict}**"]),
     ]

@@ -38,7 +38,11 @@ def train(
     config = read_config(config_path)
     examples = read_examples(data_directory)
     split_of(config, examples)
-    cross_validation = None if cross_validation_path is None else cross_validation_of(config, cross_validation_path)
+    cross_validation = (
+        None
+        if cross_validation_path is None
+        else cross_validation_of(config, examples, cross_validation_path, skip_unreadable=skip_unreadable)
+    )
     # What cannot be written had better be known before an hour of training, and before TensorFlow's seconds.
     for directory in (models_directory, runs_directory):
         directory.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from model_training.baselines import Baselines
 from model_training.config import Family, TrainConfig
 from model_training.cross_validate import FoldData, HeldOutAnswer, is_right, out_of_fold, shared_features
 from model_training.evaluate import ExportedModel
@@ -58,6 +59,10 @@ class Comparison(Figure):
     families: tuple[FamilyFigures, ...]
     differences: tuple[Difference, ...]
     advice: str
+    num_leaks: int = 0
+    """Between a fold and the rest, all of them allowed."""
+    baselines: Baselines | None = None
+    """On the same videos, each fold taught on the others."""
 
 
 def compare_families(config: TrainConfig, data: FoldData, folds: Sequence[int], seeds: Sequence[int]) -> Comparison:

@@ -1,5 +1,6 @@
 """The stories behind `compare` and `cross-validate`: decode, train fold by fold, and say what came of it."""
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from model_training.baselines import Baselines, baselines_over_folds
+from model_training.card import leaks_allowed
+from model_training.clip_store import DecodedVideo
 from model_training.config import TrainConfig, read_config
 from model_training.datasets import Example, labels_of, read_examples
 from model_training.errors import TrainingDataError
@@ -41,8 +45,25 @@ class Protocol:
     allow_leakage: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _CheckedFolds:
+    """What to train on fold by fold, and what is to be told beside every answer: `num_leaks` were allowed."""
+
+    data: "FoldData"
+    videos: tuple[DecodedVideo, ...]
+    num_leaks: int
+
+    def told_beside(self, folds: Sequence[int]) -> dict[str, int | Baselines]:
+        """The leaks, and how well guesses answer the same folds; fields of what is measured."""
+        baselines = baselines_over_folds(self.videos, folds, self.data.labels)
+        return {"num_leaks": self.num_leaks, "baselines": baselines}
+
+
 class AnsweredVideo(Figure):
-    """What the exported model of one run answers for a video of the fold that it never saw."""
+    """What the exported model of one run answers for a video of the fold that it never saw.
+
+    `path` is below the data's folder, or absolute where the video lies elsewhere.
+    """
 
     path: str
     labels: tuple[str, ...]
@@ -61,11 +82,15 @@ class CrossValidationRecord(Figure):
     videos: tuple[AnsweredVideo, ...]
 
 
-def cross_validation_of(config: TrainConfig, path: Path) -> CrossValidation:
-    """The figures in a file that `cross-validate` wrote for this config; which fold is held out may differ.
+def cross_validation_of(
+    config: TrainConfig, examples: Sequence[Example], path: Path, *, skip_unreadable: bool
+) -> CrossValidation:
+    """The figures in a file that `cross-validate` wrote for this config and data; the held-out fold may differ.
+
+    With `skip_unreadable`, it may have answered fewer videos than there are examples.
 
     Raises:
-        TrainingDataError: there is no such file, it is another, or it is of another config.
+        TrainingDataError: there is no such file, it is another, or it is of another config or other data.
     """
     try:
         record = CrossValidationRecord.model_validate_json(path.read_bytes())
@@ -75,6 +100,12 @@ def cross_validation_of(config: TrainConfig, path: Path) -> CrossValidation:
         raise TrainingDataError(f"{path}: not what cross-validate writes: {error.errors()[0]['msg']}") from error
     if record.config.model_copy(update={"held_out_fold": config.held_out_fold}).recipe != config.recipe:
         raise TrainingDataError(f"{path}: was made by another config than the one to train")
+    labels = labels_of(examples)
+    if record.labels != labels:
+        raise TrainingDataError(f"{path}: is of the labels {', '.join(record.labels)}, not of {', '.join(labels)}")
+    num_answered, num_here = record.figures.num_videos, sum(e.fold in record.figures.folds for e in examples)
+    if num_answered > num_here or (num_answered < num_here and not skip_unreadable):
+        raise TrainingDataError(f"{path}: is of {num_answered} videos, and the data has {num_here} in the same folds")
     return record.figures
 
 
@@ -82,10 +113,11 @@ def compare(protocol: Protocol, json_path: Path | None) -> None:
     """Train the three families under one protocol, and print which to use."""
     check_places(json_path)
     config, examples, folds = _settled(protocol)
-    with _fold_data(protocol, config, examples, folds) as data:
+    with _checked_folds(protocol, config, examples, folds) as checked:
         from model_training.compare import compare_families  # noqa: PLC0415
 
-        comparison = compare_families(config, data, folds, _seeds(config, protocol))
+        comparison = compare_families(config, checked.data, folds, _seeds(config, protocol))
+        comparison = comparison.model_copy(update=checked.told_beside(folds))
     _print_comparison(comparison)
     if json_path is not None:
         write_whole({json_path: comparison.model_dump_json(indent=1) + "\n"})
@@ -96,16 +128,14 @@ def cross_validate(protocol: Protocol, out: Path) -> None:
     check_places(out)
     config, examples, folds = _settled(protocol)
     seeds = _seeds(config, protocol)
-    with _fold_data(protocol, config, examples, folds) as data:
+    with _checked_folds(protocol, config, examples, folds) as checked:
         from model_training.cross_validate import shared_features  # noqa: PLC0415
         from model_training.exported_folds import cross_validation_figures, exported_folds  # noqa: PLC0415
 
+        data = checked.data
         answered = exported_folds(config, data, shared_features(config, data, with_shuffled=False), folds, seeds)
-        command = (
-            f"python -m model_training cross-validate --config {protocol.config.as_posix()} --data DIR"
-            f" --seeds {protocol.num_seeds} --out FILE"
-        )
-        figures = cross_validation_figures(config, data.labels, answered, command)
+        figures = cross_validation_figures(config, data.labels, answered, _command_of(protocol))
+        figures = figures.model_copy(update=checked.told_beside(folds))
     root = protocol.data if protocol.data.is_dir() else protocol.data.parent
     record = CrossValidationRecord(
         config=config,
@@ -113,7 +143,7 @@ def cross_validate(protocol: Protocol, out: Path) -> None:
         figures=figures,
         videos=tuple(
             AnsweredVideo(
-                path=example.path.relative_to(root).as_posix(),
+                path=(example.path.relative_to(root) if example.path.is_relative_to(root) else example.path).as_posix(),
                 labels=example.labels,
                 group=example.group,
                 fold=one.fold,
@@ -125,12 +155,24 @@ def cross_validate(protocol: Protocol, out: Path) -> None:
         ),
     )
     write_whole({out: record.model_dump_json() + "\n"})
-    sys.stdout.write(
-        f"{config.name}: accuracy {figures.accuracy:.3f} +- {figures.accuracy_deviation:.3f} over {len(seeds)} seeds"
-        f" (+- {figures.accuracy_deviation_over_folds:.3f} over single folds), macro F1 {figures.macro_f1:.3f},"
-        f" calibration error {figures.expected_calibration_error:.3f}, {len(folds)} folds, {figures.num_videos}"
-        f" videos{_interval_words(figures.accuracy_interval)}; answers in {out}\n"
-    )
+    _print_cross_validation(config.name, figures, out)
+
+
+def _command_of(protocol: Protocol) -> str:
+    """The command that makes the same record of the same data."""
+    words = ["--config", protocol.config.as_posix(), "--data", "DIR"]
+    if protocol.folds:
+        words += ["--folds", *map(str, protocol.folds)]
+    words += ["--seeds", str(protocol.num_seeds)]
+    if protocol.max_epochs is not None:
+        words += ["--epochs", str(protocol.max_epochs)]
+    flags = {
+        "--frozen-only": protocol.is_frozen_only,
+        "--skip-unreadable": protocol.skip_unreadable,
+        "--allow-leakage": protocol.allow_leakage,
+    }
+    words += [flag for flag, is_given in flags.items() if is_given]
+    return shlex.join(["python", "-m", "model_training", "cross-validate", *words, "--out", "FILE"])
 
 
 def _settled(protocol: Protocol) -> tuple[TrainConfig, list[Example], tuple[int, ...]]:
@@ -149,7 +191,8 @@ def _settled(protocol: Protocol) -> tuple[TrainConfig, list[Example], tuple[int,
         raise TrainingDataError(f"{protocol.config}: no stage has a frozen backbone: leave --frozen-only out")
     examples = read_examples(protocol.data)
     known = sorted({example.fold for example in examples if example.fold is not None})
-    folds = protocol.folds or tuple(known)
+    # A fold named twice is held out once.
+    folds = tuple(dict.fromkeys(protocol.folds)) or tuple(known)
     if len(known) < 2 or not set(folds) <= set(known):  # noqa: PLR2004 - one to hold out and one to train on
         raise TrainingDataError(
             f"{protocol.data}: cross-validation needs a manifest with two folds or more, and has {known}"
@@ -162,9 +205,9 @@ def _seeds(config: TrainConfig, protocol: Protocol) -> tuple[int, ...]:
 
 
 @contextmanager
-def _fold_data(
+def _checked_folds(
     protocol: Protocol, config: TrainConfig, examples: Sequence[Example], folds: Sequence[int]
-) -> "Iterator[FoldData]":
+) -> Iterator[_CheckedFolds]:
     """The decoded videos, twins counted as one group, so that validation is as far from training as the folds are.
 
     Raises:
@@ -183,7 +226,7 @@ def _fold_data(
             allow_leakage=protocol.allow_leakage,
         )
         if checked.num_leaks:
-            display.say(f"{checked.num_leaks} leaks between a held-out fold and the rest were allowed")
+            display.say(leaks_allowed(checked.num_leaks))
         directory = protocol.runs / f"{config.name}-folds"
         directory.mkdir(parents=True, exist_ok=True)
         clips = [
@@ -197,7 +240,20 @@ def _fold_data(
                 from model_training.teacher import with_lessons  # noqa: PLC0415
 
                 clips = with_lessons(clips, config.teacher, protocol.runs / "cache", display, is_stopping)
-            yield FoldData(checked.grouped, labels_of(checked.grouped), clips, directory, display, is_stopping)
+            data = FoldData(checked.grouped, labels_of(checked.grouped), clips, directory, display, is_stopping)
+            yield _CheckedFolds(data, checked.videos, checked.num_leaks)
+
+
+def _print_cross_validation(name: str, figures: CrossValidation, out: Path) -> None:
+    console = Console(file=sys.stdout, highlight=False)
+    line = (
+        f"{name}: accuracy {figures.accuracy:.3f} +- {figures.accuracy_deviation:.3f} over {len(figures.seeds)} seeds"
+        f" (+- {figures.accuracy_deviation_over_folds:.3f} over single folds), macro F1 {figures.macro_f1:.3f},"
+        f" calibration error {figures.expected_calibration_error:.3f}, {len(figures.folds)} folds, {figures.num_videos}"
+        f" videos{_interval_words(figures.accuracy_interval)}; answers in {out}"
+    )
+    console.print(line, markup=False, soft_wrap=True)
+    _print_beside(console, figures, figures.accuracy)
 
 
 def _print_comparison(comparison: "Comparison") -> None:
@@ -214,10 +270,23 @@ def _print_comparison(comparison: "Comparison") -> None:
             f"{one.num_parameters:,}",
         )
     console.print(table)
+    _print_beside(console, comparison, max(one.accuracy for one in comparison.families))
     for pair in comparison.differences:
         words = f"{pair.family} - {pair.than}: {pair.accuracy_difference:+.3f}{_interval_words(pair.interval)}"
         console.print(words, markup=False)
     console.print(comparison.advice, soft_wrap=True)
+
+
+def _print_beside(console: Console, figures: "CrossValidation | Comparison", model_accuracy: float) -> None:
+    """What tells how far to trust the figures: how good guesses are on the same videos, and the leaks."""
+    if figures.baselines is not None:
+        for name, score in figures.baselines.named():
+            console.print(f"{name}: accuracy {score.accuracy:.3f}, macro F1 {score.macro_f1:.3f}", soft_wrap=True)
+        verdict = figures.baselines.verdict(model_accuracy)
+        if verdict is not None:
+            console.print(verdict, soft_wrap=True)
+    if figures.num_leaks:
+        console.print(leaks_allowed(figures.num_leaks), soft_wrap=True)
 
 
 def _interval_words(interval: "Interval | None", name: str = "95 %: ") -> str:

@@ -158,6 +158,10 @@ class CrossValidation(Figure):
     attention: Pointing | None = None
     model_milliseconds_per_clip: float
     command: str
+    num_leaks: int = 0
+    """Between a fold and the rest, all of them allowed; of records that do not say, none is known."""
+    baselines: Baselines | None = None
+    """On the same videos, each fold taught on the others."""
 
 
 class OrderedCurve(Figure):

@@ -3,18 +3,25 @@
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
 
+import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from model_training.baselines import baselines_over_folds
 from model_training.clip_store import CachedClip
+from model_training.comparing import CrossValidationRecord, cross_validation_of
 from model_training.config import StageConfig
 from model_training.datasets import Example
-from model_training.figures import Interval
+from model_training.errors import TrainingDataError, TrainingInterrupted
+from model_training.figures import CrossValidation, Interval
+from model_training.frames import decode_examples
 from model_training.progress import RunProgress
+from tests.model_training.conftest import TINY_CONFIG
 from tests.model_training.small_config import small_config
 from tests.videos import painted
 
@@ -84,10 +91,44 @@ def test_each_video_is_answered_by_networks_that_never_saw_its_fold(clips: list[
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz", ".npz"]
 
 
+@pytest.mark.parametrize("changed", ["fold", "event_seconds"])
+def test_answers_of_other_folds_or_events_are_not_read_back(
+    clips: list[CachedClip], tmp_path: Path, changed: str
+) -> None:
+    from model_training.cross_validate import out_of_fold
+
+    def told_otherwise(clip: CachedClip) -> CachedClip:
+        swapped = {"group-0": 1, "group-4": 0}.get(clip.example.group, clip.example.fold)
+        told = {"fold": swapped} if changed == "fold" else {"event_seconds": (0.0, 1.0)}
+        return replace(clip, example=replace(clip.example, **told))  # type: ignore[arg-type]
+
+    config = small_config(family="cnn", stages=(FROZEN.model_copy(update={"num_epochs": 1}),))
+    out_of_fold(config, _data(clips, tmp_path), _features(clips), folds=(0, 1), seeds=(1,))
+    others = [told_otherwise(clip) for clip in clips]
+    # What is not read back has to be trained, and this run may not.
+    with pytest.raises(TrainingInterrupted):
+        out_of_fold(config, _data(others, tmp_path, lambda: True), _features(others), folds=(0, 1), seeds=(1,))
+
+
+def test_guesses_answer_each_fold_as_the_other_folds_taught_them(videos: list[Example], tmp_path: Path) -> None:
+    decoded = decode_examples(videos, small_config().clip, tmp_path / "cache").videos
+    both, one = (baselines_over_folds(decoded, folds, ("a", "b")) for folds in ((0, 1), (1,)))
+    assert (both.num_videos, one.num_videos) == (8, 4)
+    assert both.mean_frame.accuracy == 1
+    assert both.majority.accuracy == 0.5
+    # Labels that are the other way round in the other fold are guessed the other way round.
+    turned = [
+        replace(video, example=replace(video.example, labels=("ab"[video.example.labels == ("a",)],)))
+        if video.example.fold == 0
+        else video
+        for video in decoded
+    ]
+    assert baselines_over_folds(turned, (1,), ("a", "b")).mean_frame.accuracy == 0
+
+
 def test_exported_models_answer_each_video_of_the_fold_they_never_saw(videos: list[Example], tmp_path: Path) -> None:
     from model_training.cross_validate import FoldData
     from model_training.exported_folds import cross_validation_figures, exported_folds
-    from model_training.frames import decode_examples
 
     config = small_config(family="cnn", stages=(FROZEN.model_copy(update={"num_epochs": 2}),))
     decoded = decode_examples(videos, config.clip, tmp_path / "cache").videos
@@ -214,10 +255,17 @@ def test_the_figures_of_cross_validation_stand_on_the_card_of_what_is_trained_by
 
     record, models = tmp_path / "folds.json", tmp_path / "models"
     given = ["--config", str(tiny_config), "--data", str(painted_dataset), "--runs", str(tmp_path / "runs")]
-    assert main(["cross-validate", *given, "--folds", "0", "1", "--out", str(record)]) == 0
+    flags = ["--epochs", "2", "--skip-unreadable"]
+    assert main(["cross-validate", *given, "--folds", "0", "1", *flags, "--out", str(record)]) == 0
     figures = json.loads(record.read_text())["figures"]
     said = capsys.readouterr().out
     assert f"accuracy {figures['accuracy']:.3f} +- 0.000 over 1 seeds" in said
+    guess = figures["baselines"]["mean_frame"]
+    assert f"nearest mean picture in training: accuracy {guess['accuracy']:.3f}" in said
+    assert figures["command"] == (
+        f"python -m model_training cross-validate --config {tiny_config} --data DIR --folds 0 1 --seeds 1 --epochs 2"
+        " --skip-unreadable --out FILE"
+    )
     train = ["train", *given, "--out", str(models), "--cross-validation", str(record)]
     assert main(train) == 0
     manifest = json.loads((models / "tiny" / "1" / "manifest.json").read_text())
@@ -225,6 +273,8 @@ def test_the_figures_of_cross_validation_stand_on_the_card_of_what_is_trained_by
     card = (models / "tiny" / "1" / "MODEL_CARD.md").read_text()
     assert f"### Cross-validation: {figures['num_videos']} videos of {figures['num_groups']} groups" in card
     assert f"Accuracy {figures['accuracy']:.3f} [" in card
+    table = card.split("each fold taught on the others:")[1]
+    assert f"| nearest mean picture in training | {guess['accuracy']:.3f} | {guess['macro_f1']:.3f} |" in table
     tiny_config.write_text(tiny_config.read_text().replace("num_epochs=2", "num_epochs=3"))
     capsys.readouterr()
     assert main([*train, "--version", "2"]) == 2
@@ -232,3 +282,69 @@ def test_the_figures_of_cross_validation_stand_on_the_card_of_what_is_trained_by
     record.write_text("{}")
     assert main([*train, "--version", "2"]) == 2
     assert f"{record}: not what cross-validate writes: " in capsys.readouterr().err
+
+
+def test_the_record_says_what_leaks_were_allowed_and_where_a_video_lies_outside_of_the_folder(
+    painted_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from model_training.__main__ import main
+
+    with (painted_dataset / "manifest.csv").open(newline="") as file:
+        rows = [row | {"path": str(painted_dataset / row["path"])} for row in csv.DictReader(file)]
+    first = next(row for row in rows if row["fold"] == "0")
+    next(row for row in rows if row["fold"] == "1")["group"] = first["group"]
+    data, record, config = tmp_path / "data", tmp_path / "folds.json", tmp_path / "tiny.py"
+    data.mkdir()
+    with (data / "manifest.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(first))
+        writer.writeheader()
+        writer.writerows(rows)
+    config.write_text(TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", family="cnn",', 1))
+    given = ["--config", str(config), "--data", str(data), "--runs", str(tmp_path / "runs"), "--out", str(record)]
+    assert main(["cross-validate", *given, "--folds", "0", "--epochs", "1", "--allow-leakage"]) == 0
+    said = capsys.readouterr().out
+    assert "1 leak between a held-out fold and the rest was allowed (the same source, scene or copy" in said
+    kept = CrossValidationRecord.model_validate_json(record.read_bytes())
+    assert kept.figures.num_leaks == 1
+    assert kept.figures.command.endswith("--epochs 1 --allow-leakage --out FILE")
+    assert {video.path for video in kept.videos} == {row["path"] for row in rows if row["fold"] == "0"}
+
+
+def _record(path: Path) -> Path:
+    """A record of a cross-validation of the small config: labels a and b, four videos in fold 0."""
+    told = {
+        **dict.fromkeys(("accuracy", "macro_f1", "expected_calibration_error", "model_milliseconds_per_clip"), 0.5),
+        **dict.fromkeys(("accuracy_deviation", "accuracy_deviation_over_folds", "macro_f1_deviation"), 0.1),
+        "expected_calibration_error_deviation": 0.1,
+        "folds": [0],
+        "seeds": [1],
+        "num_videos": 4,
+        "num_groups": 4,
+        "command": "a test",
+    }
+    figures = CrossValidation.model_validate(told)
+    record = CrossValidationRecord(config=small_config(), labels=("a", "b"), figures=figures, videos=())
+    path.write_text(record.model_dump_json())
+    return path
+
+
+def _examples(labels: str, num_folds: int = 1) -> list[Example]:
+    return [Example(Path(f"{i}.mp4"), (label,), str(i), i % num_folds) for i, label in enumerate(labels)]
+
+
+def test_the_figures_of_another_dataset_are_refused(tmp_path: Path) -> None:
+    record, config = _record(tmp_path / "folds.json"), small_config()
+    # Which fold is held out may differ, and so may the videos of folds that were not asked for.
+    held = config.model_copy(update={"held_out_fold": 1})
+    assert cross_validation_of(held, _examples("aabbaabb", 2), record, skip_unreadable=False).num_videos == 4
+    with pytest.raises(TrainingDataError, match="is of the labels a, b, not of a, b, c"):
+        cross_validation_of(config, _examples("aabc"), record, skip_unreadable=False)
+    with pytest.raises(TrainingDataError, match="is of 4 videos, and the data has 3 in the same folds"):
+        cross_validation_of(config, _examples("aab"), record, skip_unreadable=True)
+    with pytest.raises(TrainingDataError, match="is of 4 videos, and the data has 5 in the same folds"):
+        cross_validation_of(config, _examples("aabba"), record, skip_unreadable=False)
+
+
+def test_figures_may_be_of_fewer_videos_where_unreadable_ones_are_left_out(tmp_path: Path) -> None:
+    record = _record(tmp_path / "folds.json")
+    assert cross_validation_of(small_config(), _examples("aabba"), record, skip_unreadable=True).num_videos == 4
