@@ -23,10 +23,10 @@ from model_training.frames import decode_examples, readable_videos
 from model_training.interrupt import stop_flag
 from model_training.progress import RunProgress
 from model_training.recorded_split import recorded_split
-from model_training.verify import differences
+from model_training.verify import differences, disagreements
 from model_training.whole_files import check_places, write_whole
 from service.inference.errors import InvalidModel
-from service.inference.manifest import CARD_JSON_NAME, Manifest, read_manifest, verify_files
+from service.inference.manifest import CARD_JSON_NAME, CARD_NAME, Manifest, read_manifest, verify_files
 
 if TYPE_CHECKING:
     from model_training.evaluate import Predictor
@@ -87,7 +87,7 @@ def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: s
         sys.stdout.write(evaluation.model_dump_json() + "\n")
     else:
         _print_figures(evaluation)
-        if manifest.training.get("config", {}).get("held_out_fold") not in folds:
+        if set(folds) != {manifest.training.get("config", {}).get("held_out_fold")}:
             sys.stdout.write("These videos may include those that the model was trained on.\n")
     texts = {}
     if outputs.figures not in {None, STANDARD_OUTPUT}:
@@ -106,18 +106,30 @@ def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: s
 
 
 def verify(model_directory: Path, data: Path, tolerance: float) -> None:
-    """Measure everything again that the card of a model states.
+    """Measure again what the card of a model states of it, and see whether the other documents say the same.
+
+    Figures of cross-validation and of training are of other weights: of those only what the documents say is compared.
 
     Raises:
-        CardDiffers: a figure, a digest or a file is not what the card says.
+        CardDiffers: a figure, a digest, a file, the manifest or the Markdown is not what the card says.
     """
     manifest = _checked_manifest(model_directory)
     card = _card_of(model_directory)
+    markdown = (model_directory / CARD_NAME).read_text(encoding="utf-8")
     measured = _assessed(model_directory, manifest, data)
+    from model_training.assess import with_assessment  # noqa: PLC0415
+
+    config = TrainConfig.model_validate(manifest.training["config"])
     found = differences(card.assessment, measured, tolerance)
-    if found:
-        raise CardDiffers("\n".join([f"{model_directory}: {len(found)} figures differ from the card", *found]))
-    sys.stdout.write(f"{model_directory}: every figure of the card was measured again within {tolerance:g}\n")
+    unlike = disagreements(card, markdown, manifest, with_assessment(manifest, config, card.assessment))
+    counted = ((found, "figures differ from the card"), (unlike, "statements of its documents differ"))
+    lines = [line for some, what in counted if some for line in (f"{model_directory}: {len(some)} {what}", *some)]
+    if lines:
+        raise CardDiffers("\n".join(lines))
+    sys.stdout.write(
+        f"{model_directory}: every figure that the card says of this model was measured again within {tolerance:g}, and"
+        " its documents agree\n"
+    )
 
 
 def write_card(model_directory: Path, data: Path) -> None:

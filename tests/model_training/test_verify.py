@@ -1,11 +1,18 @@
-"""What counts as a difference between a card and what was measured again."""
+"""What counts as a difference between a card and what was measured again, or what other documents say."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from model_training.card import Card, card_markdown
+from model_training.config import TrainConfig
 from model_training.figures import Assessment
-from model_training.verify import differences
+from model_training.verify import differences, disagreements
+from service.inference.manifest import Manifest, read_manifest
+
+MODELS = Path(__file__).parents[2] / "models"
 
 FIGURES: dict[str, Any] = {
     "num_videos": 20,
@@ -84,3 +91,69 @@ def test_of_videos_written_anew_one_may_be_answered_otherwise_and_no_more() -> N
     two = differences(_assessment(), _assessment(darkened={"accuracy": 0.5833}))
     assert two == ["robustness.changes.darkened.accuracy: the card says 0.6667, measured 0.5833"]
     assert differences(_assessment(), _assessment(darkened={"mean_probability_shift": 0.12})) != []
+
+
+def _shipped(name: str) -> tuple[Card, str, Manifest]:
+    directory = MODELS / name
+    card = Card.model_validate_json((directory / "MODEL_CARD.json").read_bytes())
+    return card, (directory / "MODEL_CARD.md").read_text(encoding="utf-8"), read_manifest(directory)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", ["events/1", "fights/2"])
+def test_the_documents_of_the_models_that_ship_agree(name: str) -> None:
+    from model_training.assess import with_assessment  # noqa: PLC0415 - TensorFlow
+
+    card, markdown, manifest = _shipped(name)
+    config = TrainConfig.model_validate(manifest.training["config"])
+    assert disagreements(card, markdown, manifest, with_assessment(manifest, config, card.assessment)) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"abstention_threshold": 0.1}, "abstention_threshold: the card says 0.5854, the manifest 0.1"),
+        ({"attention_is_explanation": True}, "attention_is_explanation: the card says False, the manifest True"),
+        (
+            {"conformal": None},
+            "conformal: the card says {'coverage': 0.9, 'least_probability': 0.266466}, the manifest",
+        ),
+        ({"labels": ("fight", "calm")}, "labels[1]: the card says noFight, the manifest calm"),
+        ({"temperature": 9.0}, "the manifest 9.0"),
+        ({"metrics": {}}, "metrics.cross_validation: the card says {'folds': [0, 1, 2, 3, 4],"),
+    ],
+)
+def test_a_manifest_that_says_otherwise_than_the_card_is_named(changed: dict[str, Any], line: str) -> None:
+    card, markdown, manifest = _shipped("fights/2")
+    assert line in "\n".join(disagreements(card, markdown, manifest.model_copy(update=changed), manifest))
+
+
+def test_a_markdown_card_that_says_otherwise_is_named() -> None:
+    card, markdown, manifest = _shipped("fights/2")
+    assert disagreements(card, markdown.replace("0.802", "0.902"), manifest, manifest) == [
+        "MODEL_CARD.md is not what MODEL_CARD.json gives; `card` writes both anew"
+    ]
+
+
+def test_a_record_older_than_a_field_of_it_agrees_with_the_manifest_of_its_age() -> None:
+    card, _, manifest = _shipped("fights/2")
+    older = json.loads(card.to_json())
+    del older["cross_validation"]["num_leaks"]
+    card = Card.model_validate(older)
+    record = {k: v for k, v in manifest.metrics["cross_validation"].items() if k != "num_leaks"}
+    manifest = manifest.model_copy(update={"metrics": manifest.metrics | {"cross_validation": record}})
+    assert disagreements(card, card_markdown(card), manifest, manifest) == []
+
+
+def test_a_card_says_which_of_its_figures_are_not_measured_again() -> None:
+    _, with_folds, _ = _shipped("fights/2")
+    assert "costs and cross-validation aside" in with_folds
+    assert "Cross-validation is of other networks" in with_folds
+    _, without, _ = _shipped("events/1")
+    assert "every figure of this card again, costs aside" in without
+    assert "other networks" not in without
+
+
+def test_a_card_says_how_many_leaks_its_cross_validation_allowed() -> None:
+    _, markdown, _ = _shipped("fights/2")
+    assert "2 leaks between a held-out fold and the rest were allowed (the same source, scene or copy" in markdown
