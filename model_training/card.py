@@ -219,9 +219,9 @@ def _cross_validation(figures: CrossValidation | None) -> list[str]:
 
 def leaks_allowed(num_leaks: int) -> str:
     """The sentence that warns of figures of folds that share something with what was trained on."""
-    leaks = "1 leak" if num_leaks == 1 else f"{num_leaks} leaks"
-    were = "was" if num_leaks == 1 else "were"
-    return f"{leaks} between a held-out fold and the rest {were} allowed (the same source, scene or copy on both sides)."
+    leaks, were = ("1 leak", "was") if num_leaks == 1 else (f"{num_leaks} leaks", "were")
+    shared = "the same source, scene or copy on both sides"
+    return f"{leaks} between a held-out fold and the rest {were} allowed ({shared})."
 
 
 def _verified(card: Card) -> str:
