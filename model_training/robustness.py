@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from model_training.datasets import Example
+from model_training.encoders import encoder_options
 from model_training.errors import TrainingDataError
 from model_training.evaluate import Predictor, VideoPrediction, answered, stacked
 from model_training.explain import spread
@@ -125,7 +126,7 @@ def write_changed(source: Path, target: Path, change: Change, segment_seconds: S
 
 
 def _new_stream(container: OutputContainer, change: Change, picture: Picture) -> VideoStream:
-    stream = container.add_stream(change.codec, rate=30, options=dict(change.options))
+    stream = container.add_stream(change.codec, rate=30, options=encoder_options(change.codec, change.options))
     assert isinstance(stream, VideoStream)
     stream.height, stream.width = picture.shape[:2]
     stream.pix_fmt = "yuv420p"

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from av.video.stream import VideoStream
 
+from model_training.encoders import encoder_options
+from model_training.errors import TrainingError
 from model_training.processes import submitted, worker_processes
 from model_training.scenes import EVENT_LABELS, EventLabel, paint_scene
 
@@ -33,12 +35,14 @@ class Encoding:
 
 
 _H264 = Encoding("libx264", ".mp4", (("preset", "veryfast"), ("crf", "24")))
+_VP9 = Encoding("libvpx-vp9", ".webm", (("deadline", "realtime"), ("cpu-used", "8"), ("crf", "36"), ("b", "0")))
+_ENCODING_OF_SUFFIX = {**dict.fromkeys((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".ts"), _H264), ".webm": _VP9}
 _ENCODINGS = (
     _H264,
     _H264,
     Encoding("libx264", ".mkv", (("preset", "veryfast"), ("crf", "30"), ("bf", "0"))),
     Encoding("mpeg4", ".mp4", (("qmin", "3"), ("qmax", "8"))),
-    Encoding("libvpx-vp9", ".webm", (("deadline", "realtime"), ("cpu-used", "8"), ("crf", "36"), ("b", "0"))),
+    _VP9,
     Encoding("libx265", ".mp4", (("preset", "ultrafast"), ("crf", "28"), ("x265-params", "log-level=none:pools=none"))),
 )
 
@@ -100,13 +104,18 @@ def render_video(
     frame_rate: int = 25,
     duration_seconds: float = 3.9,
     dropped_fraction: float = 0.0,
-    encoding: Encoding = _H264,
+    encoding: Encoding | None = None,
 ) -> SyntheticVideo:
     """Write one video of `label` to `path`, and say when its event is.
 
     `dropped_fraction` of the frames is left out while the others keep their times, which makes
-    the frame rate variable. The same arguments give the same bytes.
+    the frame rate variable. The same arguments give the same bytes. None given, the encoding is one that the
+    ending of `path` asks for.
+
+    Raises:
+        TrainingError: the ending names no container that can be written.
     """
+    encoding = encoding or _encoding_of(path)
     cv2.setNumThreads(1)
     scene = paint_scene(label, width, height, duration_seconds, seed)
     ticks = np.arange(round(duration_seconds * frame_rate))
@@ -114,7 +123,9 @@ def render_video(
     kept[0] = kept[-1] = True
     ticks = ticks[kept]
     with av.open(path, "w", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream(encoding.codec, rate=frame_rate, options=dict(encoding.options))
+        stream = container.add_stream(
+            encoding.codec, rate=frame_rate, options=encoder_options(encoding.codec, encoding.options)
+        )
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, frame_rate)
@@ -126,6 +137,13 @@ def render_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return SyntheticVideo(path, label, scene.event_start_seconds, scene.event_end_seconds)
+
+
+def _encoding_of(path: Path) -> Encoding:
+    encoding = _ENCODING_OF_SUFFIX.get(path.suffix.lower())
+    if encoding is None:
+        raise TrainingError(f"{path}: cannot be written: a video ends in {', '.join(sorted(_ENCODING_OF_SUFFIX))}")
+    return encoding
 
 
 def _write_manifest(path: Path, videos: list[SyntheticVideo]) -> None:

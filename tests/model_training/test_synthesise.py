@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model_training.__main__ import main
 from model_training.datasets import read_examples
 from model_training.scenes import EVENT_LABELS, EventLabel, paint_scene
 from model_training.synthesise import render_video, synthesise_dataset
@@ -53,6 +54,27 @@ def test_dropped_frames_make_the_rate_variable(tmp_path: Path) -> None:
     render_video(tmp_path / "v.mp4", "jump", seed=1, dropped_fraction=0.3)
     with open_video(tmp_path / "v.mp4", DecodeLimits()) as video:
         assert video.facts.is_variable_frame_rate
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("v.avi", "h264"), ("v.m4v", "h264"), ("v.MOV", "h264"), ("v.ts", "h264"), ("v.webm", "vp9")]
+)
+def test_a_sample_is_of_the_container_that_its_name_says(tmp_path: Path, name: str, codec: str) -> None:
+    assert main(["synthesise", "--sample", str(tmp_path / name)]) == 0
+    with open_video(tmp_path / name, DecodeLimits()) as video:
+        assert video.facts.codec == codec
+        assert video.facts.num_frames == 98
+
+
+@pytest.mark.parametrize("name", ["v.foo", "v", "v.ogv"])
+def test_a_sample_of_no_known_container_is_refused_with_those_that_are(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    assert main(["synthesise", "--sample", str(path)]) == 2
+    known = ".avi, .m4v, .mkv, .mov, .mp4, .ts, .webm"
+    assert capsys.readouterr().err == f"error: {path}: cannot be written: a video ends in {known}\n"
+    assert not path.exists()
 
 
 def test_frames_differ_where_the_sensor_is_noisy() -> None:
