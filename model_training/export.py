@@ -3,6 +3,7 @@
 The directory appears whole or not at all.
 """
 
+import errno
 import hashlib
 import shutil
 from collections.abc import Sequence
@@ -96,12 +97,9 @@ def export_run(
         manifest = write_documents(partial, draft, run.config, assessment, tuple(run.history))
         directory.parent.mkdir(parents=True, exist_ok=True)
         partial.rename(directory)
-    except (OSError, tf.errors.OpError) as error:
-        # TensorFlow's message begins with the file and ends with what the system said of it.
-        reason = error.message if isinstance(error, tf.errors.OpError) else error
+    except OSError as error:
         raise TrainingError(
-            f"{directory}: cannot be exported: {' '.join(str(reason).split())}; training is kept: the same command"
-            " exports it"
+            f"{directory}: cannot be exported: {error.strerror or error}; training is kept: the same command exports it"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -138,6 +136,9 @@ def save_graph(network: Network, config: TrainConfig, temperature: float, direct
     `attention` float32 [B,T]. The clips of a batch are worked on one by one inside the graph, so a
     clip's answer is the same, bit for bit, in a batch of any size. Its numbers are kept in the config's
     `stored_precision`, and widened to float32 before anything is computed; batch normalisation is folded.
+
+    Raises:
+        OSError: the disk does not take it.
     """
     spec, answering = config.clip, without_batch_norm(network, config)
     # Of the rest, states of random generators, answering has no use.
@@ -173,7 +174,11 @@ def save_graph(network: Network, config: TrainConfig, temperature: float, direct
         autograph=False,
     ).get_concrete_function()
     options = tf.saved_model.SaveOptions(experimental_debug_stripper=True)
-    tf.saved_model.save(module, str(directory), signatures={"serving_default": signature}, options=options)
+    try:
+        tf.saved_model.save(module, str(directory), signatures={"serving_default": signature}, options=options)
+    except tf.errors.OpError as error:
+        # TensorFlow's message begins with the file and ends with what the system said of it.
+        raise OSError(errno.EIO, " ".join(error.message.split()), str(directory)) from error
     shutil.rmtree(directory / "assets", ignore_errors=True)
 
 

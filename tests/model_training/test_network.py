@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from model_training.config import BackboneName, Family, HeadConfig, TrainConfig
 from service.video.clip import ClipSpec
+from tests.model_training.full_disk import full_disk
 from tests.model_training.small_config import small_config
 
 pytestmark = pytest.mark.tensorflow
@@ -264,3 +265,13 @@ def test_saved_files_name_no_folder_of_the_machine_that_made_them(tmp_path: Path
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or here not in path.read_bytes()
         assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_a_disk_that_does_not_take_a_model_says_so_as_it_does_of_any_file(tmp_path: Path) -> None:
+    from model_training.export import save_graph
+
+    network = _network("cnn")
+    with full_disk(4096), pytest.raises(OSError, match="File too large") as caught:
+        save_graph(network, _config("cnn"), 1.0, tmp_path)
+    assert caught.value.filename == str(tmp_path)
+    assert "\n" not in caught.value.strerror

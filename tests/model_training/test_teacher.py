@@ -3,9 +3,6 @@
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -21,6 +18,7 @@ from model_training.datasets import Example
 from model_training.errors import InvalidConfig, TrainingDataError, TrainingInterrupted
 from model_training.progress import RunProgress
 from service.video.clip import ClipSpec
+from tests.model_training.full_disk import full_disk
 from tests.model_training.small_config import small_config
 from tests.videos import painted
 
@@ -63,17 +61,6 @@ def _train(config: TrainConfig, clips: list[CachedClip], directory: Path) -> Any
     with RunProgress() as display:
         plan = TrainingPlan(config, ("a", "b"), clips, clips, directory, display, lambda: False)
         return train_network(plan)[0]
-
-
-@contextmanager
-def _full_disk(max_file_bytes: int) -> Iterator[None]:
-    """A limit on files stands in for it: a write past it fails in the same place."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 LONG = ClipSpec(num_frames=16, height=32, width=32, frames_per_second=8, stride_seconds=1)
@@ -208,7 +195,7 @@ def test_a_clip_is_told_of_what_overlaps_it(tmp_path: Path) -> None:
         mended = with_lessons(clips, TEACHER, cache, display, lambda: False)
         np.testing.assert_array_equal([clip.lesson for clip in mended], lessons)
         kept.unlink()
-        with _full_disk(8192), pytest.raises(TrainingDataError, match=r"cannot keep what the teacher makes .* space"):
+        with full_disk(8192), pytest.raises(TrainingDataError, match=r"cannot keep what the teacher makes .* space"):
             with_lessons(clips, TEACHER, cache, display, lambda: False)
         assert [path.suffixes for path in cache.iterdir() if ".i3d" in path.suffixes] == []
         with pytest.raises(TrainingInterrupted):
