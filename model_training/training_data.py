@@ -8,10 +8,13 @@ from model_training.clip_store import CachedClip, DecodedVideo
 from model_training.config import TrainConfig
 from model_training.datasets import Example, labels_of
 from model_training.duplicates import find_twins
+from model_training.errors import TrainingDataError
 from model_training.frames import decode_examples, readable_videos
 from model_training.leakage import find_leaks, refuse_leaks, with_twins_grouped
 from model_training.progress import RunProgress
 from model_training.splits import Split, split_examples
+
+_NUM_SIGMOID_LABELS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +56,30 @@ def check_videos(
     """Decode the examples, and refuse those that share a group or footage across the sides that `side_of` tells.
 
     Raises:
-        TrainingDataError: a video cannot be read, or the sides leak.
+        TrainingDataError: the config's head cannot answer the labels, a video cannot be read, or the sides leak.
     """
+    # What the names alone refuse is refused before hours of decoding; what is left out may take a label with it.
+    _check_labels(config, examples)
     with display.bar("decode", len(examples), "videos") as on_video:
         decoding = decode_examples(examples, config.clip, cache_directory, on_video)
     videos = readable_videos(decoding, skip_unreadable=skip_unreadable)
     for left_out in decoding.unreadable:
         display.say(f"left out: {left_out.example.listed}: {left_out.reason}")
     kept = [video.example for video in videos]
+    _check_labels(config, kept)
     twins = find_twins(videos)
     leaks = find_leaks(kept, twins, side_of)
     if not allow_leakage:
         refuse_leaks(leaks)
     return CheckedVideos(videos, tuple(with_twins_grouped(kept, twins)), len(leaks))
+
+
+def _check_labels(config: TrainConfig, examples: Sequence[Example]) -> None:
+    labels = labels_of(examples)
+    if config.head.kind == "sigmoid" and len(labels) != _NUM_SIGMOID_LABELS:
+        raise TrainingDataError(
+            f'head.kind="sigmoid" answers two labels, but these videos have {len(labels)}: {", ".join(labels)}'
+        )
 
 
 def split_of(config: TrainConfig, examples: Sequence[Example]) -> Split:
