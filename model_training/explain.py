@@ -6,7 +6,8 @@ instead would be a hole in mid-clip, which no video of the service ever has, and
 of the hole. Deletion shows the answer's probability as the frames of highest attention go first: the faster it
 falls, the better. Insertion begins with the one frame of highest attention, held still, and lets the others
 come by attention: the faster it rises, the better. Both are held against random orders, and against the order
-of equal weights, which takes frames so that gaps stay even.
+of equal weights, which takes frames so that gaps stay even. Attention that weighs all of a clip alike names no
+order: it is given what random orders give, and so gains nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,6 +31,8 @@ MAX_CLIPS = 48
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the frames that may go: one always stays."""
 _NUM_RANDOM_ORDERS = 3
+_SAME_WEIGHT = 1e-6
+"""Weights that differ by no more, as a share of the largest, differ by rounding alone."""
 
 Order = NDArray[np.int64]
 """The valid places of a clip; the first is the first to be deleted, or, for insertion, to be kept."""
@@ -51,7 +54,7 @@ def measure_faithfulness(
     groups = []
     rng = np.random.default_rng(0)
     for example in spread(examples, MAX_CLIPS):
-        curves.append(_clip_curves(model, _first_clip(example, manifest), rng))
+        curves.append(_clip_curves(model, _first_clip(example, manifest), manifest.num_frames_per_step or 1, rng))
         groups.append(example.group)
         on_clip()
     stacked = np.stack(curves)
@@ -95,7 +98,9 @@ def _first_clip(example: Example, manifest: Manifest) -> Clip:
         return next(clips)
 
 
-def _clip_curves(model: Answering, clip: Clip, rng: np.random.Generator) -> NDArray[np.float64]:
+def _clip_curves(
+    model: Answering, clip: Clip, num_frames_per_step: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Probabilities [2, 3, len(SHARES)]: deletion and insertion, in attention's, random and even order."""
     valid = clip.times.valid
     probabilities, attention = model.answer(clip.frames[None], valid[None])
@@ -115,16 +120,23 @@ def _clip_curves(model: Answering, clip: Clip, rng: np.random.Generator) -> NDAr
     def insertion(order: Order) -> list[float]:
         return [keeping(frozenset(order[: len(order) - count].tolist())) for count in _counts(len(order))[::-1]]
 
-    by_attention = places[np.argsort(-attention[0][places], kind="stable")]
     even = places[even_order(len(places))]
     of_random = np.mean([deletion(rng.permutation(places)) for _ in range(_NUM_RANDOM_ORDERS)], axis=0)
-    return np.array(
-        [
-            [deletion(by_attention), of_random, deletion(even)],
-            # To keep the first of a random order is to delete the first of another: the same clips serve for both.
-            [insertion(by_attention), of_random[::-1], insertion(even)],
-        ]
-    )
+    # To keep the first of a random order is to delete the first of another: the same clips serve for both.
+    of_random_inserted = of_random[::-1]
+    weights = attention[0][places]
+    if _weighs_all_alike(weights, places // num_frames_per_step):
+        deleted, inserted = of_random.tolist(), of_random_inserted.tolist()
+    else:
+        by_attention = places[np.argsort(-weights, kind="stable")]
+        deleted, inserted = deletion(by_attention), insertion(by_attention)
+    return np.array([[deleted, of_random, deletion(even)], [inserted, of_random_inserted, insertion(even)]])
+
+
+def _weighs_all_alike(weights: NDArray[np.float32], steps: NDArray[np.int64]) -> bool:
+    """Whether every step has the same weight; its frames share that, and the last step may have fewer of them."""
+    of_steps = np.bincount(steps, weights)[np.unique(steps)]
+    return bool(np.ptp(of_steps) <= _SAME_WEIGHT * of_steps.max())
 
 
 def _counts(num_places: int) -> list[int]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from model_training.datasets import Example
 from model_training.explain import even_order, held_frames, measure_faithfulness, spread
@@ -54,3 +55,33 @@ def test_attention_that_decides_is_told_from_attention_that_does_not(grey_models
     assert of["dark"].deletion.gain_over_random < 0
     one_group = [replace(example, group="same") for example in examples]
     assert measure_faithfulness(model, manifest, one_group).attention_is_explanation is None
+
+
+class _SeesTheFirstFrame:
+    """Answers by nothing else, and weighs all steps alike, as a network without attention does."""
+
+    def __init__(self, num_frames_per_step: int) -> None:
+        self.num_frames_per_step = num_frames_per_step
+
+    def answer(self, frames: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], ...]:
+        bright = frames[0, 0].mean() / 255
+        of_steps = valid.reshape(1, -1, self.num_frames_per_step)
+        shares = of_steps / np.maximum(of_steps.sum(axis=2, keepdims=True), 1)
+        attention = shares.reshape(1, -1) / of_steps.any(axis=2).sum()
+        return np.array([[1 - bright, bright]], np.float32), attention.astype(np.float32)
+
+
+@pytest.mark.parametrize("num_frames_per_step", [1, 4])
+def test_attention_that_weighs_all_alike_is_never_an_explanation(
+    num_frames_per_step: int, grey_models_dir: Path, tmp_path: Path
+) -> None:
+    # Taken for an order of attention, that of time would explain the answer.
+    manifest = read_manifest(grey_models_dir / "grey" / "1")
+    clip = manifest.clip.model_copy(update={"num_frames": 8, "frames_per_second": 8.0})
+    manifest = manifest.model_copy(update={"clip": clip, "num_frames_per_step": num_frames_per_step})
+    examples = [Example(painted(tmp_path / f"{n}.mp4", [n] + [250] * 6), ("dark",), f"group-{n}") for n in range(5)]
+    found = measure_faithfulness(_SeesTheFirstFrame(num_frames_per_step), manifest, examples)
+    assert found.attention_is_explanation is False
+    for curve in (found.deletion, found.insertion):
+        assert curve.attention == curve.random
+        assert curve.gain_over_random == 0
