@@ -6,6 +6,7 @@ Draws what was measured; measures nothing.
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -15,8 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 
 from model_training.datasets import Example
-from model_training.evaluate import VideoPrediction
+from model_training.evaluate import VideoPrediction, answered, stacked
 from model_training.figures import Averages, Evaluation, Interval, LabelFigures
+from service.inference.manifest import Manifest
 
 NUM_TIMELINES = 3
 """Of the surest right answers, and as many of the surest wrong ones."""
@@ -44,8 +46,13 @@ def report_html(
     predictions: Sequence[VideoPrediction],
     examples: Sequence[Example],
     history: Sequence[dict[str, Any]],
+    manifest: Manifest | None = None,
 ) -> str:
-    """The page. The same input gives the same text."""
+    """The page. The same input gives the same text.
+
+    What a video is answered, and whether that is right, is settled by the thresholds of `manifest`, as the figures
+    are; without one, each video is answered its likeliest label.
+    """
     title = f"{figures.model} {figures.version}"
     where = f"fold {', '.join(map(str, figures.folds))}" if figures.folds else "all videos"
     asked = f"the service at {figures.over_http}" if figures.over_http else "the exported model"
@@ -70,7 +77,7 @@ def report_html(
             _image("Reliability diagram", _reliability(figures)),
             *_learning(history),
             "<h2>Where attention lay</h2>",
-            *_timelines(figures, predictions, examples),
+            *_timelines(_answers(predictions, examples, figures.labels, manifest)),
         ]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -212,9 +219,47 @@ def _learning(history: Sequence[dict[str, Any]]) -> list[str]:
     return ["<h2>Learning curves</h2>", _image("Learning curves", plot)]
 
 
-def _timelines(figures: Evaluation, predictions: Sequence[VideoPrediction], examples: Sequence[Example]) -> list[str]:
-    pairs = sorted(zip(predictions, examples, strict=True), key=lambda pair: -pair[0].probabilities.max())
-    answers = [(one, example, figures.labels[int(one.probabilities.argmax())]) for one, example in pairs]
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A video and the labels that it is answered; `sureness` is the probability of the least sure part of that."""
+
+    prediction: VideoPrediction
+    example: Example
+    labels: tuple[str, ...]
+    sureness: float
+    is_right: bool
+
+
+def _answers(
+    predictions: Sequence[VideoPrediction],
+    examples: Sequence[Example],
+    labels: Sequence[str],
+    manifest: Manifest | None,
+) -> list[_Answer]:
+    """What the videos are answered, the surest first."""
+    probabilities, targets = stacked(predictions, examples, labels)
+    if manifest is None:
+        accepted = np.eye(len(labels), dtype=np.bool_)[probabilities.argmax(axis=1)]
+    else:
+        accepted = answered(probabilities, manifest)
+    if manifest is None or manifest.sums_to_one:
+        sureness = probabilities.max(axis=1)
+    else:
+        sureness = np.where(accepted, probabilities, 1 - probabilities).min(axis=1)
+    answers = [
+        _Answer(
+            prediction=predictions[place],
+            example=examples[place],
+            labels=tuple(label for label, is_answered in zip(labels, accepted[place], strict=True) if is_answered),
+            sureness=float(sureness[place]),
+            is_right=bool((accepted[place] == targets[place]).all()),
+        )
+        for place in range(len(examples))
+    ]
+    return sorted(answers, key=lambda answer: -answer.sureness)
+
+
+def _timelines(answers: Sequence[_Answer]) -> list[str]:
     parts = [
         (
             '<p class="note">A bar for each frame that the model looked at, at its true time; its height is its share'
@@ -222,12 +267,12 @@ def _timelines(figures: Evaluation, predictions: Sequence[VideoPrediction], exam
         )
     ]
     for heading, is_right in (("Surest wrong answers", False), ("Surest right answers", True)):
-        chosen = [entry for entry in answers if (entry[2] in entry[1].labels) == is_right][:NUM_TIMELINES]
+        chosen = [answer for answer in answers if answer.is_right == is_right][:NUM_TIMELINES]
         parts.append(f"<h3>{heading}</h3>" if chosen else f"<h3>{heading}: none</h3>")
-        for prediction, example, label in chosen:
-            truth, sureness = ", ".join(example.labels), prediction.probabilities.max()
-            caption = f"{example.path.name}: is {truth}, answered {label} ({sureness:.3f})"
-            parts += [f"<p>{escape(caption)}</p>", _image(caption, _timeline(prediction, example))]
+        for answer in chosen:
+            truth, given = (", ".join(labels) or "no label" for labels in (answer.example.labels, answer.labels))
+            caption = f"{answer.example.path.name}: is {truth}, answered {given} ({answer.sureness:.3f})"
+            parts += [f"<p>{escape(caption)}</p>", _image(caption, _timeline(answer.prediction, answer.example))]
     return parts
 
 

@@ -100,3 +100,37 @@ def test_learning_curves_are_there_where_the_history_is(report: str) -> None:
 def test_a_guess_as_good_as_the_model_is_named_beside_it(report: str) -> None:
     assert "<td>nearest mean picture in training</td><td>0.900</td>" in report
     assert "The data gives the label away: the training video with the nearest mean picture is right in 0.900" in report
+
+
+def test_what_is_right_of_several_labels_is_told_by_the_thresholds_that_the_figures_use() -> None:
+    manifest = plain_manifest(labels=("a", "b"), head="multi_label", label_thresholds=(0.3, 0.9))
+    # By the likeliest label all but the last would be answered `b`, and the second be wrong.
+    cases = ((("a", "b"), (0.4, 0.95)), ((), (0.2, 0.8)), (("b",), (0.35, 0.7)), (("b",), (0.5, 0.4)))
+    predictions = [
+        VideoPrediction(
+            np.array(probabilities),
+            None,
+            np.full((1, 4), 0.25, np.float32),
+            np.arange(4.0).reshape(1, 4),
+            np.ones((1, 4), np.bool_),
+            0.01,
+            0.02,
+        )
+        for _, probabilities in cases
+    ]
+    examples = [Example(Path(f"/videos/{n}.mp4"), labels, f"g{n}") for n, (labels, _) in enumerate(cases)]
+    figures = measure(predictions, examples, manifest)
+    assert figures.accuracy == 0.5
+    evaluation = Evaluation.model_validate(
+        dict(figures) | {"model": "m", "version": "1", "digest": "sha256:0", "folds": ()}
+    )
+    page = report_html(evaluation, predictions, examples, [], manifest)
+    wrong, right = (page.index(f"Surest {kind} answers") for kind in ("wrong", "right"))
+    assert re.findall(r"<p>([^<]*answered [^<]*)</p>", page[wrong:right]) == [
+        "3.mp4: is b, answered a (0.500)",
+        "2.mp4: is b, answered a (0.300)",
+    ]
+    assert re.findall(r"<p>([^<]*answered [^<]*)</p>", page[right:]) == [
+        "0.mp4: is a, b, answered a, b (0.400)",
+        "1.mp4: is no label, answered no label (0.200)",
+    ]
