@@ -92,9 +92,10 @@ def claimed_duration_seconds(container: InputContainer, stream: VideoStream) -> 
 
 
 def claimed_num_packets(container: InputContainer, stream: VideoStream) -> int | None:
-    """How many packets the file's index lists for the picture track, or None where it lists not all."""
-    has_full_index = container.format.name.startswith(("mov", "avi"))
-    return len(stream.index_entries) if has_full_index else None
+    """How many packets index or header promise of the picture track, or None where they do not say."""
+    if container.format.name.startswith("mov"):
+        return len(stream.index_entries)
+    return stream.frames or None
 
 
 def _limit_pixels(context: VideoCodecContext, max_pixels: int) -> None:

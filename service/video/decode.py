@@ -24,7 +24,7 @@ from service.video.container import (
     open_stream,
 )
 from service.video.errors import UnreadableVideo
-from service.video.frames import FrameDecoder
+from service.video.frames import SILENT_ABOUT_DAMAGE, FrameDecoder
 from service.video.packets import PacketReader
 from service.video.picture import PictureFitter
 from service.video.quality import PictureQuality
@@ -33,6 +33,12 @@ from service.video.timeline import Timeline
 
 DECODER_VERSION = f"2/av-{av.__version__}"
 """Changes whenever the same file may give other pixels; caches of decoded clips are keyed by it."""
+
+_MAX_FRAMES_OVERSTATED = 2.5
+"""Writers round a duration up to a frame, and count the delay of B-frames; none of 670 whole files exceeded this."""
+_SLACK_OF_ONE_FRAME_SECONDS = 0.5
+_MAX_SHARE_DROPPED = 0.05
+"""Cameras that write AVI leave pictures out where nothing moved, and count them all the same."""
 
 
 @contextmanager
@@ -52,7 +58,7 @@ def open_video(path: Path, limits: DecodeLimits, num_threads: int = 1) -> Iterat
         # Counted before reading: an index may grow on the way.
         num_packets_claimed = claimed_num_packets(container, stream)
         timeline = reader.read_timeline()
-        stream.codec_context.thread_count = num_threads
+        stream.codec_context.thread_count = 1 if codec_name(stream) in SILENT_ABOUT_DAMAGE else num_threads
         stream.codec_context.thread_type = "AUTO"
         decoder = FrameDecoder(stream.codec_context, reader, timeline, limits.max_pixels_per_frame)
         yield OpenVideo(container, stream, timeline, decoder, num_packets_claimed)
@@ -146,10 +152,16 @@ class OpenVideo:
     def _warnings(self) -> Iterator[VideoWarning]:
         claimed = claimed_duration_seconds(self._container, self._stream)
         seconds = self._timeline.duration_seconds
-        if claimed is not None and claimed - seconds > max(0.5, 0.02 * claimed):
+        num_claimed, num_read = self._num_packets_claimed, len(self._timeline.packet_pts)
+        if claimed is not None and claimed - seconds > self._duration_slack_seconds():
             yield VideoWarning(
                 "truncated_video",
-                f"The file claims to last {claimed:.1f} s but holds {seconds:.1f} s: it is probably cut short.",
+                f"The file claims to last {claimed:.2f} s but holds {seconds:.2f} s: it is probably cut short.",
+            )
+        elif num_claimed is not None and num_claimed - num_read > _MAX_SHARE_DROPPED * num_claimed:
+            yield VideoWarning(
+                "truncated_video",
+                f"The file claims to hold {num_claimed} pictures but holds {num_read}: it is probably cut short.",
             )
         if self._decoder.num_errors or self._num_frames_missing:
             yield VideoWarning(
@@ -158,6 +170,13 @@ class OpenVideo:
                 f"{self._num_frames_missing} sampled frames left out.",
             )
         yield from self._quality.warnings()
+
+    def _duration_slack_seconds(self) -> float:
+        """How much less than it claims a whole file may hold: how long its last pictures are shown is a guess."""
+        times = self._timeline.frame_times_seconds
+        if len(times) < 2:  # noqa: PLR2004 - one is no interval
+            return _SLACK_OF_ONE_FRAME_SECONDS
+        return _MAX_FRAMES_OVERSTATED * float(np.diff(times).max())
 
     def _assemble(
         self, times: ClipTimes, held: dict[int, tuple[int, NDArray[np.uint8]]], spec: ClipSpec

@@ -4,6 +4,7 @@ Knows timestamps and packets; nothing of clips or of what a model sees.
 """
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,6 +20,9 @@ from service.video.timeline import Timeline
 _DROPPING_CODECS = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
 """Codecs whose decoder, when asked, drops just those frames that no other frame refers to."""
 
+SILENT_ABOUT_DAMAGE = frozenset({"hevc", "mpeg4", "vp8"})
+"""Codecs whose decoder may take damaged data for a picture like any other, of which several threads give another."""
+
 
 class _FalseKeyframeError(Exception):
     """A packet that its container calls a keyframe is none, so decoding cannot begin there."""
@@ -30,7 +34,6 @@ class FrameDecoder:
     def __init__(
         self, context: VideoCodecContext, reader: PacketReader, timeline: Timeline, max_pixels_per_frame: int
     ) -> None:
-        self._context = context
         self._reader = reader
         self._timeline = timeline
         self._max_pixels_per_frame = max_pixels_per_frame
@@ -38,20 +41,53 @@ class FrameDecoder:
         self._can_drop = (
             timeline.is_timed and timeline.num_temporal_layers == 1 and context.codec.canonical_name in _DROPPING_CODECS
         )
+        self._begin(context)
+
+    def _begin(self, context: VideoCodecContext) -> None:
+        self._context = context
         self._is_decoding_all = True
         self._last_index = -1
         self.num_frames_decoded = 0
-        self.num_errors = timeline.num_read_errors
+        self.num_errors = self._timeline.num_read_errors
 
     def frames(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, VideoFrame]]:
         """Yield (frame index, frame) in presentation order: every wanted frame, and perhaps others.
 
         Decoding jumps over what no wanted frame needs, from keyframe to keyframe. Should a container
-        have lied about one, the rest is decoded without jumps.
+        have lied about one, the rest is decoded without jumps. Several threads that meet damage race for
+        what becomes of it: one then decodes all again, and goes on behind the last frame yielded. So the
+        frames are those of one thread, whatever the number.
 
         Raises:
             VideoTooLarge: a frame turns out to hold more pixels than the limits allow.
         """
+        if self._context.thread_count == 1:
+            yield from self._jumping(wanted)
+            return
+        last_yielded = -1
+        # A damaged frame comes out behind frames that refer to it, as many as the decoder reorders.
+        awaiting: deque[tuple[int, VideoFrame]] = deque()
+        for index, frame in self._jumping(wanted):
+            if self._has_met_damage:
+                break
+            awaiting.append((index, frame))
+            if len(awaiting) > self._context.reorder_depth:
+                last_yielded = awaiting[0][0]
+                yield awaiting.popleft()
+        if not self._has_met_damage:
+            yield from awaiting
+            return
+        with self._reader.fresh_decoder() as context:
+            self._begin(context)
+            for index, frame in self._jumping(wanted):
+                if index > last_yielded:
+                    yield index, frame
+
+    @property
+    def _has_met_damage(self) -> bool:
+        return self.num_errors > self._timeline.num_read_errors
+
+    def _jumping(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, VideoFrame]]:
         try:
             yield from self._numbered(wanted, can_jump=self._timeline.can_jump)
         except _FalseKeyframeError:

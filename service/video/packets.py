@@ -1,6 +1,7 @@
 """The packets of a video's picture track: read once for their timestamps, and again to be decoded."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -8,6 +9,7 @@ import av.error
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from service.video.bitstream import hevc_length_bytes, hevc_temporal_layer, is_hidden
@@ -74,6 +76,14 @@ class PacketReader:
         container, stream = open_stream(self._path, self._limits)
         with container:
             yield from _demuxed(container, stream)
+
+    @contextmanager
+    def fresh_decoder(self) -> Iterator[VideoCodecContext]:
+        """A decoder of the track, with one thread, that has not seen any packet; raises as `open_stream`."""
+        container, stream = open_stream(self._path, self._limits)
+        with container:
+            stream.codec_context.thread_count = 1
+            yield stream.codec_context
 
     def _timeline(self, facts: list[PacketFacts], num_errors: int) -> Timeline:
         stream = self._stream

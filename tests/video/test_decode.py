@@ -287,6 +287,29 @@ def test_a_video_cut_short_gives_its_clips_and_a_warning(tmp_path: Path, suffix:
     assert not codes(decode(whole)[2])
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm", "avi"])
+def test_a_video_cut_a_little_short_is_told_by_what_it_claims(tmp_path: Path, suffix: str) -> None:
+    codec, options = ("libvpx", {}) if suffix == "webm" else ("libx264", X264 | {"g": "12"})
+    container_options = {"movflags": "faststart"} if suffix in {"mp4", "mov"} else {}
+    whole = encode(
+        tmp_path / f"whole.{suffix}",
+        moving(60),
+        rate=25,
+        codec=codec,
+        options=options,
+        container_options=container_options,
+    )
+    assert not codes(decode(whole)[2])
+    cut = tmp_path / f"cut.{suffix}"
+    with av.open(str(whole)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.pos is not None]
+    # At a packet's very beginning nothing is torn.
+    cut.write_bytes(whole.read_bytes()[: sorted(places)[46] - (8 if suffix == "avi" else 0)])
+    _, facts, report = decode(cut)
+    assert 40 <= facts.num_frames < 50
+    assert codes(report) & {"truncated_video", "damaged_video"}
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 def test_a_damaged_video_gives_clips_and_a_warning(tmp_path: Path, suffix: str) -> None:
     whole = encode(tmp_path / f"whole.{suffix}", moving(48), options=X264 | {"g": "12"})

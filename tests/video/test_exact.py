@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from service.video.clip import ClipSpec, DecodeLimits
 from service.video.decode import open_video
+from service.video.errors import VideoError
 from service.video.picture import PictureFitter
 from tests.shared_data import shared_files
 from tests.videos import encode, moving
@@ -114,6 +115,29 @@ def test_selective_decode_is_bit_identical_to_a_full_one(encoded: Path, spec: Cl
 def test_more_threads_give_the_same_pixels(encoded: Path, frames_per_second: float) -> None:
     spec = ClipSpec(num_frames=3, height=24, width=32, frames_per_second=frames_per_second, stride_seconds=1)
     assert_same_as_full_decode(encoded, spec, num_threads=2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_more_threads_give_the_same_pixels_of_a_damaged_file(encoded: Path, tmp_path: Path, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    content = bytearray(encoded.read_bytes())
+    for start in draw.integers(len(content) // 8, len(content) * 7 // 8, 4):
+        content[start : start + 20] = draw.bytes(20)
+    damaged = tmp_path / f"damaged{encoded.suffix}"
+    damaged.write_bytes(content)
+    by_one, *by_several = (_pictures_by(damaged, num_threads) for num_threads in (1, 2, 2, 4))
+    for pictures in by_several:
+        np.testing.assert_array_equal(pictures, by_one)
+
+
+def _pictures_by(path: Path, num_threads: int) -> NDArray[np.uint8]:
+    """Every picture of the clips uint8 [N, H, W, 3]; none where the file turns out not to be a video."""
+    spec = ClipSpec(num_frames=8, height=120, width=160, frames_per_second=8, stride_seconds=1)
+    try:
+        with open_video(path, DecodeLimits(), num_threads) as video:
+            return np.concatenate([clip.frames[clip.times.valid] for clip in video.clips(spec, video.plan(spec))])
+    except VideoError:
+        return np.zeros((0, spec.height, spec.width, 3), np.uint8)
 
 
 @pytest.mark.parametrize("max_b_frames", ["0", "2"])
