@@ -14,10 +14,11 @@ from pydantic import ValidationError
 
 from service.app import create_app
 from service.bounded_head import BoundedHead
-from service.loading import LOADING_THREAD
+from service.loading import ANSWERING_THREAD, LOADING_THREAD
 from service.parts import Parts
 from service.settings import Settings
 from service.telemetry import set_up_logging
+from service.video.isolation import become_undumpable
 
 
 class DrainingServer(uvicorn.Server):
@@ -57,6 +58,8 @@ class DrainingServer(uvicorn.Server):
 
 def main() -> int:
     """Serve until told to stop; the exit status is 0 after a drain, 2 for unusable settings."""
+    # Before anything secret is known: a decode child that was taken over has the same user.
+    become_undumpable()
     try:
         settings = Settings()
     except ValidationError as error:
@@ -81,14 +84,14 @@ def main() -> int:
         timeout_graceful_shutdown=5,
     )
     DrainingServer(config, app.state.parts, settings.drain_seconds).run()
-    _leave_models_half_loaded()
+    _leave_models_at_work()
     return 0
 
 
-def _leave_models_half_loaded() -> None:
-    """End the process now if a model is being loaded: Python would wait for its thread, which nothing interrupts."""
+def _leave_models_at_work() -> None:
+    """End the process now if a model is loaded or asked: Python would wait for its thread, which nothing interrupts."""
     for thread in threading.enumerate():
-        if thread.name.startswith(LOADING_THREAD):
+        if thread.name.startswith((LOADING_THREAD, ANSWERING_THREAD)):
             # One that rests is told already to end.
             thread.join(timeout=1)
             if thread.is_alive():

@@ -31,6 +31,7 @@ from service.video.sandbox import Sandbox
 _log = logging.getLogger(__name__)
 
 LOADING_THREAD = "load"
+ANSWERING_THREAD = "model"
 """How the thread's name begins in which models are loaded. Deep in an engine, nothing can interrupt it."""
 
 ImportEngine = Callable[[], LoadEngine]
@@ -58,7 +59,7 @@ class ModelLoader:
         self._load_engine: LoadEngine | None = None
         self._loading = ThreadPoolExecutor(max_workers=1, thread_name_prefix=LOADING_THREAD)
         # One thread for every model: they share the same cores, and calls that overlap only contend.
-        self._answering = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
+        self._answering = ThreadPoolExecutor(max_workers=1, thread_name_prefix=ANSWERING_THREAD)
 
     async def open(self) -> None:
         """Import the engine, which takes seconds."""

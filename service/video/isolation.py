@@ -44,12 +44,17 @@ def isolate(max_memory_bytes: int) -> Isolation:
     return Isolation(
         has_no_network=has_no_network,
         dies_with_parent=is_linux and _holds(lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)),
-        is_undumpable=is_linux and _holds(lambda: _prctl(_PR_SET_DUMPABLE, 0)),
+        is_undumpable=become_undumpable(),
         has_no_new_privileges=is_linux and _holds(lambda: _prctl(_PR_SET_NO_NEW_PRIVS, 1)),
         has_memory_limit=_holds(lambda: _limit_resources(max_memory_bytes)),
         has_cpu_limit=_holds(lambda: allow_cpu_seconds(3600)),
         has_syscall_filter=is_linux and _holds(forbid_syscalls),
     )
+
+
+def become_undumpable() -> bool:
+    """Let no other process of the same user read or trace this one, its environment among it; whether that holds."""
+    return sys.platform == "linux" and _holds(lambda: _prctl(_PR_SET_DUMPABLE, 0))
 
 
 def allow_cpu_seconds(seconds: float) -> None:

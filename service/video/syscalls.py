@@ -7,7 +7,10 @@ import os
 _FORBIDDEN = (
     # The network, and any other way to talk to another process.
     *("socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "sendmmsg"),
-    *("kill", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_open", "pidfd_getfd", "pidfd_send_signal"),
+    *("kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open", "pidfd_getfd", "pidfd_send_signal"),
+    *("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "kcmp"),
+    *("setpriority", "ioprio_set", "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"),
+    *("migrate_pages", "move_pages"),
     *("shmget", "msgget", "semget", "mq_open"),
     # Other programs and processes.
     *("execve", "execveat", "fork", "vfork"),
@@ -21,9 +24,13 @@ _FORBIDDEN = (
 )
 
 _ALLOW, _REFUSE, _UNKNOWN = 0x7FFF0000, 0x00050000, -1
-_MASKED_EQUAL = 7
+_NOT_EQUAL, _EQUAL, _MASKED_EQUAL = 1, 4, 7
 _ALL_THREADS_ATTRIBUTE = 4
 _CLONE_THREAD = 0x00010000
+_SET_OWNER_COMMANDS = (8, 10, 15)
+"""`F_SETOWN`, `F_SETSIG` and `F_SETOWN_EX`."""
+_SET_OWNER_REQUESTS = (0x8901, 0x8902)
+"""`FIOSETOWN` and `SIOCSPGRP`."""
 
 
 class _Comparison(ctypes.Structure):
@@ -51,7 +58,9 @@ def forbid_syscalls() -> None:
             comparisons = (_Comparison * len(only_if))(*only_if)
             action = ctypes.c_uint32(_REFUSE | reason)
             # A call that another architecture has and this one has not is refused by being absent.
-            library.seccomp_rule_add_array(rules, action, number, len(only_if), comparisons)
+            status = library.seccomp_rule_add_array(rules, action, number, len(only_if), comparisons)
+            if status != 0:
+                raise OSError(-status, f"seccomp_rule_add_array: {name}")
 
     try:
         for name in _FORBIDDEN:
@@ -59,6 +68,14 @@ def forbid_syscalls() -> None:
         # Threads may be started, processes not. `clone3` hides its flags: without it, libc uses `clone`.
         refuse("clone3", errno.ENOSYS)
         refuse("clone", errno.EPERM, _Comparison(0, _MASKED_EQUAL, _CLONE_THREAD, 0))
+        # `abort` and `setrlimit` are these two, upon the process itself.
+        refuse("tgkill", errno.EPERM, _Comparison(0, _NOT_EQUAL, os.getpid(), 0))
+        refuse("prlimit64", errno.EPERM, _Comparison(0, _NOT_EQUAL, 0, 0))
+        # A file may be told to signal another process whenever something happens to it.
+        for command in _SET_OWNER_COMMANDS:
+            refuse("fcntl", errno.EPERM, _Comparison(1, _EQUAL, command, 0))
+        for request in _SET_OWNER_REQUESTS:
+            refuse("ioctl", errno.EPERM, _Comparison(1, _EQUAL, request, 0))
         for name, argument in (("open", 1), ("openat", 2)):
             for flag in (os.O_WRONLY, os.O_RDWR, os.O_TRUNC, os.O_CREAT):
                 refuse(name, errno.EPERM, _Comparison(argument, _MASKED_EQUAL, flag, flag))

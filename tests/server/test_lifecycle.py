@@ -238,6 +238,15 @@ def test_a_second_sigterm_ends_at_once(grey_models_dir: Path, tmp_path: Path, ra
         stuck.leave()
 
 
+@pytest.mark.skipif(sys.platform != "linux" or os.getuid() == 0, reason="root may read any process")
+def test_another_process_of_the_same_user_cannot_read_the_environment(grey_models_dir: Path, tmp_path: Path) -> None:
+    with (
+        running_service(grey_models_dir, tmp_path, until_ready=False) as service,
+        pytest.raises(PermissionError),
+    ):
+        Path(f"/proc/{service.process.pid}/environ").read_bytes()
+
+
 def test_sigterm_ends_a_service_whose_model_is_still_being_loaded(grey_models_dir: Path, tmp_path: Path) -> None:
     """Of two models the one that answers when none is named never comes to its end: its manifest is a pipe."""
     models_dir = tmp_path / "models"

@@ -217,7 +217,10 @@ def test_where_openvino_computes_tensorflow_is_not_even_loaded(service: RunningS
     assert service.post_video(ramp).json()["prediction"]["label"] == "dark"
     (model,) = service.client.get("/capabilities").json()["models"]
     assert (model["engine"], model["device"], model["batch_sizes"]) == ("openvino", "cpu", [1, 2])
-    mapped = Path(f"/proc/{service.process.pid}/maps").read_text()
+    try:
+        mapped = Path(f"/proc/{service.process.pid}/maps").read_text()
+    except PermissionError:
+        pytest.skip("only root may see what an undumpable process has loaded")
     assert "/openvino/" in mapped
     assert "libtensorflow" not in mapped
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -440,10 +441,20 @@ def test_what_a_child_says_of_its_isolation_is_true() -> None:
         "process": "os.fork()",
         "write": "open('file', 'w')",
         "removal": "os.unlink('file')",
+        "signal": "os.kill(os.getppid(), 0)",
+        "signal to a thread": "check(libc.tgkill(os.getppid(), os.getppid(), 0))",
+        "signal by way of a file": "fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid())",
+        "limits of another": "resource.prlimit(os.getppid(), resource.RLIMIT_CORE, (0, 0))",
+        "processors of another": "os.sched_setaffinity(os.getppid(), {0})",
+        "priority of another": "os.setpriority(os.PRIO_PROCESS, os.getppid(), 0)",
     }
     program = (
-        "import json, os, sys\n"
+        "import ctypes, fcntl, json, os, resource, sys\n"
         "from service.video.isolation import isolate\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "def check(status):\n"
+        "    if status:\n"
+        "        raise OSError(ctypes.get_errno(), 'libc')\n"
         "from dataclasses import asdict\n"
         "result = asdict(isolate(1 << 30))\n"
         "refused = {}\n"
@@ -471,6 +482,18 @@ def test_what_a_child_says_of_its_isolation_is_true() -> None:
 
 
 @linux_only
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has undumpable processes")
+def test_an_undumpable_process_says_so_to_the_kernel() -> None:
+    get_dumpable = 3
+    program = (
+        "import ctypes\n"
+        "from service.video.isolation import become_undumpable\n"
+        f"dumpable = lambda: ctypes.CDLL(None).prctl({get_dumpable}, 0, 0, 0, 0)\n"
+        "print(dumpable(), become_undumpable(), dumpable())\n"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).split() == ["1", "True", "0"]
+
+
 def test_a_video_alone_has_every_thread_and_shares_them_with_those_that_come_while_it_decodes(long_video: Path) -> None:
     def num_threads_of(process_id: int) -> int:
         return len(list(Path(f"/proc/{process_id}/task").iterdir()))
