@@ -9,6 +9,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
@@ -25,6 +26,10 @@ from service.video.decode import DECODER_VERSION
 
 _FORMAT = "2"
 
+_PARSING = Lock()
+"""NumPy parses the header of an array as Python, which CPython 3.11 cannot do in two threads at once without now and
+then a SystemError (its issue 106905). The pixels are read side by side all the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class CachedClip:
@@ -40,9 +45,11 @@ class CachedClip:
 
     def frames(self) -> NDArray[np.uint8]:
         """The pixels uint8 [T, H, W, 3], zero where not valid."""
-        with np.load(self.cache_file) as stored:
-            frames: NDArray[np.uint8] = stored[f"frames.{self.index}"]
-        return frames
+        with ZipFile(self.cache_file) as stored, stored.open(f"frames.{self.index}.npy") as file:
+            with _PARSING:
+                np.lib.format.read_magic(file)
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            return np.frombuffer(bytearray(file.read()), dtype).reshape(shape)
 
     @property
     def is_in_event(self) -> NDArray[np.bool_]:
@@ -96,7 +103,7 @@ def store_key(example: Example, spec: ClipSpec, cache_directory: Path) -> StoreK
 def read_stored(key: StoreKey) -> DecodedVideo | None:
     """What is on disk for `key`; None if nothing is, or a torn file."""
     try:
-        with key.cache_file.open("rb") as file, np.load(file) as stored:
+        with _PARSING, key.cache_file.open("rb") as file, np.load(file) as stored:
             about = json.loads(str(stored["about"]))
             valid, times = stored["valid"], stored["times_seconds"]
             look = Look(stored["thumbnails"], stored["mean_frame"])
