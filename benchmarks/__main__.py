@@ -21,13 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = []
     for name in NAMES if options.name == "all" else (options.name,):
         machine = this_machine()
-        print(f"{name}, model {model_dir.parent.name}/{model_dir.name}: {machine}", file=sys.stderr)
+        model = f"{model_dir.resolve().parent.name}/{model_dir.resolve().name}"
+        print(f"{name}, model {model}: {machine}", file=sys.stderr)
         # Each is imported when it runs: one loads OpenCV, another TensorFlow.
         measure: Callable[..., Report] = import_module(f"benchmarks.{name}").measure
         report = measure(model_dir, is_quick=options.quick)
         print(f"on {machine}\n")
         print_report(report)
-        lines.append(to_json(report, machine, is_quick=options.quick))
+        lines.append(to_json(report, machine, model, is_quick=options.quick))
         if options.out is not None:
             options.out.mkdir(parents=True, exist_ok=True)
             (options.out / f"{name}.json").write_text(json.dumps(json.loads(lines[-1]), indent=1) + "\n")

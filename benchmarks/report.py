@@ -50,13 +50,15 @@ def print_report(report: Report) -> None:
     print()
 
 
-def to_json(report: Report, machine: Machine, *, is_quick: bool) -> str:
-    """One line of JSON: the figures by name, then what they stand on."""
+def to_json(report: Report, machine: Machine, model: str, *, is_quick: bool) -> str:
+    """One line of JSON: the figures by name, then what they stand on; `model` as `name/version`."""
     rounded = {name: round(value, 4) for name, value in report.figures.items()}
     return json.dumps(
         {
             "benchmark": report.name,
             **rounded,
+            "command": f"python -m benchmarks {report.name}{' --quick' if is_quick else ''}",
+            "model": model,
             "is_quick": is_quick,
             "notes": list(report.notes),
             "machine": machine.to_dict(),

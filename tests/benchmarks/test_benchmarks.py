@@ -35,7 +35,7 @@ def test_a_spread_holds_the_median_and_the_quartiles() -> None:
 
 def test_the_json_is_one_line_with_the_figures_and_the_machine() -> None:
     report = Report("decode", {"median_speedup_vs_best": 1.23456}, [Table("t", ["a"], [["b"]])])
-    line = to_json(report, this_machine(), is_quick=True)
+    line = to_json(report, this_machine(), "grey/1", is_quick=True)
     assert "\n" not in line
     content = json.loads(line)
     assert content["median_speedup_vs_best"] == 1.2346
