@@ -126,3 +126,22 @@ def test_averaged_weights_forget_where_they_began() -> None:
     config = OptimiserConfig(ema_decay=0.9)
     assert [average_decay_at(step, config) for step in (0, 8, 1000)] == pytest.approx([0.1, 0.5, 0.9])
     assert average_decay_at(5, OptimiserConfig()) == 0
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("weight_decay", "expected"), [(0.0, (0.7, 0.35)), (0.5, (0.65, 0.2675))])
+def test_steps_of_sgd_are_those_worked_out_by_hand(weight_decay: float, expected: tuple[float, float]) -> None:
+    """Nesterov momentum: a step goes by its gradient and by half of a velocity that holds it already."""
+    import keras
+
+    from model_training.objectives import build_optimiser
+
+    optimiser = build_optimiser(OptimiserConfig(kind="sgd", momentum=0.5, weight_decay=weight_decay))
+    weight = keras.Variable(1.0)
+    optimiser.build([weight])
+    optimiser.learning_rate = 0.1
+    found = []
+    for _ in expected:
+        optimiser.apply([keras.ops.convert_to_tensor(2.0)], [weight])
+        found.append(float(weight.value))
+    assert found == pytest.approx(expected)

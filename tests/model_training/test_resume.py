@@ -13,10 +13,10 @@ import pytest
 from model_training.checkpoint import Checkpoint, read_checkpoint
 from model_training.clip_store import CachedClip
 from model_training.config import HeadConfig, OptimiserConfig, StageConfig, TrainConfig
-from model_training.datasets import Example
 from model_training.errors import TrainingInterrupted
 from model_training.history import pruning_effects
 from model_training.progress import RunProgress
+from tests.model_training.noise_clips import noise_clips
 from tests.model_training.small_config import STAGES, small_config
 
 pytestmark = pytest.mark.tensorflow
@@ -39,14 +39,7 @@ CONFIG = small_config(
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[CachedClip]:
     """Ten clips of noise, brighter where the label is `b`; one of them is short."""
-    file = tmp_path_factory.mktemp("clips") / "clips.npz"
-    random = np.random.default_rng(0)
-    frames = {f"frames.{i}": random.integers(0, 128 + 64 * (i % 2), (4, 16, 16, 3)).astype(np.uint8) for i in range(10)}
-    np.savez(file, **frames)
-    valid = np.ones((10, 4), bool)
-    valid[3, 2:] = False
-    examples = [Example(Path(f"{i}.mp4"), ("ab"[i % 2],), str(i)) for i in range(10)]
-    return [CachedClip(examples[i], file, i, valid[i], np.arange(4) / 2) for i in range(10)]
+    return noise_clips(tmp_path_factory.mktemp("clips"), 10)
 
 
 def _never() -> bool:

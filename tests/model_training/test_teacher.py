@@ -19,6 +19,7 @@ from model_training.errors import InvalidConfig, TrainingDataError, TrainingInte
 from model_training.progress import RunProgress
 from service.video.clip import ClipSpec
 from tests.model_training.full_disk import full_disk
+from tests.model_training.noise_clips import noise_clips
 from tests.model_training.small_config import small_config
 from tests.videos import painted
 
@@ -42,16 +43,7 @@ STORED = StageConfig(
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[CachedClip]:
     """Eight clips of noise, brighter where the label is `b`; one of them is short."""
-    file = tmp_path_factory.mktemp("clips") / "clips.npz"
-    random = np.random.default_rng(0)
-    np.savez(
-        file,
-        **{f"frames.{i}": random.integers(0, 128 + 64 * (i % 2), (4, 16, 16, 3)).astype(np.uint8) for i in range(8)},
-    )
-    valid = np.ones((8, 4), bool)
-    valid[3, 2:] = False
-    examples = [Example(Path(f"{i}.mp4"), ("ab"[i % 2],), str(i)) for i in range(8)]
-    return [CachedClip(examples[i], file, i, valid[i], np.arange(4) / 2) for i in range(8)]
+    return noise_clips(tmp_path_factory.mktemp("clips"), 8)
 
 
 def _train(config: TrainConfig, clips: list[CachedClip], directory: Path) -> Any:
