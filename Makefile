@@ -50,7 +50,9 @@ test-container: $(VENV)/dev.stamp ## Build the image, run it, break it; skipped 
 test-kserve: $(VENV)/dev.stamp .cache/kserve/stamp ## Ask a running service with KServe's own client.
 	$(BIN)/python -m pytest -m kserve tests/kserve
 
-fuzz: $(VENV)/dev.stamp ## Ask a running service 2,000 questions made from its OpenAPI.
+fuzz: $(VENV)/dev.stamp ## Try the laws on many more inputs: decoding, batching, and a running service's OpenAPI.
+	$(BIN)/python -m fuzz.decode --seconds 120
+	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/inference/test_batcher.py -k any_mix
 	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/contracts/test_openapi.py
 
 check: $(VENV)/dev.stamp ## Lint, types, import floors.

@@ -1,4 +1,4 @@
-"""Any bytes give clips or a `VideoError`, and nothing else; what is given is whole and in order.
+"""Any bytes give clips or a `VideoError`, and nothing else; what is given is whole, in order, and the same by threads.
 
     python -m fuzz.decode --seconds 20 [--seed 0]
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.video.clip import ClipSpec, DecodeLimits
+from service.video.clip import Clip, ClipSpec, DecodeLimits
 from service.video.decode import open_video
 from service.video.errors import VideoError
 from tests.videos import encode, moving
@@ -33,20 +33,28 @@ SEEDS = (
 
 def obeys_the_law(path: Path) -> bool:
     """Decode `path`; true if it gave clips, false if a `VideoError`. Raises for anything else."""
-    try:
-        with open_video(path, LIMITS) as video:
-            clips = list(video.clips(SPEC, video.plan(SPEC)))
-            video.report()
-    except VideoError:
-        return False
-    if not clips:
-        raise AssertionError("no clip and no error")
+    clips, by_threads = (_decoded(path, num_threads) for num_threads in (1, 3))
+    if [clip.frames.tobytes() for clip in by_threads] != [clip.frames.tobytes() for clip in clips]:
+        raise AssertionError("other clips by three threads than by one")
     for clip in clips:
         if clip.frames.shape != (SPEC.num_frames, SPEC.height, SPEC.width, 3) or not clip.times.valid[0]:
             raise AssertionError("a clip that is not whole")
         if np.any(np.diff(clip.times.times_seconds) < 0) or not np.all(np.isfinite(clip.times.times_seconds)):
             raise AssertionError("times that are not in order")
-    return True
+    return bool(clips)
+
+
+def _decoded(path: Path, num_threads: int) -> list[Clip]:
+    """The clips; none for a `VideoError`."""
+    try:
+        with open_video(path, LIMITS, num_threads) as video:
+            clips = list(video.clips(SPEC, video.plan(SPEC)))
+            video.report()
+    except VideoError:
+        return []
+    if not clips:
+        raise AssertionError("no clip and no error")
+    return clips
 
 
 def seed_videos(directory: Path) -> list[bytes]:

@@ -17,6 +17,9 @@ class Engine(Protocol):
     """One loaded model that answers batches."""
 
     name: str
+    largest_difference: float
+    """By how much its answers to the same pixels may differ from those of the model's export; inf: as the manifest
+    says, for what computed the export."""
 
     @property
     def device(self) -> Literal["cpu", "gpu"]:

@@ -25,6 +25,7 @@ class OpenVinoEngine:
     """One compiled model; batches of any size go through the same program."""
 
     name = "openvino"
+    largest_difference = 1e-4
     device: Literal["cpu"] = "cpu"
 
     def __init__(self, directory: Path, manifest: Manifest, *, num_threads: int) -> None:

@@ -59,6 +59,7 @@ class SavedModelEngine:
     """One restored SavedModel, called through its fixed signature."""
 
     name = "tensorflow"
+    largest_difference = float("inf")
 
     def __init__(self, directory: Path, manifest: Manifest) -> None:
         """Load the model in `directory`; takes seconds.

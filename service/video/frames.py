@@ -20,7 +20,7 @@ from service.video.timeline import Timeline
 _DROPPING_CODECS = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
 """Codecs whose decoder, when asked, drops just those frames that no other frame refers to."""
 
-SILENT_ABOUT_DAMAGE = frozenset({"hevc", "mpeg4", "vp8"})
+SILENT_ABOUT_DAMAGE = frozenset({"hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
 """Codecs whose decoder may take damaged data for a picture like any other, of which several threads give another."""
 
 

@@ -1,6 +1,7 @@
 """The batcher's laws: whatever happens to one request, every other gets its own answer."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,9 @@ SHAPE = (2, 3, 3, 3)
 ALL_VALID = np.ones(2, dtype=np.bool_)
 POISON = 255
 NOT_FINITE = 254
+
+# `make fuzz` tries many more.
+NUM_CASES = int(os.environ.get("NUM_CASES", "60"))
 
 
 @dataclass
@@ -280,7 +284,7 @@ def test_nobody_waits_for_ever_when_the_worker_is_killed() -> None:
     run(story())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=NUM_CASES, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(1, POISON), st.sampled_from(["a", "b", "c"]), st.booleans()), min_size=1, max_size=24

@@ -225,6 +225,19 @@ def test_where_openvino_computes_tensorflow_is_not_even_loaded(service: RunningS
     assert "libtensorflow" not in mapped
 
 
+@pytest.mark.parametrize(("engine", "state"), [("tensorflow", "ready"), ("openvino", "failed")])
+def test_openvino_must_answer_as_the_export_did_to_a_ten_thousandth(
+    grey_models_dir: Path, tmp_path: Path, engine: str, state: str
+) -> None:
+    shutil.copytree(grey_models_dir, tmp_path / "models")
+    model = tmp_path / "models" / "grey" / "1"
+    (golden,) = json.loads((model / "manifest.json").read_text())["golden"]
+    rewrite(model, golden=[golden | {"probabilities": [value + 5e-4 for value in golden["probabilities"]]}])
+    (tmp_path / "uploads").mkdir()
+    with running_service(tmp_path / "models", tmp_path / "uploads", engine=engine) as service:
+        assert service.client.get("/health").json()["state"] == state
+
+
 def test_every_stage_of_the_start_is_logged_with_its_seconds(service: RunningService) -> None:
     lines = [json.loads(line) for line in service.log_path.read_text().splitlines()]
     seconds = {line["stage"]: line["seconds"] for line in lines if "stage" in line}
