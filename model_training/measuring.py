@@ -101,7 +101,7 @@ def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: s
         from model_training.report import report_html  # noqa: PLC0415
 
         history = _card_of(model_directory).history if (model_directory / CARD_JSON_NAME).exists() else ()
-        texts[outputs.report] = report_html(evaluation, predictions, examples, history)
+        texts[outputs.report] = report_html(evaluation, predictions, examples, history, manifest)
     write_whole(texts)
 
 

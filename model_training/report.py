@@ -46,12 +46,12 @@ def report_html(
     predictions: Sequence[VideoPrediction],
     examples: Sequence[Example],
     history: Sequence[dict[str, Any]],
-    manifest: Manifest | None = None,
+    manifest: Manifest,
 ) -> str:
     """The page. The same input gives the same text.
 
     What a video is answered, and whether that is right, is settled by the thresholds of `manifest`, as the figures
-    are; without one, each video is answered its likeliest label.
+    are.
     """
     title = f"{figures.model} {figures.version}"
     where = f"fold {', '.join(map(str, figures.folds))}" if figures.folds else "all videos"
@@ -234,15 +234,12 @@ def _answers(
     predictions: Sequence[VideoPrediction],
     examples: Sequence[Example],
     labels: Sequence[str],
-    manifest: Manifest | None,
+    manifest: Manifest,
 ) -> list[_Answer]:
     """What the videos are answered, the surest first."""
     probabilities, targets = stacked(predictions, examples, labels)
-    if manifest is None:
-        accepted = np.eye(len(labels), dtype=np.bool_)[probabilities.argmax(axis=1)]
-    else:
-        accepted = answered(probabilities, manifest)
-    if manifest is None or manifest.sums_to_one:
+    accepted = answered(probabilities, manifest)
+    if manifest.sums_to_one:
         sureness = probabilities.max(axis=1)
     else:
         sureness = np.where(accepted, probabilities, 1 - probabilities).min(axis=1)

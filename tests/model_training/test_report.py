@@ -67,7 +67,7 @@ def report() -> str:
         dict(figures) | {"model": "m", "version": "1", "digest": "sha256:0", "folds": (4,), "baselines": BASELINES}
     )
     history = [{"loss": 1.0, "accuracy": 0.5, "validation_loss": 1.1, "validation_accuracy": 0.4}] * 3
-    return report_html(evaluation, predictions, examples, history)
+    return report_html(evaluation, predictions, examples, history, MANIFEST)
 
 
 def test_every_picture_lies_in_the_page(report: str) -> None:
