@@ -4,7 +4,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -50,9 +50,25 @@ with _without_chatter():
 
 def use_threads(num_threads: int) -> None:
     """Let TensorFlow use `num_threads` processor threads; call it before the first model is loaded."""
+    _let_waiting_threads_sleep()
     tf.config.threading.set_intra_op_parallelism_threads(num_threads)
     # One call at a time, whose operations depend on each other: more would only contend.
     tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def _let_waiting_threads_sleep() -> None:
+    """Have TensorFlow's threads wait for each other asleep; where this release cannot be told so, they spin.
+
+    A thread that spins keeps the one it waits for from its core where decode children take turns with them: a
+    video then took a tenth more processor time (docs/performance.md).
+    """
+    with suppress(ImportError, AttributeError):
+        # No public name reaches it: `tf.config` does not know of it, and a session's configuration is ignored.
+        from tensorflow.python.eager import context  # noqa: PLC0415
+
+        wanted = tf.compat.v1.ConfigProto()
+        wanted.experimental.disable_thread_spinning = True
+        context.context()._config = wanted  # noqa: SLF001
 
 
 class SavedModelEngine:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -134,3 +136,15 @@ def test_a_manifest_that_contradicts_itself_is_refused(tmp_path: Path, grey_mode
         path.write_text(json.dumps(whole | spoil))
         with pytest.raises(InvalidModel, match=why):
             read_manifest(tmp_path)
+
+
+def test_tensorflows_threads_do_not_spin_while_they_wait() -> None:
+    program = (
+        "from service.inference.tensorflow_engine import use_threads\n"
+        "use_threads(2)\n"
+        "from tensorflow.python.eager import context\n"
+        "context.ensure_initialized()\n"
+        "settings = context.context().config\n"
+        "print(settings.experimental.disable_thread_spinning, settings.intra_op_parallelism_threads)\n"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).split() == ["True", "2"]
