@@ -114,7 +114,8 @@ class OpenVideo:
             UnreadableVideo: not one wanted frame decodes.
             VideoTooLarge: a frame turns out to hold more pixels than the limits allow.
 
-        Holds the frames of one clip, those shared with the next, and one full-size picture.
+        Holds the frames of one clip, those shared with the next, and one full-size picture; with several threads
+        as many more as the decoder reorders, 16 at most.
         """
         wanted = np.unique(np.concatenate([times.frame_indices[times.valid] for times in plan]))
         fitter = PictureFitter(spec, self._stream.sample_aspect_ratio)
