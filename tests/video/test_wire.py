@@ -64,7 +64,11 @@ def test_a_report_arrives_as_it_was() -> None:
     assert ANSWER.validate_json(line) == ReportMessage(report=report)
 
 
-@pytest.mark.parametrize("kind", VideoError.__subclasses__(), ids=lambda kind: kind.__name__)
+# What other packages derive from it never comes from a child.
+OF_CHILDREN = [kind for kind in VideoError.__subclasses__() if kind.__module__ == VideoError.__module__]
+
+
+@pytest.mark.parametrize("kind", OF_CHILDREN, ids=lambda kind: kind.__name__)
 def test_every_error_arrives_as_the_error_it_was(kind: type[VideoError]) -> None:
     message = ANSWER.validate_json(encode_error(kind("why")))
     assert isinstance(message, ErrorMessage)
