@@ -23,7 +23,7 @@ _FORBIDDEN = (
     *("perf_event_open", "userfaultfd", "io_uring_setup", "open_by_handle_at", "init_module", "finit_module"),
 )
 
-_ALLOW, _REFUSE, _UNKNOWN = 0x7FFF0000, 0x00050000, -1
+_ALLOW, _REFUSE = 0x7FFF0000, 0x00050000
 _NOT_EQUAL, _EQUAL, _MASKED_EQUAL = 1, 4, 7
 _ALL_THREADS_ATTRIBUTE = 4
 _CLONE_THREAD = 0x00010000
@@ -54,10 +54,11 @@ def forbid_syscalls() -> None:
 
     def refuse(name: str, reason: int = errno.EPERM, *only_if: _Comparison) -> None:
         number = library.seccomp_syscall_resolve_name(name.encode())
-        if number != _UNKNOWN:
+        # A call that another architecture has and this one has not, as `open` on ARM, has a number below 0, of which
+        # no rule can be made: it is refused by being absent.
+        if number >= 0:
             comparisons = (_Comparison * len(only_if))(*only_if)
             action = ctypes.c_uint32(_REFUSE | reason)
-            # A call that another architecture has and this one has not is refused by being absent.
             status = library.seccomp_rule_add_array(rules, action, number, len(only_if), comparisons)
             if status != 0:
                 raise OSError(-status, f"seccomp_rule_add_array: {name}")
