@@ -143,7 +143,7 @@ def cross_validate(protocol: Protocol, out: Path) -> None:
         figures=figures,
         videos=tuple(
             AnsweredVideo(
-                path=(example.path.relative_to(root) if example.path.is_relative_to(root) else example.path).as_posix(),
+                path=example.path_below(root),
                 labels=example.labels,
                 group=example.group,
                 fold=one.fold,

@@ -75,6 +75,11 @@ class Example:
         """How an error calls it: by its name, after the line of the manifest that lists it."""
         return f"{self.where}: {self.name}" if self.where else self.name
 
+    def path_below(self, directory: Path) -> str:
+        """The path as records hold it: as seen from `directory`, or whole where the video lies elsewhere."""
+        path = self.path.relative_to(directory) if self.path.is_relative_to(directory) else self.path
+        return path.as_posix()
+
 
 def read_examples(source: Path) -> list[Example]:
     """The examples of an annotation file, or of a folder: its manifest, or else a folder of videos per label.

@@ -196,9 +196,8 @@ def measure(predictions: Sequence[VideoPrediction], examples: Sequence[Example],
 
 def prediction_record(prediction: VideoPrediction, example: Example, data_directory: Path) -> dict[str, Any]:
     """One video's answer as JSON can hold it, every number exact; its path is as seen from `data_directory`."""
-    is_below = example.path.is_relative_to(data_directory)
     record: dict[str, Any] = {
-        "path": (example.path.relative_to(data_directory) if is_below else example.path).as_posix(),
+        "path": example.path_below(data_directory),
         "labels": list(example.labels),
         "group": example.group,
         "probabilities": prediction.probabilities.tolist(),
