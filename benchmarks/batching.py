@@ -81,7 +81,8 @@ async def main(model_dir: Path, engine_name: EngineName, seconds: float) -> None
     manifest = read_manifest(model_dir)
     spec = manifest.clip
     shape = (spec.num_frames, spec.height, spec.width, 3)
-    engine = import_engine(engine_name, os.cpu_count() or 1)(model_dir, manifest)
+    runtime = import_engine(engine_name, os.cpu_count() or 1)
+    engine = runtime.load(model_dir, manifest)
     sizes = proved_batch_sizes(engine.run, shape, (1, 2, _MAX_BATCH_SIZE))
     clip = (
         np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8),
@@ -89,12 +90,14 @@ async def main(model_dir: Path, engine_name: EngineName, seconds: float) -> None
     )
     print(f"{engine_name}, batch sizes {sizes}")
     print(f"{'callers':>8}{'wait':>8}{'clips/s':>10}{'p50 ms':>10}{'p99 ms':>10}")
-    with ThreadPoolExecutor(1) as executor:
+    with ThreadPoolExecutor(runtime.concurrent_calls) as executor:
         for num_callers in (4, 16):
             took: dict[float | None, list[float]] = {wait: [] for wait in _WAITS_SECONDS}
             for _ in range(_NUM_TURNS):
                 for wait in _WAITS_SECONDS:
-                    took[wait] += await _turn(engine.run, shape, sizes, wait, executor, clip, num_callers, seconds)
+                    took[wait] += await _turn(
+                        engine.run, shape, sizes, wait, runtime.concurrent_calls, executor, clip, num_callers, seconds
+                    )
             for wait, latencies in took.items():
                 p50, p99 = np.percentile(latencies, [50, 99]) * 1000
                 waited = "none" if wait is None else f"{wait * 1000:.0f} ms"
@@ -107,21 +110,30 @@ async def _turn(  # noqa: PLR0917 - one of everything
     shape: tuple[int, int, int, int],
     sizes: list[int],
     wait: float | None,
+    concurrent_calls: int,
     executor: ThreadPoolExecutor,
     clip: tuple[Frames, Valid],
     num_callers: int,
     seconds: float,
 ) -> list[float]:
     if wait is None:
-        batcher = Batcher(run, clip_shape=shape, allowed_batch_sizes=sizes, max_queue_length=64, executor=executor)
+        batcher = Batcher(
+            run,
+            clip_shape=shape,
+            allowed_batch_sizes=sizes,
+            concurrent_calls=concurrent_calls,
+            max_queue_length=64,
+            executor=executor,
+        )
         batcher.start()
         took = await closed_loop(batcher, clip, num_callers, seconds)
         await batcher.close()
         return took
     waiting = WaitingBatcher(run, wait, executor)
-    serving = asyncio.create_task(waiting.serve())
+    serving = [asyncio.create_task(waiting.serve()) for _ in range(concurrent_calls)]
     took = await closed_loop(waiting, clip, num_callers, seconds)
-    serving.cancel()
+    for task in serving:
+        task.cancel()
     return took
 
 

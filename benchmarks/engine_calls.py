@@ -76,24 +76,27 @@ Answer = Callable[[int], object]
 
 def _one_call(engine: str, num_threads: int) -> "Callable[[Path, np.ndarray, np.ndarray], Answer]":
     def prepare(model_dir: Path, frames: np.ndarray, valid: np.ndarray) -> Answer:
-        run = import_engine(engine, num_threads)(model_dir, read_manifest(model_dir)).run  # type: ignore[arg-type]
+        run = import_engine(engine, num_threads).load(model_dir, read_manifest(model_dir)).run  # type: ignore[arg-type]
         return lambda num_clips: run(frames[:num_clips], valid[:num_clips])
 
     return prepare
 
 
-def _calls_side_by_side(model_dir: Path, frames: np.ndarray, valid: np.ndarray) -> Answer:
-    """Each clip in a TensorFlow call of its own, with one thread each."""
-    load = import_engine("tensorflow", 1)
-    import tensorflow as tf  # noqa: PLC0415
+def _calls_side_by_side(num_threads: int) -> "Callable[[Path, np.ndarray, np.ndarray], Answer]":
+    """Each clip in a TensorFlow call of its own, as many at once as there are threads; all share `num_threads`."""
 
-    # The service's one call at a time needs one; here two must not wait for each other.
-    tf.config.threading.set_inter_op_parallelism_threads(_THREADS)
-    run = load(model_dir, read_manifest(model_dir)).run
-    pool = ThreadPoolExecutor(_THREADS)
-    return lambda num_clips: list(
-        pool.map(lambda place: run(frames[place : place + 1], valid[place : place + 1]), range(num_clips))
-    )
+    def prepare(model_dir: Path, frames: np.ndarray, valid: np.ndarray) -> Answer:
+        load = import_engine("tensorflow", num_threads).load
+        import tensorflow as tf  # noqa: PLC0415
+
+        tf.config.threading.set_inter_op_parallelism_threads(_THREADS)
+        run = load(model_dir, read_manifest(model_dir)).run
+        pool = ThreadPoolExecutor(_THREADS)
+        return lambda num_clips: list(
+            pool.map(lambda place: run(frames[place : place + 1], valid[place : place + 1]), range(num_clips))
+        )
+
+    return prepare
 
 
 def _streams(model_dir: Path, frames: np.ndarray, valid: np.ndarray) -> Answer:
@@ -115,7 +118,8 @@ def _streams(model_dir: Path, frames: np.ndarray, valid: np.ndarray) -> Answer:
 WAYS = {
     f"tensorflow, one call of {_THREADS} threads": _one_call("tensorflow", _THREADS),
     "tensorflow, one call of 1 thread": _one_call("tensorflow", 1),
-    f"tensorflow, {_THREADS} calls of 1 thread": _calls_side_by_side,
+    f"tensorflow, {_THREADS} calls of 1 thread": _calls_side_by_side(1),
+    f"tensorflow, {_THREADS} calls that share {_THREADS} threads": _calls_side_by_side(_THREADS),
     f"openvino, one call of {_THREADS} threads": _one_call("openvino", _THREADS),
     f"openvino, {_THREADS} streams of 1 thread": _streams,
 }

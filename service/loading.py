@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from service.classify import decode_video, questions_to
 from service.inference.batcher import Batcher
-from service.inference.engine import LoadEngine, proved_batch_sizes
+from service.inference.engine import EngineRuntime, proved_batch_sizes
 from service.inference.errors import InvalidModel
 from service.inference.repository import ReadyModel, StoredModel, read_model
 from service.metrics import Metrics
@@ -34,7 +34,7 @@ LOADING_THREAD = "load"
 ANSWERING_THREAD = "model"
 """How the thread's name begins in which models are loaded. Deep in an engine, nothing can interrupt it."""
 
-ImportEngine = Callable[[], LoadEngine]
+ImportEngine = Callable[[], EngineRuntime]
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
@@ -48,7 +48,7 @@ def timed(name: str, **fields: object) -> Iterator[None]:
 
 
 class ModelLoader:
-    """Loads models in a thread of its own, one at a time; those that are ready answer meanwhile, in another."""
+    """Loads models in a thread of its own, one at a time; those that are ready answer meanwhile, in others."""
 
     def __init__(self, settings: Settings, sandbox: Sandbox, metrics: Metrics, import_engine: ImportEngine) -> None:
         """`import_engine` is called in the loading thread, once."""
@@ -56,20 +56,22 @@ class ModelLoader:
         self._sandbox = sandbox
         self._metrics = metrics
         self._import_engine = import_engine
-        self._load_engine: LoadEngine | None = None
+        self._engine: EngineRuntime | None = None
         self._loading = ThreadPoolExecutor(max_workers=1, thread_name_prefix=LOADING_THREAD)
-        # One thread for every model: they share the same cores, and calls that overlap only contend.
-        self._answering = ThreadPoolExecutor(max_workers=1, thread_name_prefix=ANSWERING_THREAD)
+        self._answering: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:
         """Import the engine, which takes seconds."""
         with timed("engine imported", engine=self._settings.engine):
-            self._load_engine = await self._in_thread(self._import_engine)
+            self._engine = await self._in_thread(self._import_engine)
+        # Of all models together: they share the same cores.
+        self._answering = ThreadPoolExecutor(self._engine.concurrent_calls, thread_name_prefix=ANSWERING_THREAD)
 
     def close(self) -> None:
         """Take no more work; what a thread is at goes on, and is not waited for."""
         for executor in (self._loading, self._answering):
-            executor.shutdown(wait=False, cancel_futures=True)
+            if executor is not None:
+                executor.shutdown(wait=False, cancel_futures=True)
 
     async def read(self, directory: Path) -> StoredModel:
         """The verified model in `directory`; raises InvalidModel."""
@@ -82,12 +84,13 @@ class ModelLoader:
         Raises:
             InvalidModel: it does not.
         """
-        assert self._load_engine is not None
+        assert self._engine is not None
+        assert self._answering is not None
         manifest, name = stored.manifest, _name(stored.directory)
         clip = manifest.clip
         clip_shape = (clip.num_frames, clip.height, clip.width, 3)
         with timed("model loaded", model=name):
-            engine = await self._in_thread(self._load_engine, stored.directory, manifest)
+            engine = await self._in_thread(self._engine.load, stored.directory, manifest)
         with timed("model warmed", model=name):
             try:
                 batch_sizes = await self._in_thread(
@@ -99,6 +102,7 @@ class ModelLoader:
             engine.run,
             clip_shape=clip_shape,
             allowed_batch_sizes=batch_sizes,
+            concurrent_calls=self._engine.concurrent_calls,
             max_queue_length=self._settings.max_queued_clips,
             executor=self._answering,
             observe=partial(self._metrics.observe_batch, manifest.name, manifest.version),

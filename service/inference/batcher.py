@@ -1,7 +1,8 @@
 """Many callers, one model. Knows nothing of video, of HTTP or of TensorFlow.
 
 While the model is busy the queue fills; when it is free it takes what fits. No timer: waiting for
-company only helps where the model would otherwise have idled.
+company only helps where the model would otherwise have idled. Where the engine answers several calls
+at once, those that are free share what waits.
 
 Laws: whatever happens to one request - cancelled, malformed, its model call raising - every other
 gets its own answer, and nobody waits for ever.
@@ -64,14 +65,20 @@ class Batcher:
         *,
         clip_shape: tuple[int, int, int, int],
         allowed_batch_sizes: Sequence[int],
+        concurrent_calls: int,
         max_queue_length: int,
         executor: Executor,
         observe: ObserveBatch = lambda _num_clips, _seconds: None,
     ) -> None:
-        """`run` is called in `executor`, one call at a time; `clip_shape` is [T, H, W, 3]."""
+        """`run` is called in `executor`, up to `concurrent_calls` at a time; `clip_shape` is [T, H, W, 3].
+
+        1 is one of `allowed_batch_sizes`.
+        """
         self._run = run
         self._clip_shape = clip_shape
-        self._allowed_batch_sizes = sorted(allowed_batch_sizes)
+        self._allowed_batch_sizes = sorted(allowed_batch_sizes, reverse=True)
+        self._concurrent_calls = concurrent_calls
+        self._num_calling = 0
         self._max_queue_length = max_queue_length
         self._executor = executor
         self._observe = observe
@@ -81,7 +88,7 @@ class Batcher:
         self._has_work = asyncio.Event()
         self._is_closed = False
         self._seconds_per_clip: float | None = None
-        self._worker: asyncio.Task[None] | None = None
+        self._workers: list[asyncio.Task[None]] = []
 
     @property
     def queue_length(self) -> int:
@@ -98,14 +105,13 @@ class Batcher:
 
     def start(self) -> None:
         """Begin to serve, in the running event loop."""
-        self._worker = asyncio.create_task(self._serve())
+        self._workers = [asyncio.create_task(self._serve()) for _ in range(self._concurrent_calls)]
 
     async def close(self) -> None:
         """Answer what is queued, take nothing more, and stop."""
         self._is_closed = True
         self._has_work.set()
-        if self._worker is not None:
-            await self._worker
+        await asyncio.gather(*self._workers)
 
     async def predict(self, frames: Frames, valid: Valid, caller: Hashable) -> ClipAnswer:
         """The model's answer for one clip: frames uint8 [T, H, W, 3], valid bool [T].
@@ -124,7 +130,7 @@ class Batcher:
             raise ValueError(f"valid must be bool {self._clip_shape[:1]}, not {valid.dtype} {valid.shape}")
         if not valid.any():
             raise ValueError("a clip must hold at least one valid frame")
-        if self._is_closed or self._worker is None or self._worker.done():
+        if self._is_closed or not self._workers:
             raise BatcherClosed("the model takes no more work")
         if self._queue_length >= self._max_queue_length:
             raise QueueFull(f"{self._queue_length} clips are waiting already")
@@ -151,8 +157,15 @@ class Batcher:
             del self._queues[caller]
 
     def _take_batch(self) -> list[_Item]:
+        """As many clips as an allowed size holds of this call's share of the queue; more would leave a free call idle.
+
+        Never fewer than the size: on processors a place that is filled up costs as much as a clip.
+        """
+        num_waiting = sum(not item.answer.done() for queue in self._queues.values() for item in queue)
+        share = -(-num_waiting // (self._concurrent_calls - self._num_calling))
+        size = next((size for size in self._allowed_batch_sizes if size <= share), 0)
         batch: list[_Item] = []
-        while self._queues and len(batch) < self._allowed_batch_sizes[-1]:
+        while len(batch) < size:
             caller, queue = self._queues.popitem(last=False)
             item = queue.popleft()
             self._queue_length -= 1
@@ -168,14 +181,18 @@ class Batcher:
             while True:
                 batch = self._take_batch()
                 if batch:
-                    await self._answer(batch)
+                    self._num_calling += 1
+                    try:
+                        await self._answer(batch)
+                    finally:
+                        self._num_calling -= 1
                 elif self._is_closed:
                     return
                 else:
                     self._has_work.clear()
                     await self._has_work.wait()
         finally:
-            # However the worker ends, nobody is left waiting.
+            # However a worker ends, nobody is left waiting.
             self._is_closed = True
             waiting = [*batch, *(item for queue in self._queues.values() for item in queue)]
             self._queues.clear()
@@ -188,7 +205,7 @@ class Batcher:
         started_at = time.perf_counter()
         try:
             probabilities, attention = await asyncio.get_running_loop().run_in_executor(
-                self._executor, self._run_padded, batch
+                self._executor, self._run_batch, batch
             )
         except Exception as error:  # noqa: BLE001 - whatever the model raises, its callers get an answer
             _log.exception("the model failed", extra={"batch_size": len(batch)})
@@ -224,13 +241,10 @@ class Batcher:
         mean = seconds_per_clip if self._seconds_per_clip is None else self._seconds_per_clip
         self._seconds_per_clip = mean + self._SMOOTHING * (seconds_per_clip - mean)
 
-    def _run_padded(self, batch: list[_Item]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Fill the batch up to an allowed size with copies of its first clip, and run it."""
-        size = next(size for size in self._allowed_batch_sizes if size >= len(batch))
-        padded = [*batch, *[batch[0]] * (size - len(batch))]
+    def _run_batch(self, batch: list[_Item]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         probabilities, attention = self._run(
-            np.stack([item.frames for item in padded]), np.stack([item.valid for item in padded])
+            np.stack([item.frames for item in batch]), np.stack([item.valid for item in batch])
         )
-        if len(probabilities) != size or len(attention) != size:
-            raise ValueError(f"the model answered {len(probabilities)} clips of {size}")
-        return probabilities[: len(batch)], attention[: len(batch)]
+        if len(probabilities) != len(batch) or len(attention) != len(batch):
+            raise ValueError(f"the model answered {len(probabilities)} clips of {len(batch)}")
+        return probabilities, attention

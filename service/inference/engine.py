@@ -1,6 +1,7 @@
 """What a model engine is to the service, and the proof of its batch sizes. Knows no engine itself."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -30,13 +31,22 @@ class Engine(Protocol):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Answer a batch: frames uint8 [B, T, H, W, 3], valid bool [B, T] -> [B, K], [B, T].
 
-        Blocks. One call at a time.
+        Blocks. As many calls at a time as the runtime says.
         """
 
 
 LoadEngine = Callable[[Path, Manifest], Engine]
 """The model in a directory, loaded; takes seconds. Raises InvalidModel for what is no SavedModel of the
 signature that the manifest asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRuntime:
+    """An engine that is imported and has its threads."""
+
+    load: LoadEngine
+    concurrent_calls: int
+    """How many calls at a time, of all its models together, keep its threads busy; more only contend."""
 
 
 def proved_batch_sizes(run: Run, clip_shape: tuple[int, int, int, int], batch_sizes: Sequence[int]) -> list[int]:

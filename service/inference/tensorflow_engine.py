@@ -48,12 +48,18 @@ with _without_chatter():
     import tensorflow as tf
 
 
-def use_threads(num_threads: int) -> None:
-    """Let TensorFlow use `num_threads` processor threads; call it before the first model is loaded."""
+def use_threads(num_threads: int) -> int:
+    """Let TensorFlow use `num_threads` processor threads, and say how many calls at a time keep them busy.
+
+    Call it before the first model is loaded. Every call may use all threads: alone it is soonest done, and several
+    fill what each leaves idle, since some of its operations have work for one thread only. A GPU works on one call.
+    """
     _let_waiting_threads_sleep()
     tf.config.threading.set_intra_op_parallelism_threads(num_threads)
-    # One call at a time, whose operations depend on each other: more would only contend.
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    concurrent_calls = 1 if tf.config.list_physical_devices("GPU") else num_threads
+    # A call's operations depend on each other, so it needs one of these threads; with fewer, calls would take turns.
+    tf.config.threading.set_inter_op_parallelism_threads(concurrent_calls)
+    return concurrent_calls
 
 
 def _let_waiting_threads_sleep() -> None:

@@ -32,13 +32,15 @@ class EchoModel:
 
     may_run: threading.Event = field(default_factory=threading.Event)
     is_running: threading.Event = field(default_factory=threading.Event)
+    running: list[list[int]] = field(default_factory=list)
     batches: list[list[int]] = field(default_factory=list)
 
     def run(self, frames: Frames, valid: Valid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Answer as the batcher's `Run`, once the test allows it."""
+        marks = frames[:, 0, 0, 0, 0]
+        self.running.append(marks.tolist())
         self.is_running.set()
         assert self.may_run.wait(10)
-        marks = frames[:, 0, 0, 0, 0]
         self.batches.append(marks.tolist())
         if POISON in marks:
             raise RuntimeError("poison")
@@ -49,12 +51,17 @@ class EchoModel:
 
 @asynccontextmanager
 async def serving(
-    model: EchoModel, *, sizes: tuple[int, ...] = (1, 2, 4), max_queue_length: int = 100
+    model: EchoModel, *, sizes: tuple[int, ...] = (1, 2, 4), concurrent_calls: int = 1, max_queue_length: int = 100
 ) -> AsyncIterator[Batcher]:
     """A batcher over `model`, closed with the context."""
-    with ThreadPoolExecutor(1) as executor:
+    with ThreadPoolExecutor(concurrent_calls) as executor:
         batcher = Batcher(
-            model.run, clip_shape=SHAPE, allowed_batch_sizes=sizes, max_queue_length=max_queue_length, executor=executor
+            model.run,
+            clip_shape=SHAPE,
+            allowed_batch_sizes=sizes,
+            concurrent_calls=concurrent_calls,
+            max_queue_length=max_queue_length,
+            executor=executor,
         )
         batcher.start()
         try:
@@ -113,7 +120,7 @@ def test_what_queues_while_the_model_is_busy_shares_its_next_call() -> None:
     run(story())
 
 
-def test_a_batch_is_filled_up_to_an_allowed_size() -> None:
+def test_a_batch_is_as_large_as_an_allowed_size_and_never_filled_up() -> None:
     async def story() -> None:
         model = EchoModel()
         async with serving(model) as batcher:
@@ -122,8 +129,69 @@ def test_a_batch_is_filled_up_to_an_allowed_size() -> None:
             await until(lambda: batcher.queue_length == 3)
             model.may_run.set()
             answers = await asyncio.gather(first, *later)
-        assert model.batches == [[0], [1, 2, 3, 1]]
-        assert [answer.batch_size for answer in answers] == [1, 3, 3, 3]
+        assert model.batches == [[0], [1, 2], [3]]
+        assert [answer.batch_size for answer in answers] == [1, 2, 2, 1]
+
+    run(story())
+
+
+def test_calls_that_are_free_share_what_waits() -> None:
+    async def story() -> None:
+        model = EchoModel()
+        async with serving(model, concurrent_calls=2) as batcher:
+            tasks = [ask(batcher, mark) for mark in (1, 2, 3, 4)]
+            await until(lambda: len(model.running) == 2)
+            assert sorted(model.running) == [[1, 2], [3, 4]]
+            model.may_run.set()
+            answers = await asyncio.gather(*tasks)
+        assert [answer.probabilities[0] for answer in answers] == [1, 2, 3, 4]
+
+    run(story())
+
+
+def test_no_more_calls_run_at_once_than_the_engine_gains_by() -> None:
+    async def story() -> None:
+        model = EchoModel()
+        async with serving(model, sizes=(1,), concurrent_calls=2) as batcher:
+            tasks = [ask(batcher, mark) for mark in (1, 2, 3)]
+            await until(lambda: len(model.running) == 2)
+            # The third clip waits in the queue, where it could still be taken back.
+            assert batcher.queue_length == 1
+            model.may_run.set()
+            await asyncio.gather(*tasks)
+        assert sorted(model.batches) == [[1], [2], [3]]
+
+    run(story())
+
+
+def test_the_first_call_that_is_free_takes_what_waits() -> None:
+    async def story() -> None:
+        model = EchoModel()
+        async with serving(model, concurrent_calls=2) as batcher:
+            tasks = [ask(batcher, mark) for mark in (1, 2)]
+            await until(lambda: len(model.running) == 2)
+            tasks += [ask(batcher, mark) for mark in (3, 4, 5, 6)]
+            await until(lambda: batcher.queue_length == 4)
+            model.may_run.set()
+            await asyncio.gather(*tasks)
+        assert sorted(map(len, model.batches)) in ([1, 1, 4], [1, 1, 2, 2])
+
+    run(story())
+
+
+def test_a_batch_is_whole_though_callers_left_just_before_it_was_taken() -> None:
+    async def story() -> None:
+        model = EchoModel()
+        async with serving(model) as batcher:
+            first = await busy(model, batcher)
+            later = [ask(batcher, mark) for mark in (1, 2, 3, 4)]
+            await until(lambda: batcher.queue_length == 4)
+            model.may_run.set()
+            await until(lambda: len(model.batches) == 1)
+            later[1].cancel()
+            answers = await asyncio.gather(first, *later, return_exceptions=True)
+        assert isinstance(answers[2], asyncio.CancelledError)
+        assert [len(batch) for batch in model.batches] in ([1, 2, 1], [1, 4])
 
     run(story())
 
@@ -270,16 +338,13 @@ def test_nobody_waits_for_ever_when_the_worker_is_killed() -> None:
         async with serving(model) as batcher:
             tasks = [await busy(model, batcher), ask(batcher, 1)]
             await until(lambda: batcher.queue_length == 1)
-            worker = batcher._worker  # noqa: SLF001 - nothing in the service does this
-            assert worker is not None
-            worker.cancel()
+            batcher._workers.pop().cancel()  # noqa: SLF001 - nothing in the service does this
             model.may_run.set()
             for task in tasks:
                 with pytest.raises(BatcherClosed):
                     await task
             with pytest.raises(BatcherClosed):
                 await batcher.predict(clip(3), ALL_VALID, object())
-            batcher._worker = None  # noqa: SLF001
 
     run(story())
 
@@ -288,15 +353,17 @@ def test_nobody_waits_for_ever_when_the_worker_is_killed() -> None:
 @given(
     st.lists(
         st.tuples(st.integers(1, POISON), st.sampled_from(["a", "b", "c"]), st.booleans()), min_size=1, max_size=24
-    )
+    ),
+    st.integers(1, 3),
 )
 def test_any_mix_of_callers_poison_and_cancellation_leaves_every_other_with_its_own_answer(
-    requests: list[tuple[int, str, bool]],
+    requests: list[tuple[int, str, bool]], concurrent_calls: int
 ) -> None:
     async def story() -> None:
         model = EchoModel()
-        async with serving(model) as batcher:
-            first = await busy(model, batcher)
+        async with serving(model, concurrent_calls=concurrent_calls) as batcher:
+            first = [ask(batcher, 0) for _ in range(concurrent_calls)]
+            await until(lambda: len(model.running) == concurrent_calls)
             tasks = [ask(batcher, mark, caller) for mark, caller, _ in requests]
             await until(lambda: batcher.queue_length == len(requests))
             for task, (_, _, leaves) in zip(tasks, requests, strict=True):
@@ -304,7 +371,8 @@ def test_any_mix_of_callers_poison_and_cancellation_leaves_every_other_with_its_
                     task.cancel()
             model.may_run.set()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-            await first
+            await asyncio.gather(*first)
+        assert {len(batch) for batch in model.batches} <= {1, 2, 4}
         for (mark, _, leaves), result in zip(requests, results, strict=True):
             if leaves:
                 assert isinstance(result, asyncio.CancelledError)

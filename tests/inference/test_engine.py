@@ -27,7 +27,7 @@ ENGINES: tuple[EngineName, ...] = ("tensorflow", "openvino")
 def loading_into(name: EngineName) -> LoadEngine:
     """What loads a model into the engine of that name."""
     if name == "openvino":
-        return import_engine(name, 2)
+        return import_engine(name, 2).load
     # Its threads cannot be set any more: the process has computed with TensorFlow already, to export models.
     from service.inference.tensorflow_engine import SavedModelEngine  # noqa: PLC0415 - loads TensorFlow
 
@@ -138,13 +138,15 @@ def test_a_manifest_that_contradicts_itself_is_refused(tmp_path: Path, grey_mode
             read_manifest(tmp_path)
 
 
-def test_tensorflows_threads_do_not_spin_while_they_wait() -> None:
+def test_tensorflow_answers_as_many_calls_at_once_as_it_has_threads_and_none_spins() -> None:
     program = (
-        "from service.inference.tensorflow_engine import use_threads\n"
-        "use_threads(2)\n"
+        "from service.inference.engines import import_engine\n"
+        "engine = import_engine('tensorflow', 2)\n"
         "from tensorflow.python.eager import context\n"
         "context.ensure_initialized()\n"
         "settings = context.context().config\n"
-        "print(settings.experimental.disable_thread_spinning, settings.intra_op_parallelism_threads)\n"
+        "print(settings.experimental.disable_thread_spinning)\n"
+        "print(engine.concurrent_calls)\n"
+        "print(settings.intra_op_parallelism_threads, settings.inter_op_parallelism_threads)\n"
     )
-    assert subprocess.check_output([sys.executable, "-c", program], text=True).split() == ["True", "2"]
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).split() == ["True", "2", "2", "2"]

@@ -1,6 +1,7 @@
 """What holds of every answer of the models that ship, in either engine, whatever is asked beside it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -73,6 +74,19 @@ def test_a_clips_answer_depends_on_no_neighbour_place_or_batch_size(
     alone, together = asked_in_a_batch(engine, [clip]), asked_in_a_batch(engine, batch)
     for one, all_of_them in zip(alone, together, strict=True):
         np.testing.assert_array_equal(all_of_them[slot], one[0])
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(clips=st.lists(CLIPS, min_size=2, max_size=6))
+def test_a_clips_answer_depends_on_no_call_that_runs_beside_it(engine: Engine, clips: list[tuple[Frames, int]]) -> None:
+    if engine.name == "openvino":
+        pytest.skip("it is called once at a time")
+    alone = [asked_in_a_batch(engine, [clip]) for clip in clips]
+    with ThreadPoolExecutor(len(clips)) as pool:
+        beside = list(pool.map(lambda clip: asked_in_a_batch(engine, [clip]), clips))
+    for one, other in zip(alone, beside, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
 
 
 @law
