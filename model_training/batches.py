@@ -22,6 +22,7 @@ from model_training.clip_store import CachedClip
 from model_training.config import AugmentConfig
 from model_training.draws import Sampling, drawn_order
 from model_training.errors import TrainingDataError
+from model_training.whole_files import replacing
 
 _FEATURE_BATCH_SIZE = 8
 _NUM_BATCHES_AHEAD = 2
@@ -179,15 +180,11 @@ def feature_view(
     back = np.argsort(order)
     whole: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts])[back] for name in ARRAYS}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     try:
-        with partial.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             np.savez(file, **whole)
-        partial.replace(path)
     except OSError as error:
         raise TrainingDataError(f"{path}: cannot keep the features: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return Batch(**whole)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.errors import TrainingError
+from model_training.whole_files import replacing
 
 Arrays = Sequence[NDArray[Any]]
 _KINDS = ("weights", "best_weights", "moments")
@@ -112,17 +113,13 @@ class Checkpoint:
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Put `checkpoint` in `path`, whole or not at all: an older one stays until the new one is there."""
     arrays = {f"{kind}.{index}": array for kind in _KINDS for index, array in enumerate(getattr(checkpoint, kind))}
-    partial = path.with_suffix(".partial")
     try:
-        with partial.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             np.savez(file, progress=np.array(json.dumps(asdict(checkpoint.progress))), **arrays)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
         raise TrainingError(f"{path}: cannot save the checkpoint: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:

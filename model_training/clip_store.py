@@ -6,7 +6,6 @@ changes, old pixels are never taken for new ones. Each clip can be read alone.
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
@@ -21,6 +20,7 @@ from model_training.datasets import Example
 from model_training.errors import TrainingDataError
 from model_training.looks import Look, LookBuilder
 from model_training.segments import SegmentPastEnd, open_segment
+from model_training.whole_files import replacing
 from service.video.clip import ClipSpec, VideoFacts
 from service.video.decode import DECODER_VERSION
 
@@ -132,10 +132,9 @@ def decode_and_store(key: StoreKey, spec: ClipSpec) -> None:
         VideoError: the video cannot be used.
         TrainingDataError: the segment lies past its end, or the clips cannot be written.
     """
-    partial = key.cache_file.with_suffix(f".{os.getpid()}.partial")
     try:
-        _write(partial, key.example, spec)
-        partial.replace(key.cache_file)
+        with replacing(key.cache_file) as partial:
+            _write(partial, key.example, spec)
     except SegmentPastEnd as error:
         raise TrainingDataError(f"{key.example.listed}: {error}") from error
     except OSError as error:
@@ -143,8 +142,6 @@ def decode_and_store(key: StoreKey, spec: ClipSpec) -> None:
             f"{key.cache_file.parent}: cannot keep decoded clips: {error.strerror}; what is there is kept: free some"
             " space, or name another place with --runs, and give the same command again"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write(partial: Path, example: Example, spec: ClipSpec) -> None:

@@ -1,7 +1,6 @@
 """What a larger network, as it was published, makes of the same moments of the same videos."""
 
 import io
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from model_training.preprocess import preprocessing_layer
 from model_training.progress import RunProgress
 from model_training.steps import one_graph
 from model_training.time_steps import held_frames
+from model_training.whole_files import replacing
 
 _BATCH_SIZE = 2
 _LEAST_DEVIATION = 1e-3
@@ -107,17 +107,14 @@ def _keep(file: Path, features: NDArray[np.float32]) -> None:
     # `np.save` to a file does not hear of what the system still held when the disk was full.
     whole = io.BytesIO()
     np.save(whole, features)
-    partial = file.with_suffix(f".{os.getpid()}.partial")
     try:
-        partial.write_bytes(whole.getbuffer())
-        partial.replace(file)
+        with replacing(file) as partial:
+            partial.write_bytes(whole.getbuffer())
     except OSError as error:
         raise TrainingDataError(
             f"{file}: cannot keep what the teacher makes of a video: {error.strerror}; what is there is kept: free"
             " some space, and give the same command again"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _overlapping(clip: CachedClip, seen: Sequence[CachedClip], features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
-"""Texts that appear in their files whole or not at all."""
+"""Files that appear whole or not at all."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from model_training.errors import TrainingError
@@ -22,6 +23,20 @@ def check_places(*paths: Path | None) -> None:
             raise TrainingError(f"{path}: cannot be written: it is a folder")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise TrainingError(f"{path}: cannot be written: not allowed")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` when the context ends well and is gone otherwise.
+
+    It is this process's own, so that several may write the same file at once. Raises OSError where it cannot.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_whole(texts: Mapping[Path, str]) -> None:

@@ -145,7 +145,10 @@ class Settings(BaseSettings):
         default="tensorflow", description="What computes the models, `tensorflow` or `openvino`; see the extras."
     )
     engine_threads: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, le=256, description="Processor threads of the model."
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="Processor threads of the model; TensorFlow answers as many calls at once.",
     )
     batch_sizes: BatchSizes = Field(
         default=(1, 2, 4), description="Batch sizes the model is called with, 1 among them; a JSON list."

@@ -38,7 +38,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     )
     subprocess.run([sys.executable, "-c", export, str(models_dir)], check=True, cwd=ROOT, timeout=120)
     uploads = tmp_path_factory.mktemp("uploads")
-    with running_service(models_dir, uploads, max_working_requests=2, max_waiting_requests=2) as service:
+    # One thread, so one call of the model at a time: a second clip queues.
+    places = {"max_working_requests": 2, "max_waiting_requests": 2}
+    with running_service(models_dir, uploads, engine_threads=1, **places) as service:
         yield service
 
 
