@@ -59,7 +59,7 @@ def _run(given: argparse.Namespace) -> None:
         case "compare":
             comparing.compare(_protocol(given), given.json)
         case "cross-validate":
-            comparing.cross_validate(_protocol(given), given.out)
+            comparing.cross_validate(_protocol(given), given.out, given.against)
         case "evaluate":
             outputs = measuring.Outputs(given.json, given.predictions, given.html)
             taught = given.training_data or given.data
@@ -97,6 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--json", type=Path, help="write the comparison to this file too")
     cross_validate = subparsers.add_parser("cross-validate", help="answer every video by networks that never saw it")
     cross_validate.add_argument("--out", type=Path, required=True, help="JSON file for the answers")
+    cross_validate.add_argument(
+        "--against", type=Path, metavar="FILE", help="say which is right more often: this config, or the one of FILE"
+    )
     for command in (compare, cross_validate):
         _add_protocol(command)
 

@@ -125,7 +125,7 @@ def rights_by_seed(
     right = [
         is_right(
             answer.shuffled_probabilities if is_shuffled else answer.probabilities,
-            answer.example,
+            answer.example.labels,
             data.labels,
             sums_to_one=sums_to_one,
         )

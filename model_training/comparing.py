@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +19,7 @@ from model_training.clip_store import DecodedVideo
 from model_training.config import TrainConfig, read_config
 from model_training.datasets import Example, labels_of, read_examples
 from model_training.errors import TrainingDataError
-from model_training.figures import CrossValidation, Figure
+from model_training.figures import CrossValidation, Figure, Interval
 from model_training.interrupt import stop_flag
 from model_training.progress import RunProgress
 from model_training.training_data import check_videos
@@ -27,7 +28,6 @@ from model_training.whole_files import check_places, write_whole
 if TYPE_CHECKING:
     from model_training.compare import Comparison
     from model_training.cross_validate import FoldData
-    from model_training.figures import Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,39 @@ class AnsweredVideo(Figure):
     probabilities: tuple[float, ...]
 
 
+class Advantage(Figure):
+    """How much more often one config is right than another, on the videos that both answered."""
+
+    than: str
+    """The other config's file."""
+    num_videos: int
+    accuracy_difference: float
+    interval: Interval | None = None
+    """Of 95 %, whole groups drawn."""
+
+
 class CrossValidationRecord(Figure):
-    """What `cross-validate` writes, and what `train --cross-validation` reads."""
+    """What `cross-validate` writes, and what `train --cross-validation` and `cross-validate --against` read."""
 
     config: TrainConfig
     labels: tuple[str, ...]
     figures: CrossValidation
     videos: tuple[AnsweredVideo, ...]
+    advantage: Advantage | None = None
+
+    def right_by_path(self) -> dict[str, tuple[str, float]]:
+        """For each video, its group and how often the answers to it are right, over the seeds."""
+        from model_training.cross_validate import is_right  # noqa: PLC0415
+
+        groups = {video.path: video.group for video in self.videos}
+        rights: dict[str, list[bool]] = {}
+        for video in self.videos:
+            answer = np.array(video.probabilities)
+            sums_to_one = self.config.head.kind != "multi_label"
+            rights.setdefault(video.path, []).append(
+                is_right(answer, video.labels, self.labels, sums_to_one=sums_to_one)
+            )
+        return {path: (groups[path], float(np.mean(right))) for path, right in rights.items()}
 
 
 def cross_validation_of(
@@ -92,12 +118,7 @@ def cross_validation_of(
     Raises:
         TrainingDataError: there is no such file, it is another, or it is of another config or other data.
     """
-    try:
-        record = CrossValidationRecord.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise TrainingDataError(f"{path}: {error.strerror}") from error
-    except ValidationError as error:
-        raise TrainingDataError(f"{path}: not what cross-validate writes: {error.errors()[0]['msg']}") from error
+    record = _read_record(path)
     if record.config.model_copy(update={"held_out_fold": config.held_out_fold}).recipe != config.recipe:
         raise TrainingDataError(f"{path}: was made by another config than the one to train")
     labels = labels_of(examples)
@@ -107,6 +128,40 @@ def cross_validation_of(
     if num_answered > num_here or (num_answered < num_here and not skip_unreadable):
         raise TrainingDataError(f"{path}: is of {num_answered} videos, and the data has {num_here} in the same folds")
     return record.figures
+
+
+def _read_record(path: Path) -> CrossValidationRecord:
+    try:
+        return CrossValidationRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise TrainingDataError(f"{path}: {error.strerror}") from error
+    except ValidationError as error:
+        raise TrainingDataError(f"{path}: not what cross-validate writes: {error.errors()[0]['msg']}") from error
+
+
+def advantage_over(record: CrossValidationRecord, other: CrossValidationRecord, path: Path) -> Advantage:
+    """How much more often `record` is right than `other`, which lies in `path`.
+
+    Raises:
+        TrainingDataError: they have no video in common, or other labels.
+    """
+    from model_training.resample import mean_interval  # noqa: PLC0415
+
+    if record.labels != other.labels:
+        raise TrainingDataError(
+            f"{path}: is of the labels {', '.join(other.labels)}, not of {', '.join(record.labels)}"
+        )
+    ours, theirs = record.right_by_path(), other.right_by_path()
+    shared = sorted(ours.keys() & theirs.keys())
+    if not shared:
+        raise TrainingDataError(f"{path}: answers none of the same videos")
+    gains = [ours[video][1] - theirs[video][1] for video in shared]
+    return Advantage(
+        than=path.name,
+        num_videos=len(shared),
+        accuracy_difference=round(float(np.mean(gains)), 4),
+        interval=mean_interval(gains, [ours[video][0] for video in shared]),
+    )
 
 
 def compare(protocol: Protocol, json_path: Path | None) -> None:
@@ -123,9 +178,13 @@ def compare(protocol: Protocol, json_path: Path | None) -> None:
         write_whole({json_path: comparison.model_dump_json(indent=1) + "\n"})
 
 
-def cross_validate(protocol: Protocol, out: Path) -> None:
-    """Train the config's own family on all folds but one, for each; keep every answer for a video not trained on."""
+def cross_validate(protocol: Protocol, out: Path, against: Path | None) -> None:
+    """Train the config's own family on all folds but one, for each; keep every answer for a video not trained on.
+
+    With `against`, a file that it wrote for another config, also say which of the two is right more often.
+    """
     check_places(out)
+    other = None if against is None else _read_record(against)
     config, examples, folds = _settled(protocol)
     seeds = _seeds(config, protocol)
     with _checked_folds(protocol, config, examples, folds) as checked:
@@ -154,8 +213,12 @@ def cross_validate(protocol: Protocol, out: Path) -> None:
             for prediction, example in zip(one.predictions, one.examples, strict=True)
         ),
     )
+    if against is not None and other is not None:
+        record = record.model_copy(update={"advantage": advantage_over(record, other, against)})
     write_whole({out: record.model_dump_json() + "\n"})
     _print_cross_validation(config.name, figures, out)
+    if record.advantage is not None:
+        _print_advantage(record.advantage)
 
 
 def _command_of(protocol: Protocol) -> str:
@@ -254,6 +317,14 @@ def _print_cross_validation(name: str, figures: CrossValidation, out: Path) -> N
     )
     console.print(line, markup=False, soft_wrap=True)
     _print_beside(console, figures, figures.accuracy)
+
+
+def _print_advantage(advantage: Advantage) -> None:
+    line = (
+        f"right {advantage.accuracy_difference:+.3f} more often than {advantage.than} on the {advantage.num_videos}"
+        f" videos that both answered{_interval_words(advantage.interval)}"
+    )
+    Console(file=sys.stdout, highlight=False).print(line, markup=False, soft_wrap=True)
 
 
 def _print_comparison(comparison: "Comparison") -> None:

@@ -122,12 +122,12 @@ def out_of_fold(
     return answers
 
 
-def is_right(answer: NDArray[np.float64], example: Example, labels: Sequence[str], *, sums_to_one: bool) -> bool:
+def is_right(answer: NDArray[np.float64], truth: Sequence[str], labels: Sequence[str], *, sums_to_one: bool) -> bool:
     """Whether the likeliest label is the true one; where labels stand for themselves, whether every one is."""
     if sums_to_one:
-        return labels[int(answer.argmax())] == example.label
+        return (labels[int(answer.argmax())],) == tuple(truth)
     half = 0.5
-    return {label for label, value in zip(labels, answer, strict=True) if value > half} == set(example.labels)
+    return {label for label, value in zip(labels, answer, strict=True) if value > half} == set(truth)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import pytest
 
 from model_training.baselines import baselines_over_folds
 from model_training.clip_store import CachedClip
-from model_training.comparing import CrossValidationRecord, cross_validation_of
+from model_training.comparing import AnsweredVideo, CrossValidationRecord, advantage_over, cross_validation_of
 from model_training.config import StageConfig
 from model_training.datasets import Example
 from model_training.errors import TrainingDataError, TrainingInterrupted
@@ -82,8 +82,10 @@ def test_each_video_is_answered_by_networks_that_never_saw_its_fold(clips: list[
     data = _data(clips, tmp_path)
     answers = out_of_fold(config, data, _features(clips), folds=(0, 1), seeds=(1,))
     assert [answer.example for answer in answers] == [clip.example for clip in clips]
-    assert all(is_right(one.probabilities, one.example, data.labels, sums_to_one=True) for one in answers)
-    assert not any(is_right(one.shuffled_probabilities, one.example, data.labels, sums_to_one=True) for one in answers)
+    assert all(is_right(one.probabilities, one.example.labels, data.labels, sums_to_one=True) for one in answers)
+    assert not any(
+        is_right(one.shuffled_probabilities, one.example.labels, data.labels, sums_to_one=True) for one in answers
+    )
     # What is done is read back: a run that may not take a single step gives the same answers.
     again = out_of_fold(config, _data(clips, tmp_path, lambda: True), _features(clips), folds=(0, 1), seeds=(1,))
     for one, other in zip(again, answers, strict=True):
@@ -243,9 +245,8 @@ def test_a_costlier_family_is_advised_only_where_it_is_surely_better() -> None:
 def test_answers_of_labels_that_stand_for_themselves_are_right_when_every_one_is() -> None:
     from model_training.cross_validate import is_right
 
-    example = Example(Path("x.mp4"), ("a", "c"), "x")
     for answer, expected in (([0.9, 0.1, 0.6], True), ([0.9, 0.6, 0.6], False), ([0.9, 0.1, 0.2], False)):
-        assert is_right(np.array(answer), example, ("a", "b", "c"), sums_to_one=False) is expected
+        assert is_right(np.array(answer), ("a", "c"), ("a", "b", "c"), sums_to_one=False) is expected
 
 
 def test_the_figures_of_cross_validation_stand_on_the_card_of_what_is_trained_by_the_same_config(
@@ -266,6 +267,11 @@ def test_the_figures_of_cross_validation_stand_on_the_card_of_what_is_trained_by
         f"python -m model_training cross-validate --config {tiny_config} --data DIR --folds 0 1 --seeds 1 --epochs 2"
         " --skip-unreadable --out FILE"
     )
+    again = tmp_path / "again.json"
+    asked = ["cross-validate", *given, "--folds", "0", "1", *flags, "--out", str(again), "--against", str(record)]
+    assert main(asked) == 0
+    assert f"right +0.000 more often than folds.json on the {figures['num_videos']} videos" in capsys.readouterr().out
+    assert json.loads(again.read_text())["advantage"]["accuracy_difference"] == 0
     train = ["train", *given, "--out", str(models), "--cross-validation", str(record)]
     assert main(train) == 0
     manifest = json.loads((models / "tiny" / "1" / "manifest.json").read_text())
@@ -310,7 +316,7 @@ def test_the_record_says_what_leaks_were_allowed_and_where_a_video_lies_outside_
     assert {video.path for video in kept.videos} == {row["path"] for row in rows if row["fold"] == "0"}
 
 
-def _record(path: Path) -> Path:
+def _record(path: Path, *videos: AnsweredVideo) -> Path:
     """A record of a cross-validation of the small config: labels a and b, four videos in fold 0."""
     told = {
         **dict.fromkeys(("accuracy", "macro_f1", "expected_calibration_error", "model_milliseconds_per_clip"), 0.5),
@@ -323,7 +329,7 @@ def _record(path: Path) -> Path:
         "command": "a test",
     }
     figures = CrossValidation.model_validate(told)
-    record = CrossValidationRecord(config=small_config(), labels=("a", "b"), figures=figures, videos=())
+    record = CrossValidationRecord(config=small_config(), labels=("a", "b"), figures=figures, videos=videos)
     path.write_text(record.model_dump_json())
     return path
 
@@ -348,3 +354,35 @@ def test_the_figures_of_another_dataset_are_refused(tmp_path: Path) -> None:
 def test_figures_may_be_of_fewer_videos_where_unreadable_ones_are_left_out(tmp_path: Path) -> None:
     record = _record(tmp_path / "folds.json")
     assert cross_validation_of(small_config(), _examples("aabba"), record, skip_unreadable=True).num_videos == 4
+
+
+def _answered(number: int, seed: int, *, is_right: bool) -> AnsweredVideo:
+    """Video `number`, of label a and group `number`."""
+    probabilities = (0.9, 0.1) if is_right else (0.1, 0.9)
+    return AnsweredVideo(
+        path=f"{number}.mp4", labels=("a",), group=str(number), fold=0, seed=seed, probabilities=probabilities
+    )
+
+
+def test_an_advantage_is_that_on_the_videos_which_both_answered(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.json", tmp_path / "other.json"
+    _record(one, *(_answered(number, seed, is_right=True) for number in range(8) for seed in (1, 2)))
+    # One seed only, other videos beside the same ones, and wrong about half of these.
+    _record(other, *(_answered(number, 1, is_right=number % 2 == 0) for number in range(4, 12)))
+    better, worse = (CrossValidationRecord.model_validate_json(path.read_bytes()) for path in (one, other))
+    advantage = advantage_over(better, worse, other)
+    assert (advantage.than, advantage.num_videos, advantage.accuracy_difference) == ("other.json", 4, 0.5)
+    assert advantage.interval is not None
+    assert 0 <= advantage.interval.low < 0.5 < advantage.interval.high <= 1
+    back = advantage_over(worse, better, one)
+    assert back.accuracy_difference == -0.5
+
+
+def test_an_advantage_needs_the_same_videos_and_labels(tmp_path: Path) -> None:
+    path = _record(tmp_path / "one.json", _answered(1, 1, is_right=True))
+    one = CrossValidationRecord.model_validate_json(path.read_bytes())
+    elsewhere = one.model_copy(update={"videos": (_answered(2, 1, is_right=True),)})
+    with pytest.raises(TrainingDataError, match=r"one\.json: answers none of the same videos"):
+        advantage_over(elsewhere, one, path)
+    with pytest.raises(TrainingDataError, match=r"one\.json: is of the labels a, b, not of a, c"):
+        advantage_over(one.model_copy(update={"labels": ("a", "c")}), one, path)
