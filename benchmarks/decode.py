@@ -66,7 +66,7 @@ def measure(_: Path, *, is_quick: bool) -> Report:
         except PeerUnavailable as error:
             notes.append(f"decord took no part: {error}")
         outcomes = [
-            outcome for video in videos for outcome in _compare(video, contestants, num_runs=1 if is_quick else 2)
+            outcome for video in videos for outcome in _compare(video, contestants, num_runs=1 if is_quick else 3)
         ]
     finally:
         os.sched_setaffinity(0, cores)

@@ -63,7 +63,9 @@ def _run(given: argparse.Namespace) -> None:
         case "evaluate":
             outputs = measuring.Outputs(given.json, given.predictions, given.html)
             taught = given.training_data or given.data
-            asked = measuring.Asked(given.data, tuple(given.folds), taught, given.runs / "cache")
+            asked = measuring.Asked(
+                given.data, tuple(given.folds), taught, given.runs / "cache", skip_unreadable=given.skip_unreadable
+            )
             measuring.evaluate(given.model, asked, outputs, given.over_http)
         case "verify":
             measuring.verify(given.model, given.data, given.tolerance)
@@ -107,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--model", type=Path, required=True, help="directory of one version")
     evaluate.add_argument("--data", type=Path, required=True, help="folder with manifest.csv, or a folder per label")
     evaluate.add_argument("--folds", type=int, nargs="+", default=[], help="only these folds of the manifest")
+    evaluate.add_argument("--skip-unreadable", action="store_true", help="leave out videos that cannot be read")
     evaluate.add_argument("--predictions", type=Path, help="write every video's answer to this JSON file")
     evaluate.add_argument(
         "--json",

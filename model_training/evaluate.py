@@ -15,6 +15,7 @@ from model_training.datasets import Example
 from model_training.draws import targets_of
 from model_training.errors import TrainingDataError
 from model_training.figures import Cost, Figures, Pointing
+from model_training.frames import Unreadable
 from model_training.metrics import (
     Probabilities,
     Sets,
@@ -116,8 +117,11 @@ def predict_examples(
     manifest: Manifest,
     examples: Sequence[Example],
     on_video: Callable[[], None] = lambda: None,
+    unreadable: list[Unreadable] | None = None,
 ) -> list[VideoPrediction]:
     """The model's answer for each example.
+
+    Where the list `unreadable` is given, videos that cannot be used are put there, and the answers leave them out.
 
     Raises:
         TrainingDataError: a video cannot be used, or has a label the model does not know.
@@ -133,7 +137,9 @@ def predict_examples(
         try:
             predictions.append(model.predict(example.path, manifest, example.segment_seconds))
         except VideoError as error:
-            raise TrainingDataError(f"{example.listed}: {error}") from error
+            if unreadable is None:
+                raise TrainingDataError(f"{example.listed}: {error}") from error
+            unreadable.append(Unreadable(example, str(error)))
         except OSError as error:
             raise TrainingDataError(f"{example.listed}: {error.strerror or error}") from error
         on_video()

@@ -132,6 +132,8 @@ class Evaluation(Figures):
     """None given: all videos."""
     over_http: str | None = None
     """The service that answered; None where the exported model did."""
+    num_unreadable: int = 0
+    """Videos that were left out because they cannot be used."""
     baselines: Baselines | None = None
     """On the same videos, taught on the model's training videos; None where these are not known or among them."""
 

@@ -19,7 +19,7 @@ from model_training.config import TrainConfig
 from model_training.datasets import Example, read_examples
 from model_training.errors import CardDiffers, TrainingDataError
 from model_training.figures import Assessment, Evaluation, Figures
-from model_training.frames import decode_examples, readable_videos
+from model_training.frames import Unreadable, decode_examples, readable_videos
 from model_training.interrupt import stop_flag
 from model_training.progress import RunProgress
 from model_training.recorded_split import recorded_split
@@ -45,12 +45,16 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What to evaluate on: all videos of `data`, or those of some `folds`; what trained the model lies in `taught`."""
+    """What to evaluate on: all videos of `data`, or those of some `folds`; what trained the model lies in `taught`.
+
+    Videos that cannot be used are named and left out where `skip_unreadable` says so, and an error elsewhere.
+    """
 
     data: Path
     folds: tuple[int, ...]
     taught: Path
     cache: Path
+    skip_unreadable: bool = False
 
 
 def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: str | None) -> None:
@@ -70,7 +74,13 @@ def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: s
             display.bar("evaluate", len(examples), "videos") as on_video,
             _predictor(model_directory, over_http) as model,
         ):
-            predictions = predict_examples(model, manifest, examples, on_video)
+            unreadable: list[Unreadable] | None = [] if asked.skip_unreadable else None
+            predictions = predict_examples(model, manifest, examples, on_video, unreadable)
+        for left_out in unreadable or ():
+            display.say(f"left out: {left_out.example.listed}: {left_out.reason}")
+        examples = [one for one in examples if one not in {left_out.example for left_out in unreadable or ()}]
+        if not examples:
+            raise TrainingDataError(f"{data}: not one video can be read")
         figures = measure(predictions, examples, manifest)
         try:
             baselines = _baselines(model_directory, manifest, asked, examples, display)
@@ -80,7 +90,7 @@ def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: s
     evaluation = Evaluation.model_validate(
         dict(figures)
         | {"model": manifest.name, "version": manifest.version, "digest": manifest.digest}
-        | {"folds": folds, "over_http": over_http, "baselines": baselines}
+        | {"folds": folds, "over_http": over_http, "baselines": baselines, "num_unreadable": len(unreadable or ())}
     )
     # What is printed is there, whatever becomes of the files.
     if outputs.figures == STANDARD_OUTPUT:

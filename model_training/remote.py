@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import numpy as np
 
 from model_training.errors import TrainingError
@@ -13,6 +14,10 @@ from service.client import Client, ProblemError, ServiceUnreachable
 from service.inference.manifest import Manifest
 from service.schemas import Prediction
 from service.video.errors import VideoError
+
+_OF_THE_VIDEO = frozenset(
+    {httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNSUPPORTED_MEDIA_TYPE, httpx.codes.UNPROCESSABLE_ENTITY}
+)
 
 
 @contextmanager
@@ -33,14 +38,17 @@ class RemoteModel:
 
         Raises:
             VideoError: the service refuses the video, or only a segment of it is meant.
-            TrainingError: nobody answers, or the service holds other bytes under the model's name and version.
+            TrainingError: nobody answers, the service is busy or does not know the model, or it holds other bytes
+                under the model's name and version.
         """
         if segment_seconds is not None:
             raise VideoError("a service answers whole videos, but only a segment of this one is meant")
         try:
             answer = self._client.predict(path, model=manifest.name, version=manifest.version, frames="all")
         except ProblemError as error:
-            raise VideoError(str(error)) from error
+            if error.status in _OF_THE_VIDEO:
+                raise VideoError(str(error)) from error
+            raise TrainingError(str(error)) from error
         except ServiceUnreachable as error:
             raise TrainingError(str(error)) from error
         if answer.model.digest != manifest.digest:

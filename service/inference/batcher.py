@@ -27,7 +27,7 @@ Frames = NDArray[np.uint8]
 Valid = NDArray[np.bool_]
 Run = Callable[[Frames, Valid], tuple[NDArray[np.float32], NDArray[np.float32]]]
 """frames uint8 [B, T, H, W, 3], valid bool [B, T] -> probabilities float32 [B, K], attention float32
-[B, T]. Called in the executor's thread, with B one of the allowed batch sizes."""
+[B, T]. Called in threads of the executor, with B one of the allowed batch sizes."""
 
 
 ObserveBatch = Callable[[int, float], None]

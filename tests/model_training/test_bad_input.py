@@ -62,6 +62,15 @@ def test_what_cannot_be_evaluated_is_one_sentence_with_file_and_line(
     broken = data / whole.splitlines()[2].split(",")[0]
     broken.write_bytes(b"not a video")
     assert f"{manifest}, line 3: {broken}: " in error_of()
+    figures = tmp_path / "figures.json"
+    given = ["evaluate", "--model", str(model), "--data", str(data), "--runs", str(tmp_path / "runs")]
+    assert main([*given, "--skip-unreadable", "--json", str(figures)]) == 0
+    assert f"left out: {manifest}, line 3: {broken}: " in capsys.readouterr().err
+    counted = json.loads(figures.read_text())
+    assert (counted["num_unreadable"], counted["num_videos"]) == (1, len(whole.splitlines()) - 2)
+    for row in whole.splitlines()[1:]:
+        (data / row.split(",")[0]).write_bytes(b"not a video")
+    assert f"{data}: not one video can be read" in error_of("--skip-unreadable")
 
 
 def test_a_disk_that_is_full_of_clips_keeps_those_that_are_there(painted_dataset: Path, tmp_path: Path) -> None:
