@@ -15,6 +15,9 @@ import httpx
 from benchmarks.environments import CACHE, PEERS, ROOT, peer_python
 from benchmarks.processes import Server, base_environment, free_port, running_server
 
+LONG_LINE = {"max_concurrent_uploads": 64, "max_uploads_per_caller": 64, "max_waiting_requests": 64}
+"""Settings of ours with a place for every client of a closed loop: peers queue without a bound."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contender:

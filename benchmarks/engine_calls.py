@@ -89,6 +89,7 @@ def _calls_side_by_side(num_threads: int) -> "Callable[[Path, np.ndarray, np.nda
         load = import_engine("tensorflow", num_threads).load
         import tensorflow as tf  # noqa: PLC0415
 
+        # With fewer, as the engine has them for one thread, calls would take turns.
         tf.config.threading.set_inter_op_parallelism_threads(_THREADS)
         run = load(model_dir, read_manifest(model_dir)).run
         pool = ThreadPoolExecutor(_THREADS)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.contenders import ours
+from benchmarks.contenders import LONG_LINE, ours
 from benchmarks.load import Generator
 from benchmarks.workload import short_videos
 from service.inference.engine import EngineName
@@ -28,7 +28,6 @@ _WAYS = (
     (_CHILDREN + 1, _CORES, _CORES),
     (2 * _CHILDREN, _CORES, _CORES),
 )
-_LONG_LINE = {"max_concurrent_uploads": 64, "max_uploads_per_caller": 64, "max_waiting_requests": 64}
 _NUM_CLIENTS = (1, 16)
 _NUM_TURNS = 3
 _SECONDS = 8.0
@@ -48,7 +47,7 @@ def main(model_dir: Path, engine: EngineName) -> None:
                 max_working_requests=children,
                 decode_threads=decode_threads,
                 engine_threads=engine_threads,
-                **_LONG_LINE,
+                **LONG_LINE,
             )
             with contender.start(model_dir) as server:
                 generator = Generator(server.url, contender.request, contents)

@@ -19,7 +19,7 @@ import httpx
 import numpy as np
 
 from benchmarks import ceiling
-from benchmarks.contenders import Contender, ours_with_each_engine, peers
+from benchmarks.contenders import LONG_LINE, Contender, ours_with_each_engine, peers
 from benchmarks.environments import PeerUnavailable
 from benchmarks.load import Answer, Generator
 from benchmarks.report import Report, Table
@@ -28,7 +28,6 @@ from benchmarks.workload import BenchmarkVideo, short_videos
 from service.inference.engine import EngineName
 
 _NUM_CLIENTS = (1, 4, 16, 32)
-_LONG_LINE = {"max_concurrent_uploads": 64, "max_uploads_per_caller": 64, "max_waiting_requests": 64}
 _NUM_WARM_UP = 8
 _LAST_COLUMNS = ("processor ms a video", "failed", "probabilities differ by")
 
@@ -66,7 +65,7 @@ def measure(model_dir: Path, *, is_quick: bool) -> Report:
     videos = short_videos(6 if is_quick else 24)
     seconds = 3.0 if is_quick else 8.0
     levels = (1, 4) if is_quick else _NUM_CLIENTS
-    own = ours_with_each_engine(**_LONG_LINE)
+    own = ours_with_each_engine(**LONG_LINE)
     ceilings = {contender.name: [_ceiling(model_dir, videos, 2 * seconds, contender.name)] for contender in own}
     outcomes: list[Outcome] = []
     notes: list[str] = []

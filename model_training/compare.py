@@ -121,13 +121,12 @@ def rights_by_seed(
     is_shuffled: bool = False,
 ) -> NDArray[np.float64]:
     """1 where an answer is right, float64 [seeds, videos]; the videos come in the same order for each seed."""
-    sums_to_one = config.head.kind != "multi_label"
     right = [
         is_right(
             answer.shuffled_probabilities if is_shuffled else answer.probabilities,
             answer.example.labels,
             data.labels,
-            sums_to_one=sums_to_one,
+            sums_to_one=config.head.sums_to_one,
         )
         for answer in answers
     ]

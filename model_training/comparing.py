@@ -100,11 +100,9 @@ class CrossValidationRecord(Figure):
         groups = {video.path: video.group for video in self.videos}
         rights: dict[str, list[bool]] = {}
         for video in self.videos:
-            answer = np.array(video.probabilities)
-            sums_to_one = self.config.head.kind != "multi_label"
-            rights.setdefault(video.path, []).append(
-                is_right(answer, video.labels, self.labels, sums_to_one=sums_to_one)
-            )
+            answer, sums_to_one = np.array(video.probabilities), self.config.head.sums_to_one
+            right = is_right(answer, video.labels, self.labels, sums_to_one=sums_to_one)
+            rights.setdefault(video.path, []).append(right)
         return {path: (groups[path], float(np.mean(right))) for path, right in rights.items()}
 
 
@@ -147,14 +145,9 @@ def advantage_over(record: CrossValidationRecord, other: CrossValidationRecord, 
     """
     from model_training.resample import mean_interval  # noqa: PLC0415
 
-    if record.labels != other.labels:
-        raise TrainingDataError(
-            f"{path}: is of the labels {', '.join(other.labels)}, not of {', '.join(record.labels)}"
-        )
+    _check_is_comparable(record.labels, {video.path for video in record.videos}, other, path)
     ours, theirs = record.right_by_path(), other.right_by_path()
     shared = sorted(ours.keys() & theirs.keys())
-    if not shared:
-        raise TrainingDataError(f"{path}: answers none of the same videos")
     gains = [ours[video][1] - theirs[video][1] for video in shared]
     return Advantage(
         than=path.name,
@@ -162,6 +155,13 @@ def advantage_over(record: CrossValidationRecord, other: CrossValidationRecord, 
         accuracy_difference=round(float(np.mean(gains)), 4),
         interval=mean_interval(gains, [ours[video][0] for video in shared]),
     )
+
+
+def _check_is_comparable(labels: tuple[str, ...], videos: set[str], other: CrossValidationRecord, path: Path) -> None:
+    if labels != other.labels:
+        raise TrainingDataError(f"{path}: is of the labels {', '.join(other.labels)}, not of {', '.join(labels)}")
+    if videos.isdisjoint(video.path for video in other.videos):
+        raise TrainingDataError(f"{path}: answers none of the same videos")
 
 
 def compare(protocol: Protocol, json_path: Path | None) -> None:
@@ -186,6 +186,11 @@ def cross_validate(protocol: Protocol, out: Path, against: Path | None) -> None:
     check_places(out)
     other = None if against is None else _read_record(against)
     config, examples, folds = _settled(protocol)
+    root = protocol.data if protocol.data.is_dir() else protocol.data.parent
+    if against is not None and other is not None:
+        # Before hours of work, not after.
+        asked = {example.path_below(root) for example in examples if example.fold in folds}
+        _check_is_comparable(labels_of(examples), asked, other, against)
     seeds = _seeds(config, protocol)
     with _checked_folds(protocol, config, examples, folds) as checked:
         from model_training.cross_validate import shared_features  # noqa: PLC0415
@@ -195,7 +200,6 @@ def cross_validate(protocol: Protocol, out: Path, against: Path | None) -> None:
         answered = exported_folds(config, data, shared_features(config, data, with_shuffled=False), folds, seeds)
         figures = cross_validation_figures(config, data.labels, answered, _command_of(protocol))
         figures = figures.model_copy(update=checked.told_beside(folds))
-    root = protocol.data if protocol.data.is_dir() else protocol.data.parent
     record = CrossValidationRecord(
         config=config,
         labels=data.labels,

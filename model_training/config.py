@@ -66,6 +66,11 @@ class HeadConfig(_Part):
     max_weight_norm: float | None = Field(default=None, gt=0)
     """Weight clipping: after each step, every kernel column of the head is scaled back to this norm."""
 
+    @property
+    def sums_to_one(self) -> bool:
+        """Whether the labels share one probability, so that exactly one of them is meant."""
+        return self.kind != "multi_label"
+
     @model_validator(mode="after")
     def _sees_something(self) -> Self:
         if not self.sees_appearance and not self.sees_motion:

@@ -201,11 +201,10 @@ def _fold_answers(config: TrainConfig, data: FoldData, shared: SharedFeatures | 
         )
         for flag in (False, True)
     )
+    sums_to_one = config.head.sums_to_one
     of_video = [[data.clips[place].example == example for place in held_out] for example in examples]
     videos, mixed = (
-        np.stack(
-            [combine_clips(rows[own], config.combine, sums_to_one=kind != "multi_label") for own in np.array(of_video)]
-        )
+        np.stack([combine_clips(rows[own], config.combine, sums_to_one=sums_to_one) for own in np.array(of_video)])
         for rows in (plain, shuffled)
     )
     partial = directory / "answers.npz"

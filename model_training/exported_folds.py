@@ -114,7 +114,7 @@ def _manifest_of(config: TrainConfig, labels: Sequence[str]) -> Manifest:
         clip=config.clip,
         combine=config.combine,
         head=config.head.kind,
-        label_thresholds=None if config.head.kind != "multi_label" else (_EVEN,) * len(labels),
+        label_thresholds=None if config.head.sums_to_one else (_EVEN,) * len(labels),
     )
 
 

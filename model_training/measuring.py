@@ -74,11 +74,14 @@ def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: s
             display.bar("evaluate", len(examples), "videos") as on_video,
             _predictor(model_directory, over_http) as model,
         ):
-            unreadable: list[Unreadable] | None = [] if asked.skip_unreadable else None
-            predictions = predict_examples(model, manifest, examples, on_video, unreadable)
-        for left_out in unreadable or ():
+            unreadable: list[Unreadable] = []
+            predictions = predict_examples(
+                model, manifest, examples, on_video, unreadable if asked.skip_unreadable else None
+            )
+        for left_out in unreadable:
             display.say(f"left out: {left_out.example.listed}: {left_out.reason}")
-        examples = [one for one in examples if one not in {left_out.example for left_out in unreadable or ()}]
+        without = {left_out.example for left_out in unreadable}
+        examples = [example for example in examples if example not in without]
         if not examples:
             raise TrainingDataError(f"{data}: not one video can be read")
         figures = measure(predictions, examples, manifest)
@@ -90,7 +93,7 @@ def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: s
     evaluation = Evaluation.model_validate(
         dict(figures)
         | {"model": manifest.name, "version": manifest.version, "digest": manifest.digest}
-        | {"folds": folds, "over_http": over_http, "baselines": baselines, "num_unreadable": len(unreadable or ())}
+        | {"folds": folds, "over_http": over_http, "baselines": baselines, "num_unreadable": len(unreadable)}
     )
     # What is printed is there, whatever becomes of the files.
     if outputs.figures == STANDARD_OUTPUT:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from model_training.errors import TrainingError
@@ -45,20 +45,15 @@ def write_whole(texts: Mapping[Path, str]) -> None:
     Raises:
         TrainingError: one cannot be written.
     """
-    partials = {path: path.with_name(f"{path.name}.partial") for path in texts}
+    # What is no file, as /dev/null, can neither be half there nor be replaced.
+    files = [path for path in texts if path.is_file() or not path.exists()]
     path = None
     try:
-        for path, partial in partials.items():
-            # What is no file, as /dev/null, can neither be half there nor be replaced.
-            if path.exists() and not path.is_file():
-                path.write_text(texts[path], encoding="utf-8")
-            else:
-                partial.write_text(texts[path], encoding="utf-8")
-        for path, partial in partials.items():
-            if partial.exists():
-                partial.replace(path)
+        with ExitStack() as stack:
+            # The last one entered is the first put in its place: files appear in the order of `texts`.
+            partials = {path: stack.enter_context(replacing(path)) for path in reversed(files)}
+            for path, text in texts.items():
+                partials.get(path, path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise TrainingError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        for partial in partials.values():
-            partial.unlink(missing_ok=True)
+        # Where one cannot be put in its place, the system names that.
+        raise TrainingError(f"{error.filename2 or path}: cannot be written: {error.strerror}") from error

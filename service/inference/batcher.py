@@ -182,10 +182,8 @@ class Batcher:
                 batch = self._take_batch()
                 if batch:
                     self._num_calling += 1
-                    try:
-                        await self._answer(batch)
-                    finally:
-                        self._num_calling -= 1
+                    await self._answer(batch)
+                    self._num_calling -= 1
                 elif self._is_closed:
                     return
                 else:
