@@ -113,7 +113,10 @@ class Settings(BaseSettings):
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,
         le=64,
-        description="Threads that decode; a video alone has all, several at once share them.",
+        description=(
+            "Threads that decode; a video alone has all, several at once share them. Where several could give other"
+            " pixels of a damaged video (docs/video.md), there is one."
+        ),
     )
     decode_memory_bytes: int = Field(
         default=2048 * MEBIBYTE, ge=512 * MEBIBYTE, description="Address space of each decode process."

@@ -58,7 +58,8 @@ def open_video(path: Path, limits: DecodeLimits, num_threads: int = 1) -> Iterat
         # Counted before reading: an index may grow on the way.
         num_packets_claimed = claimed_num_packets(container, stream)
         timeline = reader.read_timeline()
-        stream.codec_context.thread_count = 1 if codec_name(stream) in SILENT_ABOUT_DAMAGE else num_threads
+        hides_damage = codec_name(stream) in SILENT_ABOUT_DAMAGE or stream.codec_context.reorder_depth > 0
+        stream.codec_context.thread_count = 1 if hides_damage else num_threads
         stream.codec_context.thread_type = "AUTO"
         decoder = FrameDecoder(stream.codec_context, reader, timeline, limits.max_pixels_per_frame)
         yield OpenVideo(container, stream, timeline, decoder, num_packets_claimed)
@@ -115,7 +116,7 @@ class OpenVideo:
             VideoTooLarge: a frame turns out to hold more pixels than the limits allow.
 
         Holds the frames of one clip, those shared with the next, and one full-size picture; with several threads
-        as many more as the decoder reorders, 16 at most.
+        one more for each.
         """
         wanted = np.unique(np.concatenate([times.frame_indices[times.valid] for times in plan]))
         fitter = PictureFitter(spec, self._stream.sample_aspect_ratio)

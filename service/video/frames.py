@@ -4,7 +4,6 @@ Knows timestamps and packets; nothing of clips or of what a model sees.
 """
 
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,8 +19,8 @@ from service.video.timeline import Timeline
 _DROPPING_CODECS = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
 """Codecs whose decoder, when asked, drops just those frames that no other frame refers to."""
 
-SILENT_ABOUT_DAMAGE = frozenset({"hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
-"""Codecs whose decoder may take damaged data for a picture like any other, of which several threads give another."""
+SILENT_ABOUT_DAMAGE = frozenset({"hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9"})
+"""Codecs whose decoder, with several threads, may take damaged data for a picture like any other."""
 
 
 class _FalseKeyframeError(Exception):
@@ -54,46 +53,48 @@ class FrameDecoder:
         """Yield (frame index, frame) in presentation order: every wanted frame, and perhaps others.
 
         Decoding jumps over what no wanted frame needs, from keyframe to keyframe. Should a container
-        have lied about one, the rest is decoded without jumps. Several threads that meet damage race for
-        what becomes of it: one then decodes all again, and goes on behind the last frame yielded. So the
+        have lied about one, all is decoded again without jumps. Several threads that meet damage race for
+        what becomes of it: one then decodes all again. Either goes on behind the last frame yielded, so the
         frames are those of one thread, whatever the number.
 
         Raises:
             VideoTooLarge: a frame turns out to hold more pixels than the limits allow.
         """
-        if self._context.thread_count == 1:
-            yield from self._jumping(wanted)
-            return
-        last_yielded = -1
-        # A damaged frame comes out behind frames that refer to it, as many as the decoder reorders.
-        awaiting: deque[tuple[int, VideoFrame]] = deque()
-        for index, frame in self._jumping(wanted):
-            if self._has_met_damage:
-                break
-            awaiting.append((index, frame))
-            if len(awaiting) > self._context.reorder_depth:
-                last_yielded = awaiting[0][0]
-                yield awaiting.popleft()
-        if not self._has_met_damage:
-            yield from awaiting
-            return
+        yield from self._frames_behind(-1, wanted, can_jump=self._timeline.can_jump)
+
+    def _frames_behind(
+        self, last_yielded: int, wanted: NDArray[np.int64], *, can_jump: bool
+    ) -> Iterator[tuple[int, VideoFrame]]:
+        try:
+            frame = None
+            for index, frame in self._numbered(wanted, can_jump=can_jump):
+                if self._may_hide_damage(frame):
+                    break
+                if index > last_yielded:
+                    last_yielded = index
+                    yield index, frame
+            else:
+                if not self._may_hide_damage(frame):
+                    return
+        except _FalseKeyframeError:
+            can_jump = False
+        # What has decoded nonsense remembers some of it, even when flushed; this gives its pictures back.
+        self._context.flush_buffers()
         with self._reader.fresh_decoder() as context:
             self._begin(context)
-            for index, frame in self._jumping(wanted):
-                if index > last_yielded:
-                    yield index, frame
+            yield from self._frames_behind(last_yielded, wanted, can_jump=can_jump)
 
-    @property
-    def _has_met_damage(self) -> bool:
-        return self.num_errors > self._timeline.num_read_errors
+    def _may_hide_damage(self, frame: VideoFrame | None) -> bool:
+        """Whether `frame`, or one before it, was damaged before several threads, or may be without saying so.
 
-    def _jumping(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, VideoFrame]]:
-        try:
-            yield from self._numbered(wanted, can_jump=self._timeline.can_jump)
-        except _FalseKeyframeError:
-            self._context.flush_buffers()
-            yield from self._numbered(wanted[wanted > self._last_index], can_jump=False)
-        self._context.flush_buffers()
+        A thread that hands out a frame which another one decodes, as it does where frames are reordered
+        and with the second field of a picture, may do so before damage is marked in it.
+        """
+        return self._context.thread_count > 1 and (
+            self.num_errors > self._timeline.num_read_errors
+            or self._context.reorder_depth > 0
+            or (frame is not None and frame.interlaced_frame)
+        )
 
     def _numbered(self, wanted: NDArray[np.int64], *, can_jump: bool) -> Iterator[tuple[int, VideoFrame]]:
         timeline = self._timeline
