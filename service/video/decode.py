@@ -31,7 +31,7 @@ from service.video.quality import PictureQuality
 from service.video.sampling import plan_clips
 from service.video.timeline import Timeline
 
-DECODER_VERSION = f"2/av-{av.__version__}"
+DECODER_VERSION = f"3/av-{av.__version__}"
 """Changes whenever the same file may give other pixels; caches of decoded clips are keyed by it."""
 
 _MAX_FRAMES_OVERSTATED = 2.5
