@@ -43,11 +43,11 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service that offers everything there is to offer; its model has the name that the examples use."""
+    """A service that offers everything there is to offer; its models have the names that the examples use."""
     models_dir, uploads, jobs = (tmp_path_factory.mktemp(name) for name in ("models", "uploads", "jobs"))
     # The default model, of which the last version cannot be unloaded, and the one that can be.
     for name in ("fights", "events"):
-        write_grey_model(models_dir, name=name)
+        write_grey_model(models_dir, name=name, version="2")
     with running_service(
         models_dir, uploads, jobs_dir=jobs, decode_children=2, model_control=True, max_waiting_requests=100
     ) as service:

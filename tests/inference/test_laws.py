@@ -18,7 +18,7 @@ from tests.inference.test_engine import ENGINES, loading_into
 
 pytestmark = pytest.mark.tensorflow
 
-MODEL_DIR = Path(__file__).parents[2] / "models" / "events" / "1"
+MODEL_DIR = Path(__file__).parents[2] / "models" / "events" / "2"
 SPEC = read_manifest(MODEL_DIR).clip
 
 Frames = NDArray[np.uint8]
