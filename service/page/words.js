@@ -11,7 +11,8 @@ export const duration = (seconds) => (seconds < 120 ? `${Math.round(seconds)} se
 export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
 
 /** A probability; never rounded up to certainty. @param {number} probability */
-export const likely = (probability) => percent(probability > 0.99 ? Math.floor(probability * 1000) / 1000 : probability, probability > 0.99 && probability < 1 ? 1 : 0);
+export const likely = (probability) =>
+  probability > 0.99 && probability < 1 ? percent(Math.min(probability, 0.999), 1) : percent(probability);
 
 /** @param {number} bytes */
 export const size = (bytes) =>
