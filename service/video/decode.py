@@ -24,7 +24,7 @@ from service.video.container import (
     open_stream,
 )
 from service.video.errors import UnreadableVideo
-from service.video.frames import SILENT_ABOUT_DAMAGE, FrameDecoder
+from service.video.frames import FrameDecoder, hides_damage_from_threads
 from service.video.packets import PacketReader
 from service.video.picture import PictureFitter
 from service.video.quality import PictureQuality
@@ -58,8 +58,7 @@ def open_video(path: Path, limits: DecodeLimits, num_threads: int = 1) -> Iterat
         # Counted before reading: an index may grow on the way.
         num_packets_claimed = claimed_num_packets(container, stream)
         timeline = reader.read_timeline()
-        hides_damage = codec_name(stream) in SILENT_ABOUT_DAMAGE or stream.codec_context.reorder_depth > 0
-        stream.codec_context.thread_count = 1 if hides_damage else num_threads
+        stream.codec_context.thread_count = 1 if hides_damage_from_threads(stream.codec_context) else num_threads
         stream.codec_context.thread_type = "AUTO"
         decoder = FrameDecoder(stream.codec_context, reader, timeline, limits.max_pixels_per_frame)
         yield OpenVideo(container, stream, timeline, decoder, num_packets_claimed)

@@ -19,8 +19,17 @@ from service.video.timeline import Timeline
 _DROPPING_CODECS = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
 """Codecs whose decoder, when asked, drops just those frames that no other frame refers to."""
 
-SILENT_ABOUT_DAMAGE = frozenset({"hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9"})
+_SILENT_CODECS = frozenset({"hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9"})
 """Codecs whose decoder, with several threads, may take damaged data for a picture like any other."""
+
+
+def hides_damage_from_threads(context: VideoCodecContext) -> bool:
+    """Whether several threads may hand out damaged frames of this track as if they were sound.
+
+    A thread that hands out a frame which another one decodes, as it does where frames are reordered, may
+    do so before damage is marked in it.
+    """
+    return context.codec.canonical_name in _SILENT_CODECS or context.reorder_depth > 0
 
 
 class _FalseKeyframeError(Exception):
@@ -45,7 +54,6 @@ class FrameDecoder:
     def _begin(self, context: VideoCodecContext) -> None:
         self._context = context
         self._is_decoding_all = True
-        self._last_index = -1
         self.num_frames_decoded = 0
         self.num_errors = self._timeline.num_read_errors
 
@@ -66,15 +74,14 @@ class FrameDecoder:
         self, last_yielded: int, wanted: NDArray[np.int64], *, can_jump: bool
     ) -> Iterator[tuple[int, VideoFrame]]:
         try:
-            frame = None
             for index, frame in self._numbered(wanted, can_jump=can_jump):
-                if self._may_hide_damage(frame):
+                if self._is_doubtful(is_interlaced=frame.interlaced_frame):
                     break
                 if index > last_yielded:
                     last_yielded = index
                     yield index, frame
             else:
-                if not self._may_hide_damage(frame):
+                if not self._is_doubtful(is_interlaced=False):
                     return
         except _FalseKeyframeError:
             can_jump = False
@@ -84,16 +91,15 @@ class FrameDecoder:
             self._begin(context)
             yield from self._frames_behind(last_yielded, wanted, can_jump=can_jump)
 
-    def _may_hide_damage(self, frame: VideoFrame | None) -> bool:
-        """Whether `frame`, or one before it, was damaged before several threads, or may be without saying so.
+    def _is_doubtful(self, *, is_interlaced: bool) -> bool:
+        """Whether what came so far is damaged, or may be without saying so, and several threads decoded it.
 
-        A thread that hands out a frame which another one decodes, as it does where frames are reordered
-        and with the second field of a picture, may do so before damage is marked in it.
+        The fields of an interlaced picture may come from two threads, like pictures that are reordered.
         """
         return self._context.thread_count > 1 and (
             self.num_errors > self._timeline.num_read_errors
-            or self._context.reorder_depth > 0
-            or (frame is not None and frame.interlaced_frame)
+            or is_interlaced
+            or hides_damage_from_threads(self._context)
         )
 
     def _numbered(self, wanted: NDArray[np.int64], *, can_jump: bool) -> Iterator[tuple[int, VideoFrame]]:
@@ -113,9 +119,7 @@ class FrameDecoder:
             else:
                 index = min(num_untimed, len(timeline.frame_times_seconds) - 1)
                 num_untimed += 1
-            if index > self._last_index:
-                self._last_index = index
-                yield index, frame
+            yield index, frame
 
     def _schedule(self, wanted: NDArray[np.int64], *, can_jump: bool) -> NDArray[np.uint8]:
         timeline = self._timeline
