@@ -41,6 +41,20 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class MotionCropConfig(_Part):
+    """Cut the square in which most moves out of every frame of a clip, and let the backbone see that alone.
+
+    It is found by the exported model itself, so training and serving look at the same place.
+    """
+
+    size: int = Field(ge=32, le=512)
+    """Pixels along each side of what the backbone sees. The clip's frames should be larger, or little is gained."""
+    min_side: float = Field(default=0.3, gt=0, le=1)
+    """The smallest square that is tried, as a share of the picture's shorter side; the largest is all of that."""
+    movement_share: float = Field(default=0.7, gt=0, le=1)
+    """How much of all movement the square has to hold: it is the smallest that does."""
+
+
 class HeadConfig(_Part):
     """What of a frame is looked at, by what over time, and what kind of answer that gives."""
 
@@ -184,6 +198,7 @@ class TeacherConfig(_Part):
     backbone: Literal["i3d"] = "i3d"
     clip: ClipSpec
     """What the teacher looks at; it may see more of a video than the network does."""
+    motion_crop: MotionCropConfig | None = None
     weight: float = Field(default=1.0, gt=0)
     """Of the mean squared error of what is told, in standard deviations, beside the loss of the labels."""
 
@@ -211,6 +226,8 @@ class TrainConfig(_Part):
     combine: Literal["mean", "max"] = "mean"
     family: Family = "cnn_bilstm_attention"
     backbone: BackboneName
+    motion_crop: MotionCropConfig | None = None
+    """Which part of each frame the backbone sees; None: all of it."""
     input: Literal["frames", "differences"] = "frames"
     """What the backbone sees: frames, or how each differs from the one before."""
     head: HeadConfig = HeadConfig()
@@ -269,6 +286,13 @@ class TrainConfig(_Part):
                 'sampling="balanced" and loss.is_class_balanced both level the labels: switch the latter off'
             )
         return self
+
+
+def seen_clip(clip: ClipSpec, motion_crop: MotionCropConfig | None) -> ClipSpec:
+    """The clip as a backbone sees it."""
+    if motion_crop is None:
+        return clip
+    return clip.model_copy(update={"height": motion_crop.size, "width": motion_crop.size})
 
 
 def _check_steps(backbone: BackboneName, clip: ClipSpec) -> None:

@@ -246,7 +246,7 @@ def _shuffled(clip: CachedClip) -> ShuffledClip:
 def _features_key(config: TrainConfig, data: FoldData) -> str:
     """Differs whenever a feature could: the head's own widths and the family do not matter."""
     seen: dict[str, Any] = config.model_dump(
-        mode="json", include={"backbone", "clip", "input", "augment", "seed", "precision", "teacher"}
+        mode="json", include={"backbone", "clip", "input", "augment", "seed", "precision", "teacher", "motion_crop"}
     )
     seen["num_blocks_above"] = config.stages[0].num_blocks_above_stored
     seen |= {"sees": (config.head.sees_appearance, config.head.sees_motion), "kind": config.head.kind}

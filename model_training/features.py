@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from model_training.backbones import split_backbone
-from model_training.config import TrainConfig, num_frames_per_step
+from model_training.config import TrainConfig, num_frames_per_step, seen_clip
+from model_training.motion_crop import motion_crop
 from model_training.preprocess import preprocessing_layer
 from model_training.time_steps import held_frames, since_step_before, steps_with_a_frame
 
@@ -18,6 +19,8 @@ def build_features(backbone: Any, config: TrainConfig) -> Any:
     the picture of its absolute change since the step before (if `sees_motion`), 0 where either step is
     invalid or there is none before. With `input = "differences"` the backbone sees not frames but how
     each differs from the one before.
+
+    With a `motion_crop`, the backbone sees the square of the frames in which most moves, enlarged.
 
     To a backbone that sees time, an invalid frame is the last valid one again, as if the video stood still:
     a cut to black would be motion.
@@ -56,9 +59,14 @@ def split_features(backbone: Any, config: TrainConfig, num_backbone_blocks: int)
 def _pictures(frames: Any, valid: Any, config: TrainConfig) -> Any:
     """What the backbone is given: pictures [B * T, H, W, 3], or clips [B, T, H, W, 3] if it sees time."""
     preprocess = preprocessing_layer(config.backbone)
-    if num_frames_per_step(config.backbone) > 1:
-        return preprocess(held_frames(frames, valid))
-    spec = config.clip
+    sees_time = num_frames_per_step(config.backbone) > 1
+    if sees_time or config.motion_crop is not None:
+        frames = held_frames(frames, valid)
+    if config.motion_crop is not None:
+        frames = motion_crop(frames, config.motion_crop)
+    if sees_time:
+        return preprocess(frames)
+    spec = seen_clip(config.clip, config.motion_crop)
     shape = (spec.height, spec.width, 3)
     seen = ops.where(valid[:, :, None, None, None], frames, ops.zeros_like(frames))
     pictures = preprocess(ops.reshape(seen, (-1, *shape)))

@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from model_training.backbones import build_backbone, lesson_width_of
-from model_training.config import HeadConfig, HeadKind, TrainConfig
+from model_training.config import HeadConfig, HeadKind, TrainConfig, seen_clip
 from model_training.features import build_features
 from model_training.time_steps import share_among_frames, steps_with_a_frame, time_statistics, weighted_mean
 
@@ -54,7 +54,7 @@ def build_network(config: TrainConfig, num_labels: int, *, is_pretrained: bool) 
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.precision)
     try:
-        backbone = build_backbone(config.backbone, spec, is_pretrained=is_pretrained)
+        backbone = build_backbone(config.backbone, seen_clip(spec, config.motion_crop), is_pretrained=is_pretrained)
     finally:
         keras.config.set_dtype_policy(before)
     features = build_features(backbone, config)

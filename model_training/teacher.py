@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from model_training.backbones import build_backbone
 from model_training.clip_store import CachedClip, DecodedVideo
-from model_training.config import TeacherConfig
+from model_training.config import TeacherConfig, seen_clip
 from model_training.errors import TrainingDataError, TrainingInterrupted
 from model_training.frames import decode_examples, readable_videos
+from model_training.motion_crop import motion_crop
 from model_training.preprocess import preprocessing_layer
 from model_training.progress import RunProgress
 from model_training.steps import one_graph
@@ -66,10 +67,14 @@ def lesson_scale(clips: Sequence[CachedClip]) -> tuple[NDArray[np.float32], NDAr
 
 def _teacher_features(teacher: TeacherConfig) -> ClipFeatures:
     """Clips uint8 [B,T,H,W,3] and valid bool [B,T] -> the mean of the teacher's last map, float32 [B,D]."""
-    backbone, preprocess = build_backbone(teacher.backbone, teacher.clip), preprocessing_layer(teacher.backbone)
+    seen, preprocess = seen_clip(teacher.clip, teacher.motion_crop), preprocessing_layer(teacher.backbone)
+    backbone = build_backbone(teacher.backbone, seen)
 
     def look(frames: Any, valid: Any) -> Any:
-        maps = backbone(preprocess(held_frames(frames, valid)))
+        pictures = held_frames(frames, valid)
+        if teacher.motion_crop is not None:
+            pictures = motion_crop(pictures, teacher.motion_crop)
+        maps = backbone(preprocess(pictures))
         return ops.mean(maps[-1] if isinstance(maps, list) else maps, axis=(1, 2, 3))
 
     graph = one_graph(look)
@@ -78,7 +83,7 @@ def _teacher_features(teacher: TeacherConfig) -> ClipFeatures:
 
 def _kept(video: DecodedVideo, teacher: TeacherConfig, features_of: ClipFeatures) -> NDArray[np.float32]:
     """The features float32 [clips, D] of a video, from its file or put there."""
-    file = video.clips[0].cache_file.with_suffix(f".{teacher.backbone}.npy")
+    file = video.clips[0].cache_file.with_suffix(f".{_name_of(teacher)}.npy")
     kept = _read_back(file)
     if kept is not None:
         return kept
@@ -91,6 +96,13 @@ def _kept(video: DecodedVideo, teacher: TeacherConfig, features_of: ClipFeatures
     )
     _keep(file, features)
     return features
+
+
+def _name_of(teacher: TeacherConfig) -> str:
+    """What differs whenever the teacher makes something else of the same clip."""
+    crop = teacher.motion_crop
+    place = "" if crop is None else f"-{crop.size}-{crop.min_side:g}-{crop.movement_share:g}"
+    return f"{teacher.backbone}{place}"
 
 
 def _read_back(file: Path) -> NDArray[np.float32] | None:
