@@ -78,7 +78,7 @@ def build_card(
         clip=manifest.clip,
         combine=manifest.combine,
         temperature=manifest.temperature,
-        network=f"{config.backbone}, {config.family}",
+        network=_network(config),
         num_parameters=manifest.training["num_parameters"],
         data_source=config.data_source,
         data_licence=config.data_licence,
@@ -104,6 +104,12 @@ def build_card(
         cross_validation=manifest.metrics.get("cross_validation"),
         assessment=assessment,
     )
+
+
+def _network(config: TrainConfig) -> str:
+    crop = config.motion_crop
+    place = "" if crop is None else f", sees the square in which most moves, as {crop.size}x{crop.size}"
+    return f"{config.backbone}, {config.family}{place}"
 
 
 def card_markdown(card: Card) -> str:

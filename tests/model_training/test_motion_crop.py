@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from model_training.config import MotionCropConfig
 from service.inference.manifest import Manifest
 from service.video.clip import ClipSpec
+from tests.model_training.commands import places, run
+from tests.model_training.conftest import TINY_CONFIG
 from tests.model_training.small_config import small_config
 
 pytestmark = pytest.mark.tensorflow
@@ -166,6 +168,17 @@ def _engine(backend: str, directory: Path) -> Any:
     from service.inference.tensorflow_engine import SavedModelEngine
 
     return SavedModelEngine(directory, manifest)
+
+
+def test_training_with_it_ends_in_a_model_whose_card_says_so(painted_dataset: Path, tmp_path: Path) -> None:
+    crop = "\nCONFIG = CONFIG.model_copy(update={'motion_crop': MotionCropConfig(size=32)})\n"
+    words = f"from model_training.config import MotionCropConfig\n{TINY_CONFIG}{crop}"
+    (tmp_path / "tiny.py").write_text(words)
+    done = run("train", "--config", tmp_path / "tiny.py", "--data", painted_dataset, *places(tmp_path))
+    assert done.returncode == 0, done.stderr
+    card = (tmp_path / "models" / "tiny" / "1" / "MODEL_CARD.md").read_text()
+    assert "sees the square in which most moves, as 32x32" in card
+    assert '"motion_crop": {' in (tmp_path / "models" / "tiny" / "1" / "manifest.json").read_text()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from model_training.clip_store import CachedClip
-from model_training.config import HeadConfig, OptimiserConfig, StageConfig, TeacherConfig, TrainConfig
+from model_training.config import HeadConfig, MotionCropConfig, OptimiserConfig, StageConfig, TeacherConfig, TrainConfig
 from model_training.datasets import Example
 from model_training.errors import InvalidConfig, TrainingDataError, TrainingInterrupted
 from model_training.progress import RunProgress
@@ -186,10 +186,16 @@ def test_a_clip_is_told_of_what_overlaps_it(tmp_path: Path) -> None:
         kept.write_bytes(kept.read_bytes()[:-100])
         mended = with_lessons(clips, TEACHER, cache, display, lambda: False)
         np.testing.assert_array_equal([clip.lesson for clip in mended], lessons)
+        # A teacher that sees only where most moves has something else to tell, and keeps it apart.
+        closer = TEACHER.model_copy(update={"motion_crop": MotionCropConfig(size=48)})
+        other = with_lessons(clips, closer, cache, display, lambda: False)
+        told_closer = np.stack([clip.lesson for clip in other if clip.lesson is not None])
+        assert np.abs(told_closer - lessons).max() > 0.01
+        assert len(list(cache.glob("*.i3d*.npy"))) == 2
         kept.unlink()
         with full_disk(8192), pytest.raises(TrainingDataError, match=r"cannot keep what the teacher makes .* space"):
             with_lessons(clips, TEACHER, cache, display, lambda: False)
-        assert [path.suffixes for path in cache.iterdir() if ".i3d" in path.suffixes] == []
+        assert list(cache.glob("*.i3d.*")) == []
         with pytest.raises(TrainingInterrupted):
             with_lessons(clips, TEACHER, cache, display, lambda: True)
 
