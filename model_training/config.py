@@ -205,6 +205,7 @@ class TeacherConfig(_Part):
     @model_validator(mode="after")
     def _fits_its_backbone(self) -> Self:
         _check_steps(self.backbone, self.clip)
+        _check_movement(self.clip, self.motion_crop)
         return self
 
 
@@ -272,6 +273,11 @@ class TrainConfig(_Part):
         return self
 
     @model_validator(mode="after")
+    def _has_movement(self) -> Self:
+        _check_movement(self.clip, self.motion_crop)
+        return self
+
+    @model_validator(mode="after")
     def _can_be_taught(self) -> Self:
         if self.teacher is not None and not self.head.sees_statistics:
             raise ValueError("a teacher's features are told from the statistics: set head.sees_statistics=True")
@@ -293,6 +299,11 @@ def seen_clip(clip: ClipSpec, motion_crop: MotionCropConfig | None) -> ClipSpec:
     if motion_crop is None:
         return clip
     return clip.model_copy(update={"height": motion_crop.size, "width": motion_crop.size})
+
+
+def _check_movement(clip: ClipSpec, motion_crop: MotionCropConfig | None) -> None:
+    if motion_crop is not None and clip.num_frames == 1:
+        raise ValueError("motion_crop looks for movement: it takes clips of two frames or more")
 
 
 def _check_steps(backbone: BackboneName, clip: ClipSpec) -> None:

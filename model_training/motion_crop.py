@@ -20,6 +20,7 @@ _OF_THE_WHOLE = 3.0
 """A cell moves if it changes so many times as much as the median cell: a shaking camera moves them all."""
 _MOST = 40.0
 """Grey levels beyond which a change counts no more: a cut or a flash is not all the movement there is."""
+_NUM_HALVINGS = 25
 _TO_THE_CENTRE = 1e-3
 """Grey levels that decide where nothing moves."""
 
@@ -52,11 +53,24 @@ def movement(pictures: Any, cell: int) -> Any:
     cells = ops.average_pool(cells, 3, 1, padding="same")
     cells = ops.reshape(cells, (-1, num_frames, *cells.shape[1:3]))
     change = ops.abs(cells[:, 1:] - cells[:, :-1])
-    # Not `ops.median`, which looks for NaN bit by bit: OpenVINO does not know how.
-    num_cells = change.shape[2] * change.shape[3]
-    upper_half = ops.top_k(ops.reshape(change, (-1, num_frames - 1, num_cells)), num_cells // 2 + 1)[0]
-    of_the_whole = upper_half[:, :, -1, None, None]
+    of_the_whole = median(ops.reshape(change, (-1, num_frames - 1, change.shape[2] * change.shape[3])))
+    of_the_whole = of_the_whole[:, :, None, None]
     return ops.mean(ops.clip(change - _OF_THE_WHOLE * of_the_whole - _NOISE, 0.0, _MOST), axis=1)
+
+
+def median(grey_levels: Any) -> Any:
+    """The upper median over the last axis of numbers from 0 to 256, to a hundred-thousandth.
+
+    By halving: `ops.median` looks for NaN bit by bit, which OpenVINO cannot, and it sorts so many numbers slowly.
+    """
+    num_below = grey_levels.shape[-1] // 2
+    low = ops.zeros_like(grey_levels[..., 0])
+    width = 256.0
+    for _ in range(_NUM_HALVINGS):
+        width /= 2
+        is_above = ops.sum(ops.cast(grey_levels < (low + width)[..., None], "float32"), axis=-1) <= num_below
+        low = ops.where(is_above, low + width, low)
+    return low
 
 
 def _busiest_square(moving: Any, config: MotionCropConfig) -> tuple[Any, Any, Any]:

@@ -187,3 +187,18 @@ def test_training_with_it_ends_in_a_model_whose_card_says_so(painted_dataset: Pa
 def test_a_square_that_cannot_be_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         MotionCropConfig(**{"size": 48, **changes})
+
+
+def test_one_frame_in_which_nothing_can_move_is_refused() -> None:
+    with pytest.raises(ValidationError, match="two frames or more"):
+        small_config(clip=SPEC.model_copy(update={"num_frames": 1}), motion_crop=CROP)
+
+
+@pytest.mark.parametrize("num_cells", [1, 2, 7, 200])
+def test_what_counts_as_the_whole_is_the_median(num_cells: int) -> None:
+    from model_training.motion_crop import median
+
+    grey_levels = np.random.default_rng(num_cells).uniform(0, 255, (2, 3, num_cells)).astype(np.float32)
+    grey_levels[1, 2] = 0
+    expected = np.sort(grey_levels, axis=-1)[..., num_cells // 2]
+    np.testing.assert_allclose(np.asarray(median(grey_levels)), expected, atol=1e-4)
