@@ -204,8 +204,7 @@ class TeacherConfig(_Part):
 
     @model_validator(mode="after")
     def _fits_its_backbone(self) -> Self:
-        _check_steps(self.backbone, self.clip)
-        _check_movement(self.clip, self.motion_crop)
+        _check_clip(self.backbone, self.clip, self.motion_crop)
         return self
 
 
@@ -267,14 +266,9 @@ class TrainConfig(_Part):
 
     @model_validator(mode="after")
     def _fits_its_backbone(self) -> Self:
-        _check_steps(self.backbone, self.clip)
+        _check_clip(self.backbone, self.clip, self.motion_crop)
         if num_frames_per_step(self.backbone) > 1 and self.input == "differences":
             raise ValueError(f"{self.backbone} sees motion itself: it takes frames, not differences")
-        return self
-
-    @model_validator(mode="after")
-    def _has_movement(self) -> Self:
-        _check_movement(self.clip, self.motion_crop)
         return self
 
     @model_validator(mode="after")
@@ -301,15 +295,12 @@ def seen_clip(clip: ClipSpec, motion_crop: MotionCropConfig | None) -> ClipSpec:
     return clip.model_copy(update={"height": motion_crop.size, "width": motion_crop.size})
 
 
-def _check_movement(clip: ClipSpec, motion_crop: MotionCropConfig | None) -> None:
-    if motion_crop is not None and clip.num_frames == 1:
-        raise ValueError("motion_crop looks for movement: it takes clips of two frames or more")
-
-
-def _check_steps(backbone: BackboneName, clip: ClipSpec) -> None:
+def _check_clip(backbone: BackboneName, clip: ClipSpec, motion_crop: MotionCropConfig | None) -> None:
     num_frames = num_frames_per_step(backbone)
     if clip.num_frames % num_frames:
         raise ValueError(f"{backbone} takes clips of a multiple of {num_frames} frames")
+    if motion_crop is not None and clip.num_frames == 1:
+        raise ValueError("motion_crop looks for movement: it takes clips of two frames or more")
 
 
 def read_config(path: Path) -> TrainConfig:

@@ -7,9 +7,9 @@ from keras import ops
 
 from model_training.backbones import split_backbone
 from model_training.config import TrainConfig, num_frames_per_step, seen_clip
-from model_training.motion_crop import motion_crop
+from model_training.motion_crop import pictures_seen
 from model_training.preprocess import preprocessing_layer
-from model_training.time_steps import held_frames, since_step_before, steps_with_a_frame
+from model_training.time_steps import since_step_before, steps_with_a_frame
 
 
 def build_features(backbone: Any, config: TrainConfig) -> Any:
@@ -61,9 +61,7 @@ def _pictures(frames: Any, valid: Any, config: TrainConfig) -> Any:
     preprocess = preprocessing_layer(config.backbone)
     sees_time = num_frames_per_step(config.backbone) > 1
     if sees_time or config.motion_crop is not None:
-        frames = held_frames(frames, valid)
-    if config.motion_crop is not None:
-        frames = motion_crop(frames, config.motion_crop)
+        frames = pictures_seen(frames, valid, config.motion_crop)
     if sees_time:
         return preprocess(frames)
     spec = seen_clip(config.clip, config.motion_crop)

@@ -9,6 +9,7 @@ from typing import Any
 from keras import ops
 
 from model_training.config import MotionCropConfig
+from model_training.time_steps import held_frames
 
 _NUM_CELLS = 80
 """Movement is looked for in cells: about so many along the shorter side."""
@@ -23,6 +24,15 @@ _MOST = 40.0
 _NUM_HALVINGS = 25
 _TO_THE_CENTRE = 1e-3
 """Grey levels that decide where nothing moves."""
+
+
+def pictures_seen(frames: Any, valid: Any, config: MotionCropConfig | None) -> Any:
+    """What a backbone is to see of clips [B,T,H,W,3] and valid [B,T]: all of each frame, or the square in `config`.
+
+    An invalid frame is the last valid one again: nothing moves there.
+    """
+    pictures = held_frames(frames, valid)
+    return pictures if config is None else motion_crop(pictures, config)
 
 
 def motion_crop(frames: Any, config: MotionCropConfig) -> Any:
@@ -89,12 +99,9 @@ def _busiest_square(moving: Any, config: MotionCropConfig) -> tuple[Any, Any, An
         lefts.append(place % sums.shape[2])
         held.append(most)
     is_enough = ops.stack(held, axis=-1) >= config.movement_share * ops.sum(moving, axis=(1, 2))
-    # The largest is taken where none is enough.
-    is_enough = ops.concatenate([is_enough[:, :-1], ops.ones_like(is_enough[:, :1])], axis=-1)
-    # The first of equals is not the same everywhere.
-    smaller_first = ops.arange(len(sides), 0, -1, dtype="float32")
-    first_enough = ops.top_k(ops.cast(is_enough, "float32") * smaller_first, 1)[1][:, 0]
-    chosen = ops.one_hot(first_enough, len(sides), dtype="float32")
+    # A larger square holds no less, so the first that is enough comes after all that are not; or else the largest.
+    num_too_small = ops.sum(ops.cast(ops.logical_not(is_enough[:, :-1]), "int32"), axis=-1)
+    chosen = ops.one_hot(num_too_small, len(sides), dtype="float32")
     top, left = (ops.sum(ops.cast(ops.stack(all_, axis=-1), "float32") * chosen, axis=-1) for all_ in (tops, lefts))
     return top, left, ops.sum(chosen * ops.convert_to_tensor(sides, "float32"), axis=-1)
 

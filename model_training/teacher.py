@@ -15,11 +15,10 @@ from model_training.clip_store import CachedClip, DecodedVideo
 from model_training.config import TeacherConfig, seen_clip
 from model_training.errors import TrainingDataError, TrainingInterrupted
 from model_training.frames import decode_examples, readable_videos
-from model_training.motion_crop import motion_crop
+from model_training.motion_crop import pictures_seen
 from model_training.preprocess import preprocessing_layer
 from model_training.progress import RunProgress
 from model_training.steps import one_graph
-from model_training.time_steps import held_frames
 from model_training.whole_files import replacing
 
 _BATCH_SIZE = 2
@@ -71,10 +70,7 @@ def _teacher_features(teacher: TeacherConfig) -> ClipFeatures:
     backbone = build_backbone(teacher.backbone, seen)
 
     def look(frames: Any, valid: Any) -> Any:
-        pictures = held_frames(frames, valid)
-        if teacher.motion_crop is not None:
-            pictures = motion_crop(pictures, teacher.motion_crop)
-        maps = backbone(preprocess(pictures))
+        maps = backbone(preprocess(pictures_seen(frames, valid, teacher.motion_crop)))
         return ops.mean(maps[-1] if isinstance(maps, list) else maps, axis=(1, 2, 3))
 
     graph = one_graph(look)
