@@ -18,6 +18,7 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin service \
  && install --directory --owner=10001 --group=10001 --mode=0700 /jobs
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
+COPY LICENSE NOTICE ./
 COPY service ./service
 COPY models ./models
 # Byte code is compiled now because the file system is read-only later.

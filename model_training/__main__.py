@@ -5,12 +5,14 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 if __name__ == "__main__":
     # What follows takes a second, in which there is nothing to be said of an end and nothing to be lost.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from model_training import commands, comparing, measuring
+from model_training.config import Family
 from model_training.errors import TrainingError, TrainingInterrupted
 from model_training.scenes import EVENT_LABELS
 from model_training.validate_data import validate_data
@@ -102,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     cross_validate.add_argument(
         "--against", type=Path, metavar="FILE", help="say which is right more often: this config, or the one of FILE"
     )
+    cross_validate.add_argument("--family", choices=get_args(Family), help="default: the config's own")
+    compare.set_defaults(family=None)
     for command in (compare, cross_validate):
         _add_protocol(command)
 
@@ -183,6 +187,7 @@ def _protocol(given: argparse.Namespace) -> comparing.Protocol:
         is_frozen_only=given.frozen_only,
         skip_unreadable=given.skip_unreadable,
         allow_leakage=given.allow_leakage,
+        family=given.family,
     )
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from model_training.baselines import Baselines, baselines_over_folds
 from model_training.card import leaks_allowed
 from model_training.clip_store import DecodedVideo
-from model_training.config import TrainConfig, read_config
+from model_training.config import Family, TrainConfig, read_config
 from model_training.datasets import Example, labels_of, read_examples
 from model_training.errors import TrainingDataError
 from model_training.figures import CrossValidation, Figure, Interval
@@ -43,6 +43,8 @@ class Protocol:
     is_frozen_only: bool
     skip_unreadable: bool
     allow_leakage: bool
+    family: Family | None = None
+    """None: the config's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +181,9 @@ def compare(protocol: Protocol, json_path: Path | None) -> None:
 
 
 def cross_validate(protocol: Protocol, out: Path, against: Path | None) -> None:
-    """Train the config's own family on all folds but one, for each; keep every answer for a video not trained on.
+    """Train one family on all folds but one, for each; keep every answer for a video not trained on.
 
-    With `against`, a file that it wrote for another config, also say which of the two is right more often.
+    With `against`, a file that it wrote for another config or family, also say which of the two is right more often.
     """
     check_places(out)
     other = None if against is None else _read_record(against)
@@ -233,6 +235,8 @@ def _command_of(protocol: Protocol) -> str:
     words += ["--seeds", str(protocol.num_seeds)]
     if protocol.max_epochs is not None:
         words += ["--epochs", str(protocol.max_epochs)]
+    if protocol.family is not None:
+        words += ["--family", protocol.family]
     flags = {
         "--frozen-only": protocol.is_frozen_only,
         "--skip-unreadable": protocol.skip_unreadable,
@@ -264,7 +268,8 @@ def _settled(protocol: Protocol) -> tuple[TrainConfig, list[Example], tuple[int,
         raise TrainingDataError(
             f"{protocol.data}: cross-validation needs a manifest with two folds or more, and has {known}"
         )
-    return config.model_copy(update={"stages": stages}), [e for e in examples if e.fold is not None], folds
+    changes = {"stages": stages, "family": protocol.family or config.family}
+    return config.model_copy(update=changes), [e for e in examples if e.fold is not None], folds
 
 
 def _seeds(config: TrainConfig, protocol: Protocol) -> tuple[int, ...]:

@@ -31,6 +31,7 @@ class ModelControl:
         metrics: Metrics,
     ) -> None:
         self._models_dir = settings.models_dir
+        self._models_at_start = frozenset(settings.models_at_start)
         self._max_loaded_models = settings.max_loaded_models
         self._models = models
         self._lifecycle = lifecycle
@@ -40,15 +41,20 @@ class ModelControl:
         self._retiring: dict[asyncio.Task[None], ReadyModel] = {}
 
     def choose(self) -> list[Path]:
-        """The models to load at start, as many as may be: latest versions before older ones.
+        """The models to load at start, as many as may be: latest versions before older ones, the default model first.
 
         Raises:
             InvalidModel: there is none.
-            UnknownModel: the default model is not among them.
+            UnknownModel: the default model is not among them, or one that was asked for is not there.
         """
         directories = find_models(self._models_dir)
-        self._models.choose_default({directory.parent.name for directory in directories})
-        chosen = _latest_first(directories)[: self._max_loaded_models]
+        if self._models_at_start:
+            missing = sorted(self._models_at_start - {directory.parent.name for directory in directories})
+            if missing:
+                raise UnknownModel(f"There is no model {missing[0][:64]!r} in the models directory.")
+            directories = [directory for directory in directories if directory.parent.name in self._models_at_start]
+        default = self._models.choose_default({directory.parent.name for directory in directories})
+        chosen = _latest_first(directories, default)[: self._max_loaded_models]
         for directory in directories:
             if directory in chosen:
                 self._lifecycle.set_model(directory.parent.name, directory.name, "loading", None)
@@ -192,14 +198,14 @@ class ModelControl:
             self._metrics.forget_model(manifest.name, manifest.version)
 
 
-def _latest_first(directories: list[Path]) -> list[Path]:
-    """The latest version of every model, then the one before of every model, and so on."""
+def _latest_first(directories: list[Path], default: str) -> list[Path]:
+    """The latest version of every model, the default one first, then the one before of every model, and so on."""
     age: dict[Path, int] = {}
     num_newer: dict[str, int] = {}
     for directory in reversed(directories):
         age[directory] = num_newer.get(directory.parent.name, 0)
         num_newer[directory.parent.name] = age[directory] + 1
-    return sorted(directories, key=lambda directory: age[directory])
+    return sorted(directories, key=lambda directory: (age[directory], directory.parent.name != default))
 
 
 def _models_on_disk(models_dir: Path) -> dict[tuple[str, str], Path]:

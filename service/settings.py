@@ -18,9 +18,9 @@ BatchSizes = Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(mi
 
 
 class Settings(BaseSettings):
-    """Settings from environment variables named `SERVICE_` and the field's name in capitals."""
+    """Settings from environment variables named `SERVICE_` and the field's name in capitals; empty is not set."""
 
-    model_config = SettingsConfigDict(env_prefix="SERVICE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="SERVICE_", env_ignore_empty=True, frozen=True, extra="forbid")
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -129,11 +129,15 @@ class Settings(BaseSettings):
         default=500, ge=1, description="Videos after which a decode process is replaced by a fresh one."
     )
 
+    models_at_start: tuple[str, ...] = Field(
+        default=(), description="Names of the models to load at start, a JSON list; none: all in the directory."
+    )
     max_loaded_models: int = Field(
         default=16,
         ge=1,
         le=1000,
-        description="Models and versions loaded at once; at start the latest versions come first.",
+        description="Models and versions loaded at once; at start the default model and the latest versions come "
+        "first.",
     )
     model_control: bool = Field(
         default=False,

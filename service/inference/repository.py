@@ -119,8 +119,8 @@ class ModelRepository:
         self._default_name: str | None = None
         self._models: dict[str, dict[str, ReadyModel]] = {}
 
-    def choose_default(self, names: Collection[str]) -> None:
-        """Settle which of the models of these names answers when none is named, once for all.
+    def choose_default(self, names: Collection[str]) -> str:
+        """Settle which of the models of these names answers when none is named, once for all; its name.
 
         Raises:
             UnknownModel: the configured default is not among them, nor is there a sole model instead.
@@ -131,6 +131,7 @@ class ModelRepository:
             self._default_name = next(iter(names))
         else:
             raise UnknownModel(f"There is no default model {self._configured_default!r}; there are {sorted(names)}.")
+        return self._default_name
 
     @property
     def default_name(self) -> str | None:

@@ -362,6 +362,11 @@ def test_settings_that_leave_a_promise_without_its_means_are_refused(
         Settings()
 
 
+def test_a_variable_that_is_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_JOBS_DIR", "")
+    assert Settings().jobs_dir is None
+
+
 def test_without_a_directory_there_are_no_jobs() -> None:
     async def answers() -> list[httpx.Response]:
         transport = httpx.ASGITransport(create_app(Settings(jobs_dir=None)))

@@ -272,7 +272,19 @@ def test_the_figures_of_cross_validation_stand_on_the_card_of_what_is_trained_by
     assert main(asked) == 0
     assert f"right +0.000 more often than folds.json on the {figures['num_videos']} videos" in capsys.readouterr().out
     assert json.loads(again.read_text())["advantage"]["accuracy_difference"] == 0
-    train = ["train", *given, "--out", str(models), "--cross-validation", str(record)]
+    mean = tmp_path / "mean.json"
+    asked = ["cross-validate", *given, "--folds", "0", "1", *flags, "--family", "cnn", "--out", str(mean)]
+    assert main([*asked, "--against", str(record)]) == 0
+    of_mean = json.loads(mean.read_text())
+    assert of_mean["config"]["family"] == "cnn"
+    assert "--epochs 2 --family cnn --skip-unreadable" in of_mean["figures"]["command"]
+    answers = [[one["probabilities"] for one in told["videos"]] for told in (of_mean, json.loads(record.read_text()))]
+    assert answers[0] != answers[1]
+    train = ["train", *given, "--out", str(models), "--cross-validation"]
+    capsys.readouterr()
+    assert main([*train, str(mean)]) == 2
+    assert f"{mean}: was made by another config than the one to train" in capsys.readouterr().err
+    train.append(str(record))
     assert main(train) == 0
     manifest = json.loads((models / "tiny" / "1" / "manifest.json").read_text())
     assert manifest["metrics"]["cross_validation"] == figures

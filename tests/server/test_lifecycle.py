@@ -156,6 +156,27 @@ def test_a_default_model_that_is_not_there_is_said_at_start(tmp_path: Path) -> N
         assert "three" in service.client.get("/health").json()["detail"]
 
 
+def test_at_start_come_the_models_that_were_asked_for_and_the_default_one_first(tmp_path: Path, ramp: Path) -> None:
+    models, uploads = tmp_path / "models", tmp_path / "uploads"
+    for name in ("one", "two", "zoo"):
+        write_grey_model(models, name=name)
+    uploads.mkdir()
+
+    def loaded(service: RunningService) -> list[str]:
+        return [model["name"] for model in service.client.get("/health").json()["models"]]
+
+    with running_service(models, uploads, models_at_start='["one", "two"]', default_model="two") as service:
+        assert loaded(service) == ["one", "two"]
+        assert service.post_video(ramp).json()["model"]["name"] == "two"
+        unloaded = service.post_video(ramp, model="zoo")
+        assert (unloaded.status_code, unloaded.json()["code"]) == (404, "unknown_model")
+        assert "too many models" not in service.log_path.read_text()
+    with running_service(models, uploads, max_loaded_models=1, default_model="two") as service:
+        assert loaded(service) == ["two"], "it is what answers when none is named"
+    with running_service(models, uploads, models_at_start='["one", "none"]', default_model="one") as service:
+        assert "There is no model 'none'" in service.client.get("/health").json()["detail"]
+
+
 def test_unusable_settings_are_named_and_end_the_service_with_status_2() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "service"],
