@@ -22,7 +22,7 @@ from model_training.clip_store import CachedClip
 from model_training.config import AugmentConfig
 from model_training.draws import Sampling, drawn_order
 from model_training.errors import TrainingDataError
-from model_training.whole_files import replacing
+from model_training.whole_files import read_whole, replacing
 
 _FEATURE_BATCH_SIZE = 8
 _NUM_BATCHES_AHEAD = 2
@@ -167,10 +167,10 @@ def feature_view(
     on_clips: Callable[[int], None],
 ) -> Batch:
     """All clips of one view, each once, as one batch of features, read from `path` or computed and put there."""
-    if path.exists():
-        with np.load(path) as stored:
-            on_clips(len(stored["targets"]))
-            return Batch(*(stored[name] for name in ARRAYS))
+    stored = read_whole(path)
+    if stored is not None:
+        on_clips(len(stored["targets"]))
+        return Batch(*(stored[name] for name in ARRAYS))
     # Shuffled all the same, so that mixing does not stay within a label.
     order = drawn_order(source.targets, source.seed, epoch, "shuffled")
     parts = []

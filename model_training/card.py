@@ -82,7 +82,7 @@ def build_card(
         num_parameters=manifest.training["num_parameters"],
         data_source=config.data_source,
         data_licence=config.data_licence,
-        protocol=_protocol(config, manifest.metrics.get("cross_validation")),
+        protocol=_protocol(config, manifest.metrics.get("cross_validation"), manifest.training.get("num_leaks", 0)),
         label_set_coverage=config.label_set_coverage,
         attention_weight_in_loss=config.loss.attention_weight,
         limits=config.limits,
@@ -95,7 +95,8 @@ def build_card(
         history=history,
         pruning=tuple(pruning_effects(history, [stage.name for stage in config.stages if stage.pruned_share > 0])),
         package_versions=manifest.training["versions"],
-        commands={"train": config.command}
+        # Models older than the command itself name the one their config foresaw.
+        commands={"train": manifest.training.get("command", config.command)}
         | {
             name: command.format(name=manifest.name, version=manifest.version, folds=folds)
             for name, command in _COMMON_COMMANDS.items()
@@ -172,10 +173,11 @@ def card_markdown(card: Card) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _protocol(config: TrainConfig, cross_validation: CrossValidation | None) -> str:
+def _protocol(config: TrainConfig, cross_validation: CrossValidation | None, num_leaks: int) -> str:
     held = (
         f"Fold {config.held_out_fold} of the data's manifest was held out: fixed in the config beforehand, and not"
         " seen by training, early stopping, calibration or any choice."
+        + (f" But {leaks_allowed(num_leaks)}" if num_leaks else "")
         if config.held_out_fold is not None
         else "No fold was held out: the figures come from the validation videos, which also steered training, and"
         " are too kind"

@@ -135,6 +135,6 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
             progress = Progress(**json.loads(str(stored["progress"])))
             counts = {kind: sum(name.startswith(f"{kind}.") for name in stored.files) for kind in _KINDS}
             parts = {kind: [stored[f"{kind}.{i}"] for i in range(count)] for kind, count in counts.items()}
-    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise TrainingError(f"{path}: not a checkpoint; delete its folder to train afresh") from error
     return Checkpoint(progress, parts["weights"], parts["best_weights"], parts["moments"])

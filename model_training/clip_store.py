@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from model_training.datasets import Example
 from model_training.errors import TrainingDataError
 from model_training.looks import Look, LookBuilder
-from model_training.segments import SegmentPastEnd, open_segment
+from model_training.segments import open_segment
 from model_training.whole_files import replacing
 from service.video.clip import ClipSpec, VideoFacts
 from service.video.decode import DECODER_VERSION
@@ -83,18 +83,22 @@ class StoreKey:
     cache_file: Path
 
 
-def store_key(example: Example, spec: ClipSpec, cache_directory: Path) -> StoreKey:
-    """The key of an example; reads all of its file.
+def file_digest(example: Example) -> tuple[str, int]:
+    """SHA-256 and size in bytes of an example's file; reads all of it.
 
     Raises:
         TrainingDataError: the file cannot be read.
     """
     try:
         with example.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size_bytes = file.tell()
+            return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
     except OSError as error:
         raise TrainingDataError(f"{example.listed}: {error.strerror}") from error
+
+
+def store_key(example: Example, digest_and_size: tuple[str, int], spec: ClipSpec, cache_directory: Path) -> StoreKey:
+    """The key of an example whose file is this one."""
+    digest, size_bytes = digest_and_size
     parts = (digest, spec.model_dump_json(), DECODER_VERSION, str(example.segment_seconds), _FORMAT)
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return StoreKey(example, digest, size_bytes, cache_directory / f"{name}.npz")
@@ -108,7 +112,7 @@ def read_stored(key: StoreKey) -> DecodedVideo | None:
             valid, times = stored["valid"], stored["times_seconds"]
             look = Look(stored["thumbnails"], stored["mean_frame"])
             is_whole = all(f"frames.{index}" in stored.files for index in range(len(valid)))
-    except (OSError, ValueError, KeyError, BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
     if not is_whole:
         return None
@@ -129,14 +133,12 @@ def decode_and_store(key: StoreKey, spec: ClipSpec) -> None:
     """Decode an example and put its clips in its file, which appears whole or not at all.
 
     Raises:
-        VideoError: the video cannot be used.
-        TrainingDataError: the segment lies past its end, or the clips cannot be written.
+        VideoError: the video cannot be used, or its segment lies past its end.
+        TrainingDataError: the clips cannot be written.
     """
     try:
         with replacing(key.cache_file) as partial:
             _write(partial, key.example, spec)
-    except SegmentPastEnd as error:
-        raise TrainingDataError(f"{key.example.listed}: {error}") from error
     except OSError as error:
         raise TrainingDataError(
             f"{key.cache_file.parent}: cannot keep decoded clips: {error.strerror}; what is there is kept: free some"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import sys
 import tempfile
 from collections import Counter
@@ -88,7 +89,19 @@ def train(
         )
         display.say("exporting")
         manifest = export_run(
-            TrainedRun(config, labels, split, network, temperature, history, cross_validation),
+            TrainedRun(
+                config,
+                labels,
+                split,
+                network,
+                temperature,
+                history,
+                command=_command_of(
+                    config_path, cross_validation_path, skip_unreadable=skip_unreadable, allow_leakage=allow_leakage
+                ),
+                num_leaks=data.num_leaks,
+                cross_validation=cross_validation,
+            ),
             models_directory,
             version,
             runs_directory / "cache",
@@ -121,6 +134,17 @@ def synthesise_sample(path: Path, label: EventLabel, seed: int) -> None:
             }
         )
     )
+
+
+def _command_of(
+    config_path: Path, cross_validation_path: Path | None, *, skip_unreadable: bool, allow_leakage: bool
+) -> str:
+    """The command that trains the same on the same data."""
+    words = ["--config", config_path.as_posix(), "--data", "DIR"]
+    words += [] if cross_validation_path is None else ["--cross-validation", "FILE"]
+    flags = {"--skip-unreadable": skip_unreadable, "--allow-leakage": allow_leakage}
+    words += [flag for flag, is_given in flags.items() if is_given]
+    return shlex.join(["python", "-m", "model_training", "train", *words])
 
 
 def _run_key(

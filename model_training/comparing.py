@@ -18,11 +18,11 @@ from model_training.card import leaks_allowed
 from model_training.clip_store import DecodedVideo
 from model_training.config import Family, TrainConfig, read_config
 from model_training.datasets import Example, labels_of, read_examples
-from model_training.errors import TrainingDataError
+from model_training.errors import InvalidConfig, TrainingDataError
 from model_training.figures import CrossValidation, Figure, Interval
 from model_training.interrupt import stop_flag
 from model_training.progress import RunProgress
-from model_training.training_data import check_videos
+from model_training.training_data import check_videos, split_of
 from model_training.whole_files import check_places, write_whole
 
 if TYPE_CHECKING:
@@ -250,7 +250,8 @@ def _settled(protocol: Protocol) -> tuple[TrainConfig, list[Example], tuple[int,
     """The config with the protocol's changes, the examples of its folds, and the folds to hold out.
 
     Raises:
-        TrainingDataError: no folds, or one that holds no video.
+        InvalidConfig: it is for several machines.
+        TrainingDataError: no folds, one that holds no video, or a label with too few groups.
     """
     config = read_config(protocol.config)
     stages = tuple(
@@ -268,8 +269,24 @@ def _settled(protocol: Protocol) -> tuple[TrainConfig, list[Example], tuple[int,
         raise TrainingDataError(
             f"{protocol.data}: cross-validation needs a manifest with two folds or more, and has {known}"
         )
-    changes = {"stages": stages, "family": protocol.family or config.family}
-    return config.model_copy(update=changes), [e for e in examples if e.fold is not None], folds
+    if config.distribution == "multi_worker":
+        raise InvalidConfig(f'{protocol.config}: distribution="multi_worker" is for train: a fold has one machine')
+    config = config.model_copy(update={"stages": stages, "family": protocol.family or config.family})
+    in_folds = [example for example in examples if example.fold is not None]
+    # Before hours of work, not after.
+    _check_splits(config, protocol, in_folds, folds)
+    return config, in_folds, folds
+
+
+def _check_splits(config: TrainConfig, protocol: Protocol, examples: Sequence[Example], folds: Sequence[int]) -> None:
+    """Nothing, if every run has its labels in training and in validation.
+
+    Raises:
+        TrainingDataError: one has not.
+    """
+    for seed in _seeds(config, protocol):
+        for fold in folds:
+            split_of(config.model_copy(update={"seed": seed, "held_out_fold": fold}), examples)
 
 
 def _seeds(config: TrainConfig, protocol: Protocol) -> tuple[int, ...]:
@@ -297,6 +314,8 @@ def _checked_folds(
             skip_unreadable=protocol.skip_unreadable,
             allow_leakage=protocol.allow_leakage,
         )
+        # Twins that count as one group may leave a label with too few.
+        _check_splits(config, protocol, checked.grouped, folds)
         if checked.num_leaks:
             display.say(leaks_allowed(checked.num_leaks))
         directory = protocol.runs / f"{config.name}-folds"

@@ -5,7 +5,7 @@ import sys
 from difflib import get_close_matches
 from pathlib import Path
 from traceback import walk_tb
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -277,6 +277,8 @@ class TrainConfig(_Part):
             raise ValueError("a teacher's features are told from the statistics: set head.sees_statistics=True")
         if self.teacher is not None and self.augment.mixup_alpha > 0:
             raise ValueError("a teacher's features of mixed clips are not known: set augment.mixup_alpha=0")
+        if self.teacher is not None and self.distribution == "multi_worker":
+            raise ValueError('a teacher looks before the workers meet: set distribution="one" or "mirrored"')
         return self
 
     @model_validator(mode="after")
@@ -307,7 +309,7 @@ def read_config(path: Path) -> TrainConfig:
     """The `CONFIG` of a config file, which is a Python file and is run.
 
     Raises:
-        InvalidConfig: no such file, it does not run, or it holds no `TrainConfig` named `CONFIG`.
+        InvalidConfig: no such file, it does not run, or it holds no valid `TrainConfig` named `CONFIG`.
     """
     spec = importlib.util.spec_from_file_location(f"_config_{path.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
@@ -327,7 +329,18 @@ def read_config(path: Path) -> TrainConfig:
     config = getattr(module, "CONFIG", None)
     if not isinstance(config, TrainConfig):
         raise InvalidConfig(f"{path}: sets no CONFIG = TrainConfig(...)")
-    return config
+    try:
+        # A config made of another by `model_copy` has not been checked, nor has any part of it.
+        return TrainConfig.model_validate(_given(config))
+    except ValidationError as error:
+        raise InvalidConfig(f"{path}: {_sentence(error)}") from error
+
+
+def _given(value: Any) -> Any:
+    """What a config and its parts were given, as plain dicts, be there a field of that name or not."""
+    if isinstance(value, BaseModel):
+        return {name: _given(part) for name, part in vars(value).items()}
+    return tuple(map(_given, value)) if isinstance(value, tuple | list) else value
 
 
 def _line_of(error: Exception, path: Path) -> str:

@@ -23,6 +23,7 @@ from model_training.progress import RunProgress
 from model_training.splits import Split
 from model_training.train import StoredFeatures, TrainingPlan, clip_logits, clip_targets, stored_features, train_network
 from model_training.training_data import split_of
+from model_training.whole_files import read_whole
 from service.inference.manifest import combine_clips
 
 
@@ -187,9 +188,9 @@ def _still_shared(config: TrainConfig, shared: SharedFeatures | None) -> SharedF
 def _fold_answers(config: TrainConfig, data: FoldData, shared: SharedFeatures | None) -> list[HeldOutAnswer]:
     directory = fold_directory(config, data)
     done = directory.with_suffix(".npz")
-    if done.exists():
-        with np.load(done) as kept:
-            return _answers(config, split_of(config, data.examples).held_out, kept["plain"], kept["shuffled"])
+    kept = read_whole(done)
+    if kept is not None:
+        return _answers(config, split_of(config, data.examples).held_out, kept["plain"], kept["shuffled"])
     trained = train_fold(config, data, shared)
     features, kind, examples = _still_shared(config, shared), config.head.kind, trained.split.held_out
     held_out = data.places_of(examples)

@@ -46,6 +46,10 @@ class TrainedRun:
     network: Network
     temperature: float
     history: Sequence[dict[str, Any]]
+    command: str
+    """What was asked for, with DIR for the data: the same gives the same."""
+    num_leaks: int = 0
+    """Allowed between the held-out fold and the rest."""
     cross_validation: CrossValidation | None = None
 
 
@@ -242,6 +246,8 @@ def _draft(run: TrainedRun, version: str, golden: list[GoldenClip], directory: P
                 "validation": len({example.group for example in run.split.validation}),
                 "held_out": len({example.group for example in run.split.held_out}),
             },
+            "command": run.command,
+            "num_leaks": run.num_leaks,
             "num_epochs": len(run.history),
             "num_parameters": int(sum(variable.value.shape.num_elements() for variable in run.network.variables)),
             "versions": {"tensorflow": tf.__version__}

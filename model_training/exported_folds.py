@@ -24,6 +24,7 @@ from model_training.export import save_graph
 from model_training.figures import CrossValidation, Figures, Pointing
 from model_training.resample import mean_interval
 from model_training.training_data import split_of
+from model_training.whole_files import read_whole
 from service.inference.manifest import Manifest
 
 _EVEN = 0.5
@@ -88,7 +89,8 @@ def _fold_predictions(config: TrainConfig, data: FoldData, shared: SharedFeature
     run_directory = fold_directory(config, data)
     done = run_directory.with_name(f"exported-{run_directory.name}.npz")
     examples = split_of(config, data.examples).held_out
-    if not done.exists():
+    kept = read_whole(done)
+    if kept is None:
         trained = train_fold(config, data, shared)
         with tempfile.TemporaryDirectory(dir=data.directory) as directory:
             save_graph(trained.network, config, trained.temperature, Path(directory))
@@ -101,8 +103,8 @@ def _fold_predictions(config: TrainConfig, data: FoldData, shared: SharedFeature
         partial.replace(done)
         # A checkpoint holds the backbone twice: of a fold that is done only the answers are kept.
         shutil.rmtree(run_directory)
-    with np.load(done) as kept:
-        return FoldPredictions(config.seed, config.held_out_fold, examples, _predictions(dict(kept)))
+        kept = _arrays(predictions)
+    return FoldPredictions(config.seed, config.held_out_fold, examples, _predictions(kept))
 
 
 def _manifest_of(config: TrainConfig, labels: Sequence[str]) -> Manifest:

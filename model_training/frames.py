@@ -7,7 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_training.clip_store import DecodedVideo, StoreKey, decode_and_store, read_stored, store_key
+from model_training.clip_store import DecodedVideo, StoreKey, decode_and_store, file_digest, read_stored, store_key
 from model_training.datasets import Example
 from model_training.errors import TrainingDataError
 from model_training.processes import submitted, worker_processes
@@ -42,11 +42,14 @@ def decode_examples(
     Calls `on_video` as each is done.
 
     Raises:
-        TrainingDataError: a file is missing, a segment lies past its video's end, or the disk is full.
+        TrainingDataError: a file is missing, or the disk is full.
     """
     cache_directory.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        keys = list(pool.map(lambda example: store_key(example, spec, cache_directory), examples))
+        # Segments share a file, which may be hours long: it is read once.
+        of_path = {example.path: example for example in reversed(examples)}
+        digests = dict(zip(of_path, pool.map(file_digest, of_path.values()), strict=True))
+        keys = [store_key(example, digests[example.path], spec, cache_directory) for example in examples]
         stored = list(pool.map(read_stored, keys))
     # Segments and copies share a file: it is decoded once.
     missing = {key.cache_file: key for key, video in zip(keys, stored, strict=True) if video is None}
@@ -86,9 +89,13 @@ def _decode_all(
     """Yield each key's file, and the reason if it could not be decoded."""
     if not keys:
         return
-    suspects = []
+    suspects: list[StoreKey] = []
     with worker_processes(min(os.cpu_count() or 1, len(keys)), __name__) as pool:
-        jobs = dict(zip(submitted(pool, _decode, [(key, spec) for key in keys]), keys, strict=True))
+        try:
+            jobs = dict(zip(submitted(pool, _decode, [(key, spec) for key in keys]), keys, strict=True))
+        except BrokenProcessPool:
+            # So early that not all were handed over.
+            jobs, suspects = {}, list(keys)
         for job in as_completed(jobs):
             try:
                 yield jobs[job].cache_file, job.result()

@@ -25,6 +25,16 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
+def at_once() -> Iterator[None]:
+    """Ctrl-C within comes as KeyboardInterrupt, whatever is around it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def later() -> Iterator[None]:
     """Ctrl-C within comes when this ends; a second one, at once."""
     with stop_flag() as is_stopping:

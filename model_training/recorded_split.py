@@ -16,9 +16,9 @@ from model_training.training_data import settle_data, split_of
 
 def data_use(examples: Sequence[Example]) -> DataUse:
     """How many videos there are of what, and a digest of what they are, whatever their files are called."""
+    digests = {path: _sha256_of(path) for path in {example.path for example in examples}}
     lines = sorted(
-        f"{hashlib.sha256(example.path.read_bytes()).hexdigest()} {example.labels} {example.group}"
-        f" {example.segment_seconds} {example.event_seconds}"
+        f"{digests[example.path]} {example.labels} {example.group} {example.segment_seconds} {example.event_seconds}"
         for example in examples
     )
     return DataUse(
@@ -27,6 +27,11 @@ def data_use(examples: Sequence[Example]) -> DataUse:
         per_label=dict(sorted(Counter(label for example in examples for label in example.labels).items())),
         digest="sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest(),
     )
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def recorded_split(

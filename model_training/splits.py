@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from model_training.datasets import Example, labels_of
 from model_training.errors import TrainingDataError
 
+_NO_LABEL = ""
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -51,11 +53,14 @@ def split_examples(
 
 
 def _validation_groups(examples: Sequence[Example], fraction: float, seed: int) -> set[str]:
+    # A video without any label tells what is none of them: that is counted like a label.
+    labels_of_each = [(example.group, example.labels or (_NO_LABEL,)) for example in examples]
     counts: dict[str, Counter[str]] = {}
-    for example in examples:
-        counts.setdefault(example.group, Counter()).update(example.labels)
+    for group, labels in labels_of_each:
+        counts.setdefault(group, Counter()).update(labels)
     wanted = {
-        label: max(1.0, fraction * n) for label, n in Counter(label for e in examples for label in e.labels).items()
+        label: max(1.0, fraction * n)
+        for label, n in Counter(label for _, labels in labels_of_each for label in labels).items()
     }
     groups_left = Counter(label for group in counts.values() for label in group)
     taken: Counter[str] = Counter()

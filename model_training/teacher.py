@@ -15,6 +15,7 @@ from model_training.clip_store import CachedClip, DecodedVideo
 from model_training.config import TeacherConfig, seen_clip
 from model_training.errors import TrainingDataError, TrainingInterrupted
 from model_training.frames import decode_examples, readable_videos
+from model_training.interrupt import at_once
 from model_training.motion_crop import pictures_seen
 from model_training.preprocess import preprocessing_layer
 from model_training.progress import RunProgress
@@ -40,10 +41,11 @@ def with_lessons(
 
     Raises:
         TrainingInterrupted: `is_stopping()` turned true; the videos done are kept.
+        KeyboardInterrupt: Ctrl-C while videos were decoded; those done are kept.
         TrainingDataError: a video cannot be used, or what the teacher makes of it cannot be kept.
     """
     examples = list(dict.fromkeys(clip.example for clip in clips))
-    with display.bar("decode for the teacher", len(examples), "videos") as on_video:
+    with display.bar("decode for the teacher", len(examples), "videos") as on_video, at_once():
         decoding = decode_examples(examples, teacher.clip, cache_directory, on_video)
     videos = readable_videos(decoding, skip_unreadable=False)
     features_of = _teacher_features(teacher)

@@ -1,10 +1,14 @@
 """A run's figures as TensorBoard reads them. Only looking at them needs TensorBoard itself installed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import tensorflow as tf
+
+from model_training.errors import TrainingError
 
 _SCALAR = tf.compat.v1.SummaryMetadata(
     plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"),
@@ -13,10 +17,15 @@ _SCALAR = tf.compat.v1.SummaryMetadata(
 
 
 class EventFile:
-    """Scalars by name and step in `directory`; a context manager. A resumed run adds a file of its own."""
+    """Scalars by name and step in `directory`; a context manager. A resumed run adds a file of its own.
+
+    Raises `TrainingError` where it cannot be kept.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self._writer = tf.summary.create_file_writer(str(directory))
+        self._directory = directory
+        with self._told():
+            self._writer = tf.summary.create_file_writer(str(directory))
 
     def __enter__(self) -> Self:
         return self
@@ -24,10 +33,24 @@ class EventFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        try:
+            with self._told():
+                self._writer.close()
+        except TrainingError:
+            # What ended the run is what is to be told.
+            if error is None:
+                raise
 
     def write(self, step: int, figures: dict[str, Any]) -> None:
         """Put down the figures of one step."""
-        with self._writer.as_default(step=step):
+        with self._told(), self._writer.as_default(step=step):
             for name, value in figures.items():
                 tf.summary.write(name, tf.constant(value, tf.float32), metadata=_SCALAR)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except tf.errors.OpError as error:
+            reason = str(error).splitlines()[0].rsplit("; ", 1)[-1]
+            raise TrainingError(f"{self._directory}: cannot keep figures for TensorBoard: {reason}") from error

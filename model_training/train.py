@@ -31,7 +31,7 @@ from model_training.clip_store import CachedClip
 from model_training.config import HeadKind, StageConfig, TrainConfig
 from model_training.distribute import is_chief, strategy_of, worker_number
 from model_training.draws import targets_of
-from model_training.errors import TrainingInterrupted
+from model_training.errors import TrainingError, TrainingInterrupted
 from model_training.features import split_features
 from model_training.network import Network, build_network
 from model_training.objectives import average_decay_at, build_optimiser, label_weights, learning_rate_at
@@ -144,6 +144,7 @@ def _run_stage(run: _Run, best_weights: Arrays, moments: Arrays | None) -> Array
                 average_decay_at(number, config.optimiser),
             )
             progress.add_step(loss_sum, num_correct, len(batch.targets))
+            _check_is_finite(progress, stage)
             run.events.write(first_event + number, {"loss": loss_sum / len(batch.targets), "learning_rate": rate})
             plan.display.show_step(progress)
             if plan.is_stopping():
@@ -160,6 +161,19 @@ def _run_stage(run: _Run, best_weights: Arrays, moments: Arrays | None) -> Array
         plan.display.show_epoch(progress)
         _save(run, best_weights, changing)
     return best_weights
+
+
+def _check_is_finite(progress: Progress, stage: StageConfig) -> None:
+    """Nothing, if the epoch's loss so far is a number.
+
+    Raises:
+        TrainingError: it is not.
+    """
+    if not math.isfinite(progress.loss_sum):
+        raise TrainingError(
+            f"stage {stage.name!r}, epoch {progress.epoch + 1}: the loss is {progress.loss_sum}; give the stage a lower"
+            " learning_rate"
+        )
 
 
 def _learning(run: _Run, stage: StageConfig) -> tuple[Learning, list[Any]]:

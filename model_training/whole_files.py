@@ -1,9 +1,15 @@
 """Files that appear whole or not at all."""
 
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
 
 from model_training.errors import TrainingError
 
@@ -37,6 +43,16 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def read_whole(path: Path) -> dict[str, NDArray[Any]] | None:
+    """The arrays in an `.npz` file; None where there is no such file, or one that a power cut tore."""
+    try:
+        # Opened here, or the file would stay open where it is torn.
+        with path.open("rb") as file, np.load(file) as stored:
+            return dict(stored)
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
+        return None
 
 
 def write_whole(texts: Mapping[Path, str]) -> None:

@@ -200,7 +200,7 @@ async def run_batch(arguments: argparse.Namespace) -> int:
             model=manifest.name, version=manifest.version, top_k=arguments.top_k, frames=arguments.frames
         )
         asked: dict[str, object] = {"query": query.model_dump(mode="json", exclude_none=True), "digest": digest}
-        out, done = await asyncio.to_thread(_opened, arguments, asked)
+        out, done = await asyncio.to_thread(_opened, arguments, asked, frozenset(names))
         rest = [name for name in names if name not in done]
         tally = Tally(out)
         try:
@@ -210,12 +210,17 @@ async def run_batch(arguments: argparse.Namespace) -> int:
     return _OK if tally.outcomes.keys() <= {"answered"} else _PROBLEMS
 
 
-def _opened(arguments: argparse.Namespace, asked: dict[str, object]) -> tuple[RowFolder, Collection[str]]:
-    """The folder of rows, ready for those of `asked`, and the files that have one already. Blocks."""
+def _opened(
+    arguments: argparse.Namespace, asked: dict[str, object], names: Collection[str]
+) -> tuple[RowFolder, Collection[str]]:
+    """The folder of rows, ready for those of `asked`, and the files that have one already. Blocks.
+
+    Problems are forgotten of the files `names`, this shard's own, alone.
+    """
     out = RowFolder(arguments.target, arguments.format)
     out.open(asked)
     if arguments.retry_problems:
-        out.forget_problems()
+        out.forget_problems(names)
     return out, out.done()
 
 

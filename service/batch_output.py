@@ -9,7 +9,7 @@ import io
 import json
 import secrets
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Literal, Union, get_args, get_origin
 
 import fsspec
@@ -89,11 +89,11 @@ class RowFolder:
         """The files that have a row."""
         return {file for part in self._parts() for file, _ in self._outcomes(part)}
 
-    def forget_problems(self) -> None:
-        """Remove the rows of files that have no prediction, so that they are looked at once more."""
+    def forget_problems(self, files: Collection[str]) -> None:
+        """Remove the rows of those of `files` that have no prediction, so that they are looked at once more."""
         for part in self._parts():
-            if any(has_problem for _, has_problem in self._outcomes(part)):
-                rows = [row for row in self._read(part) if row["problem"] is None]
+            if any(has_problem and file in files for file, has_problem in self._outcomes(part)):
+                rows = [row for row in self._read(part) if row["problem"] is None or row["file"] not in files]
                 self._write(part.rpartition("/")[2], self._encode(rows))
 
     def add(self, rows: Iterable[Row]) -> None:

@@ -3,6 +3,8 @@
 httptools itself reads a head that never ends, and uvicorn reads, at any pace and of any length, the body of
 a request that was answered before its end. What comes on such a body is thrown away here, so that a client
 that sends it all before it reads gets to see the answer; beyond the bounds the connection is closed.
+
+Nor does uvicorn ever leave a client that does not read its answer: that is bounded here too.
 """
 
 import asyncio
@@ -14,19 +16,22 @@ MAX_HEAD_BYTES = 1 << 16
 MAX_HEAD_SECONDS = 20.0
 MAX_REST_BYTES = 16 << 20
 MAX_REST_SECONDS = 5.0
+MAX_UNREAD_SECONDS = 30.0
 
 
 class BoundedHead(HttpToolsProtocol):
-    """Refuses a head that goes on and on with 400, and ends the connection of one who sends on and on."""
+    """Refuses a head without end with 400, and ends the connection of who sends without end or never reads."""
 
     max_head_seconds: ClassVar[float] = MAX_HEAD_SECONDS
     max_rest_seconds: ClassVar[float] = MAX_REST_SECONDS
     max_rest_bytes: ClassVar[int] = MAX_REST_BYTES
+    max_unread_seconds: ClassVar[float] = MAX_UNREAD_SECONDS
 
     _num_head_bytes = 0
     _num_rest_bytes = 0
     _is_in_head = True
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody has come, and is expected to say what for."""
@@ -36,6 +41,7 @@ class BoundedHead(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """They have left."""
         self._close_in(None)
+        self._forget_unread()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -83,6 +89,33 @@ class BoundedHead(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
+
+    def pause_writing(self) -> None:
+        """They read more slowly than they are answered, or not at all."""
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        """They have read nearly all there was."""
+        self._forget_unread()
+        super().resume_writing()
+
+    def _expect_reading(self) -> None:
+        """See after a while whether they have read any of it; closing would wait for them to read it all."""
+        num_unread = self.transport.get_write_buffer_size()
+
+        def look() -> None:
+            if self.transport.get_write_buffer_size() < num_unread:
+                self._expect_reading()
+            else:
+                self.transport.abort()
+
+        self._unread = self.loop.call_later(self.max_unread_seconds, look)
+
+    def _forget_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _close_in(self, seconds: float | None) -> None:
         """Close the connection in so many seconds; None lets it live."""

@@ -153,9 +153,10 @@ async def replay_golden(
         except VideoError as error:
             raise InvalidModel(f"{where}: {error}") from error
         expected = (golden.probabilities, golden.attention, golden.times_seconds)
-        difference = max(
-            float(np.abs(np.asarray(one) - np.asarray(other)).max()) for one, other in zip(expected, found, strict=True)
-        )
+        pairs = [(np.asarray(one), np.asarray(other)) for one, other in zip(expected, found, strict=True)]
+        if any(one.shape != other.shape for one, other in pairs):
+            raise InvalidModel(f"{where}: the answer has another shape than at export")
+        difference = max(float(np.abs(one - other).max()) for one, other in pairs)
         sees_same_pixels = frames_sha256 == golden.frames_sha256
         tolerance = manifest.golden_tolerance
         if not difference <= (min(tolerance, largest_difference) if sees_same_pixels else tolerance):

@@ -123,7 +123,12 @@ class ModelControl:
         seen = tried = await asyncio.to_thread(_signatures, self._models_dir)
         while True:
             await asyncio.sleep(seconds)
-            found = await asyncio.to_thread(_signatures, self._models_dir)
+            try:
+                found = await asyncio.to_thread(_signatures, self._models_dir)
+            except OSError:
+                # A directory that is just being removed, or a disk that does not answer.
+                _log.warning("the models directory cannot be read", exc_info=True)
+                continue
             for place, signature in found.items():
                 if signature == seen.get(place) and signature != tried.get(place):
                     tried = tried | {place: signature}
@@ -135,6 +140,9 @@ class ModelControl:
             await self.load(name, version)
         except (InferenceError, NotReady, OSError) as error:
             _log.warning("a model was not loaded", extra={"model": f"{name}/{version}", "error": str(error)})
+        except Exception:  # noqa: BLE001 - logged, and nobody waits for it
+            # Whatever somebody has put there, those that answer go on.
+            _log.exception("a model was not loaded", extra={"model": f"{name}/{version}"})
 
     async def close(self) -> None:
         """End every batcher, also of models that are being unloaded."""

@@ -1,6 +1,5 @@
 """Every knob of the service: typed, bounded, its unit in its name. Read once, from the environment."""
 
-import os
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.cores import num_cores
 from service.inference.engine import EngineName
 
 MEBIBYTE = 1 << 20
@@ -73,13 +73,13 @@ class Settings(BaseSettings):
         default=16, ge=1, le=10_000, description="Of these, how many may be one key's, or without keys one address's."
     )
     max_working_requests: int = Field(
-        default_factory=lambda: max(2, os.cpu_count() or 1),
+        default_factory=lambda: max(2, num_cores()),
         ge=1,
         le=1000,
         description="Requests being decoded or asked of the model at once.",
     )
     max_waiting_requests: int = Field(
-        default_factory=lambda: max(2, os.cpu_count() or 1),
+        default_factory=lambda: max(2, num_cores()),
         ge=0,
         le=10_000,
         description="Requests that may wait to be worked on; beyond them new ones are refused (429).",
@@ -107,10 +107,10 @@ class Settings(BaseSettings):
     max_duration_seconds: float = Field(default=600, gt=0, description="Longest video taken.")
     max_packets: int = Field(default=200_000, ge=1, description="Most video packets read from one file.")
     decode_children: int = Field(
-        default_factory=lambda: max(2, os.cpu_count() or 1), ge=1, le=256, description="Processes that decode."
+        default_factory=lambda: max(2, num_cores()), ge=1, le=256, description="Processes that decode."
     )
     decode_threads: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
+        default_factory=num_cores,
         ge=1,
         le=64,
         description=(
@@ -152,7 +152,7 @@ class Settings(BaseSettings):
         default="tensorflow", description="What computes the models, `tensorflow` or `openvino`; see the extras."
     )
     engine_threads: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
+        default_factory=num_cores,
         ge=1,
         le=256,
         description="Processor threads of the model; TensorFlow answers as many calls at once.",

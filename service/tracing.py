@@ -33,10 +33,10 @@ class Work:
 
     @property
     def traceparent(self) -> str:
-        """What names this span to others, as W3C has it."""
+        """What names this span to others, as W3C has it; empty where OpenTelemetry is switched off."""
         carrier: dict[str, str] = {}
         _W3C.inject(carrier, trace.set_span_in_context(self._span))
-        return carrier["traceparent"]
+        return carrier.get("traceparent", "")
 
     def end(self, name: str, attributes: Mapping[str, str | int], stages: Stages, *, is_failure: bool) -> None:
         """The work has ended after these stages; `is_failure` says that it was us who failed."""

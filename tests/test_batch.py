@@ -129,7 +129,9 @@ def test_files_with_problems_can_be_forgotten_and_answers_stay(
     folder = RowFolder(str(tmp_path), row_format)
     folder.open({})
     folder.add([row("nothing.mp4"), row("dark.mp4", prediction)])
-    folder.forget_problems()
+    folder.forget_problems({"dark.mp4"})
+    assert folder.done() == {"nothing.mp4", "dark.mp4"}, "another shard looks after it"
+    folder.forget_problems({"nothing.mp4", "dark.mp4"})
     assert folder.done() == {"dark.mp4"}
     assert Prediction.model_validate(read_rows(tmp_path)[0]["prediction"]) == prediction
 

@@ -21,6 +21,7 @@ class Impatient(BoundedHead):
     max_head_seconds = 0.2
     max_rest_seconds = 0.2
     max_rest_bytes = 1 << 20
+    max_unread_seconds = 0.2
 
 
 class Patient(BoundedHead):
@@ -163,3 +164,54 @@ def test_an_empty_line_after_a_body_costs_nobody_an_answer_that_takes_time() -> 
             writer.close()
 
     asyncio.run(story())
+
+
+ANSWER_BYTES = 20 << 20
+
+
+async def answer_at_length(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer more than any buffer between two processes holds."""
+    assert scope["type"] == "http"
+    length = (b"content-length", str(ANSWER_BYTES).encode())
+    await send({"type": "http.response.start", "status": 200, "headers": [length]})
+    await send({"type": "http.response.body", "body": bytes(ANSWER_BYTES)})
+
+
+def test_who_does_not_read_the_answer_is_left() -> None:
+    async def told() -> int:
+        left = asyncio.Event()
+
+        class Telling(Impatient):
+            def connection_lost(self, exc: Exception | None) -> None:
+                super().connection_lost(exc)
+                left.set()
+
+        async with connected(Telling, answer_at_length) as connect:
+            reader, writer = await connect()
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(60):
+                await left.wait()
+            num_read = 0
+            with contextlib.suppress(ConnectionError):
+                while part := await reader.read(1 << 16):
+                    num_read += len(part)
+            writer.close()
+            return num_read
+
+    assert asyncio.run(told()) < ANSWER_BYTES
+
+
+def test_who_reads_the_answer_slowly_gets_it_all() -> None:
+    async def told() -> int:
+        async with connected(Impatient, answer_at_length) as connect:
+            reader, writer = await connect()
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            num_read = 0
+            while part := await reader.read(1 << 17):
+                num_read += len(part)
+                # A part at a time, so that all of it takes several times as long as nothing may.
+                await asyncio.sleep(0.01)
+            writer.close()
+            return num_read
+
+    assert asyncio.run(told()) > ANSWER_BYTES

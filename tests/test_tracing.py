@@ -26,6 +26,16 @@ def test_a_collector_that_is_gone_keeps_nobody_waiting(monkeypatch: pytest.Monke
         assert time.monotonic() - started_at < 20
 
 
+def test_tracing_that_opentelemetry_itself_switches_off_costs_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    tracing = Tracing("1")
+    tracing.start()
+    span = tracing.begin_request({})
+    assert span.traceparent == ""
+    span.end("GET /health", {}, Stages(), is_failure=False)
+    tracing.close()
+
+
 def test_tracing_without_its_extra_is_an_unusable_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     there = ModuleSpec("there", loader=None)
     monkeypatch.setattr("service.settings.find_spec", lambda name: None if name == "opentelemetry.sdk" else there)

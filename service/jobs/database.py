@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, event, make_url, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from service.jobs.errors import DatabaseUnavailable
@@ -29,6 +29,15 @@ _SQLITE = "sqlite"
 _ADVISORY_LOCK = 0x6672616D65
 # As SQLite waits for a lock; longer than any transaction of ours takes.
 _LOCK_TIMEOUT_SECONDS = 30
+# Left alone, libpq waits minutes for a server that a network swallows, and with it every job that is asked for.
+# https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+_POSTGRESQL_GIVES_UP = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 _WRITING = "is_writing"
 
 
@@ -39,7 +48,17 @@ class Database:
         """`directory` is the jobs' own, where processes that share it on one machine find each other."""
         parsed = make_url(url)
         self._is_sqlite = parsed.get_backend_name() == _SQLITE
-        options = {"connect_args": {"timeout": _LOCK_TIMEOUT_SECONDS}} if self._is_sqlite else {"pool_pre_ping": True}
+        options: dict[str, Any] = (
+            {"connect_args": {"timeout": _LOCK_TIMEOUT_SECONDS}}
+            if self._is_sqlite
+            else {
+                "pool_pre_ping": True,
+                # What the URL says itself stands.
+                "connect_args": {
+                    name: value for name, value in _POSTGRESQL_GIVES_UP.items() if name not in parsed.query
+                },
+            }
+        )
         self._engine = create_engine(parsed, pool_size=1, max_overflow=0, **options)
         self._directory = directory
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jobs-database")
@@ -79,7 +98,7 @@ class Database:
         try:
             with self._engine.execution_options(**{_WRITING: is_writing}).begin() as connection:
                 return work(connection)
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
+        except (OperationalError, InterfaceError, InternalError, PoolTimeout) as error:
             # Its words may tell where the database is, which is for operators only.
             _log.warning("the jobs' database failed", extra={"error": str(error)})
             raise DatabaseUnavailable("The jobs' database cannot be reached at the moment.") from error

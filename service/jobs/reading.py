@@ -69,7 +69,12 @@ def job_json(connection: Connection, row: AnyRow) -> str:
 
 def list_jobs(connection: Connection, query: JobListQuery, viewer: Viewer) -> JobList:
     """The jobs that `viewer` may see, latest first."""
-    chosen = select(JOBS).order_by(JOBS.c.id.desc()).limit(query.limit + 1)
+    # Not their results, of which each may be megabytes.
+    chosen = (
+        select(*(column for column in JOBS.c if column is not JOBS.c.result))
+        .order_by(JOBS.c.id.desc())
+        .limit(query.limit + 1)
+    )
     if not viewer.sees_all:
         chosen = chosen.where(JOBS.c.owner == viewer.owner)
     if query.state is not None:

@@ -133,9 +133,14 @@ class Runner:
     async def _beat_on(self) -> None:
         while not self._is_ending:
             self._nudged.clear()
-            # Said in the log already. Leases end, and whoever reaches the database goes on.
-            with contextlib.suppress(DatabaseUnavailable):
+            try:
                 await self._beat()
+            except DatabaseUnavailable:
+                # Said in the log already. Leases end, and whoever reaches the database goes on.
+                pass
+            except OSError:
+                # The jobs' directory does not answer, or no descriptor is left: the next beat tries again.
+                _log.exception("jobs could not be looked after")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.rules.beat_seconds):
                     await self._nudged.wait()

@@ -58,8 +58,8 @@ class ChildProcess:
         """A child that is ready for its first job; raises OSError where there can be none."""
         # Removed as soon as the child is in it: then nobody can write there, and whatever kills us leaves nothing.
         with tempfile.TemporaryDirectory(prefix="decode-") as directory:
-            child = cls(
-                await asyncio.create_subprocess_exec(
+            try:
+                process = await asyncio.create_subprocess_exec(
                     *(sys.executable, *program, limits.model_dump_json()),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
@@ -73,7 +73,10 @@ class ChildProcess:
                         "OPENBLAS_NUM_THREADS": "1",
                     },
                 )
-            )
+            except OSError as error:
+                # No process, memory or descriptor is left for it.
+                raise ChildProcessError(f"a decode child cannot be started: {error}") from error
+            child = cls(process)
             try:
                 message = await child.receive()
             except VideoError as error:

@@ -1,6 +1,7 @@
 """What the database promises of jobs: none lost, none run by two, none overwritten by a slow process."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -356,3 +357,15 @@ def test_what_has_ended_is_removed_when_its_time_is_over(database_url: str, tmp_
         assert counted.queue_age_seconds >= 0
 
     with_database(database_url, tmp_path, story)
+
+
+def test_a_database_server_that_never_answers_is_given_up_soon(tmp_path: Path) -> None:
+    async def told() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"postgresql+psycopg://user@127.0.0.1:{silent.getsockname()[1]}/jobs?connect_timeout=2"
+            database = Database(url, tmp_path)
+            with pytest.raises(DatabaseUnavailable):
+                await database.open()
+            await database.close()
+
+    asyncio.run(told())

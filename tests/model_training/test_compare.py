@@ -268,6 +268,9 @@ def test_the_figures_of_cross_validation_stand_on_the_card_of_what_is_trained_by
         " --skip-unreadable --out FILE"
     )
     again = tmp_path / "again.json"
+    # As a power cut leaves it: that fold is done once more, and comes out the same.
+    (torn, *_) = (tmp_path / "runs" / "tiny-folds").glob("exported-*-fold-0-*.npz")
+    torn.write_bytes(torn.read_bytes()[:1000])
     asked = ["cross-validate", *given, "--folds", "0", "1", *flags, "--out", str(again), "--against", str(record)]
     assert main(asked) == 0
     assert f"right +0.000 more often than folds.json on the {figures['num_videos']} videos" in capsys.readouterr().out
@@ -326,6 +329,30 @@ def test_the_record_says_what_leaks_were_allowed_and_where_a_video_lies_outside_
     assert kept.figures.num_leaks == 1
     assert kept.figures.command.endswith("--epochs 1 --allow-leakage --out FILE")
     assert {video.path for video in kept.videos} == {row["path"] for row in rows if row["fold"] == "0"}
+
+
+@pytest.mark.parametrize("command", ["compare", "cross-validate"])
+def test_a_label_with_too_few_groups_and_a_config_for_several_machines_are_refused_before_anything_is_decoded(
+    painted_dataset: Path, tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    from model_training.__main__ import main
+
+    with (painted_dataset / "manifest.csv").open(newline="") as file:
+        rows = [row | {"path": str(painted_dataset / row["path"])} for row in csv.DictReader(file)]
+    for row in rows:
+        row["group"] = "one" if row["label"] == "jump" and row["fold"] != "0" else row["group"]
+    with (tmp_path / "manifest.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    given = [command, "--config", str(tiny_config), "--data", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    given += ["--out", str(tmp_path / "out.json")] if command == "cross-validate" else []
+    assert main(given) == 2
+    assert "label 'jump' has too few groups: none is left for" in capsys.readouterr().err
+    tiny_config.write_text(tiny_config.read_text().replace("batch_size=3", 'batch_size=3, distribution="multi_worker"'))
+    assert main(given) == 2
+    assert 'distribution="multi_worker" is for train: a fold has one machine' in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def _record(path: Path, *videos: AnsweredVideo) -> Path:

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+import model_training.configs
 from model_training.config import read_config
 from model_training.errors import InvalidConfig
 from tests.model_training.small_config import small_config
 
+_CONFIGS = Path(model_training.configs.__file__).parent
 _IMPORTS = "from model_training.config import AugmentConfig, LossConfig, TrainConfig\n\n"
 
 
@@ -45,6 +47,42 @@ def test_a_config_that_is_not_python_names_the_line(tmp_path: Path) -> None:
     path.write_text("CONFIG = (\n")
     with pytest.raises(InvalidConfig, match=r"run\.py.*SyntaxError.*line 1"):
         read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("made", "sentence"),
+    [
+        ("CONFIG.model_copy(update={'batchsize': 4})", "TrainConfig.batchsize: there is no such knob; did you mean"),
+        (
+            "CONFIG.model_copy(update={'batch_size': 0})",
+            "TrainConfig.batch_size: Input should be greater than or equal",
+        ),
+        (
+            "CONFIG.model_copy(update={'augment': CONFIG.augment.model_copy(update={'hue': 3})})",
+            "TrainConfig.augment.hue: Input should be less than or equal to 0.5",
+        ),
+        ("CONFIG.model_copy(update={'backbone': 'i3d'})", "i3d sees motion itself: it takes frames, not differences"),
+        ("CONFIG.model_copy(update={'distribution': 'multi_worker'})", "a teacher looks before the workers meet"),
+    ],
+)
+def test_a_config_made_of_another_is_checked_like_one_made_anew(tmp_path: Path, made: str, sentence: str) -> None:
+    path = tmp_path / "run.py"
+    path.write_text(f"from model_training.configs.fights import CONFIG\n\nCONFIG = {made}\n")
+    with pytest.raises(InvalidConfig) as caught:
+        read_config(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert sentence in str(caught.value)
+
+
+def test_every_config_that_ships_is_valid_and_names_its_own_file() -> None:
+    paths = [path for path in _CONFIGS.glob("*.py") if path.name != "__init__.py"]
+    assert len(paths) > 3
+    names = [read_config(path).name for path in paths]
+    assert len(set(names)) == len(names)
+    for path in paths:
+        # The template is to be copied and renamed.
+        named = "mine.py" if path.name == "template.py" else f"model_training/configs/{path.name}"
+        assert f"--config {named} --data DIR" in read_config(path).command
 
 
 @pytest.mark.parametrize("name", ["description", "data_source", "command", "hardware", "expected_result", "limits"])

@@ -191,3 +191,9 @@ def test_the_held_out_fold_is_in_no_other_part() -> None:
 def test_a_label_with_a_single_group_is_refused_because_validation_would_not_see_it() -> None:
     with pytest.raises(TrainingDataError, match="label 'y' has too few groups"):
         split_examples(_examples([("x", 3), ("x", 3), ("y", 3)]), held_out_fold=None, validation_fraction=0.3, seed=0)
+
+
+def test_validation_gets_its_share_of_videos_without_any_label() -> None:
+    examples = [Example(Path(f"{n}.mp4"), ("x",) if n % 2 else (), f"g{n}") for n in range(40)]
+    split = split_examples(examples, held_out_fold=None, validation_fraction=0.2, seed=0)
+    assert [sum(not e.labels for e in part) for part in (split.training, split.validation)] == [16, 4]

@@ -42,11 +42,12 @@ def test_another_spec_or_another_file_misses_the_cache(painted_dataset: Path, tm
     assert len(list(tmp_path.glob("*.npz"))) == 3
 
 
-def test_a_torn_cache_file_is_decoded_again(painted_dataset: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_bytes", [0, 100])
+def test_a_torn_cache_file_is_decoded_again(painted_dataset: Path, tmp_path: Path, num_bytes: int) -> None:
     examples = read_examples(painted_dataset)[:1]
     whole, *_ = _clips(examples, tmp_path)
     pixels = whole.frames()
-    whole.cache_file.write_bytes(whole.cache_file.read_bytes()[:100])
+    whole.cache_file.write_bytes(whole.cache_file.read_bytes()[:num_bytes])
     again, *_ = _clips(examples, tmp_path)
     np.testing.assert_array_equal(again.frames(), pixels)
 
@@ -82,6 +83,8 @@ def test_a_segment_that_its_video_ends_within_is_cut_and_one_past_the_end_is_ref
     past = dataclasses.replace(late, segment_seconds=(5.0, 9.0))
     with pytest.raises(TrainingDataError, match=r"short\.mp4 \(5 to 9 s\): the video ends at 3 s"):
         _clips([past], tmp_path / "cache")
+    decoding = decode_examples([late, past], SPEC, tmp_path / "cache")
+    assert [video.example for video in readable_videos(decoding, skip_unreadable=True)] == [late]
 
 
 def test_an_unreadable_video_is_named_and_can_be_left_out(painted_dataset: Path, tmp_path: Path) -> None:

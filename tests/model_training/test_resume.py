@@ -13,9 +13,10 @@ import pytest
 from model_training.checkpoint import Checkpoint, read_checkpoint
 from model_training.clip_store import CachedClip
 from model_training.config import HeadConfig, OptimiserConfig, StageConfig, TrainConfig
-from model_training.errors import TrainingInterrupted
+from model_training.errors import TrainingError, TrainingInterrupted
 from model_training.history import pruning_effects
 from model_training.progress import RunProgress
+from tests.model_training.full_disk import full_disk
 from tests.model_training.noise_clips import noise_clips
 from tests.model_training.small_config import STAGES, small_config
 
@@ -121,6 +122,24 @@ def test_a_run_can_be_followed_in_tensorboard(whole: Path) -> None:
     # Two stages of two epochs of three steps.
     assert found["loss"] == found["learning_rate"] == list(range(12))
     assert found["validation_loss"] == found["sparsity"] == [2, 5, 8, 11]
+
+
+def test_figures_for_tensorboard_that_cannot_be_kept_are_one_sentence(tmp_path: Path) -> None:
+    from model_training.tensorboard import EventFile
+
+    with (
+        pytest.raises(TrainingError, match=rf"^{tmp_path}: cannot keep figures for TensorBoard: File too large$"),
+        full_disk(1),
+        EventFile(tmp_path) as events,
+    ):
+        events.write(1, {"loss": 1.0})
+
+
+def test_a_loss_that_is_no_number_ends_the_run(clips: list[CachedClip], tmp_path: Path) -> None:
+    stage = StageConfig(name="wild", num_epochs=9, learning_rate=1e30, backbone="frozen", num_feature_views=1)
+    config = CONFIG.model_copy(update={"stages": (stage,)})
+    with pytest.raises(TrainingError, match=r"^stage 'wild', epoch \d: the loss is (nan|inf); give the stage a lower"):
+        _train(clips, tmp_path / "run", config)
 
 
 def test_half_precision_is_for_training_only(clips: list[CachedClip], tmp_path: Path) -> None:

@@ -111,6 +111,19 @@ def test_training_on_a_leaking_fold_is_refused_unless_asked_for(
 
 
 @pytest.mark.tensorflow
+def test_a_card_says_what_was_asked_for_and_that_its_held_out_fold_leaked(dataset: Path, tmp_path: Path) -> None:
+    config = TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", family="cnn",', 1).replace(
+        "num_epochs=2", "num_epochs=1"
+    )
+    (tmp_path / "tiny.py").write_text(config)
+    places = ["--data", str(dataset), "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "models")]
+    assert main(["train", "--config", str(tmp_path / "tiny.py"), *places, "--allow-leakage"]) == 0
+    card = (tmp_path / "models" / "tiny" / "1" / "MODEL_CARD.md").read_text()
+    assert "But 3 leaks between a held-out fold and the rest were allowed (the same source, scene or copy" in card
+    assert f"python -m model_training train --config {tmp_path / 'tiny.py'} --data DIR --allow-leakage\n" in card
+
+
+@pytest.mark.tensorflow
 def test_a_leak_that_was_allowed_is_counted_and_its_twins_are_one_group(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

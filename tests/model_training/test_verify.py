@@ -100,7 +100,7 @@ def _shipped(name: str) -> tuple[Card, str, Manifest]:
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("name", ["events/2", "fights/2"])
+@pytest.mark.parametrize("name", [f"{path.parent.name}/{path.name}" for path in sorted(MODELS.glob("*/*"))])
 def test_the_documents_of_the_models_that_ship_agree(name: str) -> None:
     from model_training.assess import with_assessment  # noqa: PLC0415 - TensorFlow
 

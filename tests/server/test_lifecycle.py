@@ -103,6 +103,13 @@ def _claim_other_shape(model: Path) -> None:
     (model / "manifest.json").write_text(json.dumps(manifest))
 
 
+def _claim_other_labels(model: Path) -> None:
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest["labels"].append("third")
+    manifest["golden"][0]["probabilities"].append(0.0)
+    (model / "manifest.json").write_text(json.dumps(manifest))
+
+
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
@@ -111,6 +118,7 @@ def _claim_other_shape(model: Path) -> None:
         (_spoil_manifest, "manifest.json"),
         (_claim_other_answer, "the answer differs"),
         (_claim_other_shape, "inputs"),
+        (_claim_other_labels, "shape"),
         (shutil.rmtree, "no model"),
     ],
 )

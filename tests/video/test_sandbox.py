@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -362,6 +363,23 @@ def test_a_child_that_breaks_the_protocol_is_not_believed(line: bytes, tmp_path:
     async def told() -> None:
         with pytest.raises(ChildProcessError):
             await ChildProcess.start(LIMITS, ("-c", babble))
+
+    asyncio.run(told())
+    assert not list(child_directories.iterdir())
+
+
+def test_a_child_for_which_the_system_has_no_place_is_an_error_of_its_own(child_directories: Path) -> None:
+    def num_open() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async def told() -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (num_open() + 1, hard))
+        try:
+            with pytest.raises(ChildProcessError, match=r"cannot be started: .*Too many open files"):
+                await ChildProcess.start(LIMITS, ("-c", ""))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     asyncio.run(told())
     assert not list(child_directories.iterdir())
