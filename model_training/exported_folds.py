@@ -70,7 +70,8 @@ def cross_validation_figures(
         seeds=seeds,
         num_videos=len(first),
         num_groups=len({example.group for example in first}),
-        accuracy=_mean(by_seed, lambda figures: figures.accuracy),
+        # Not the mean over seeds: each of those is rounded already.
+        accuracy=round(float(right.mean()), 4),
         accuracy_deviation=_deviation(by_seed, lambda figures: figures.accuracy),
         accuracy_interval=mean_interval(right.tolist(), [example.group for example in first]),
         accuracy_deviation_over_folds=round(float(np.std(by_run, ddof=1)), 4) if len(by_run) > 1 else 0.0,

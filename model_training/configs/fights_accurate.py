@@ -9,12 +9,12 @@ CONFIG = FIGHTS.model_copy(
         "name": "fights-accurate",
         "data_licence": (
             "The collection is under the MIT licence; the footage belongs to those who uploaded it. No frame of it is"
-            " part of this model's directory. The CNN is I3D with its Kinetics-400 weights (Apache-2.0)."
+            " part of this model's directory. The CNN starts from I3D's Kinetics-400 weights (Apache-2.0)."
         ),
         "command": "python -m model_training train --config model_training/configs/fights_accurate.py --data DIR",
         "expected_result": (
-            "0.871 +- 0.008 over five folds and three seeds (single folds: +- 0.040; 95 % interval 0.838 to 0.905),"
-            " calibration error 0.035"
+            "0.874 +- 0.011 over five folds and three seeds (single folds: +- 0.039; 95 % interval 0.843 to 0.906),"
+            " calibration error 0.031"
         ),
         "intended_use": (
             "As a starting point for a model trained on one's own cameras, where accuracy is worth eight times the"
@@ -41,6 +41,11 @@ CONFIG = FIGHTS.model_copy(
                 num_feature_views=3,
                 patience_epochs=30,
                 kept_epoch="last",
+            ),
+            # One look at each clip with every layer learning, so that no layer stays as it was published. Slowly: at
+            # ten times this rate the validation loss got worse on a fold of four, and better on none by much.
+            StageConfig(
+                name="all", num_epochs=1, learning_rate=1e-5, backbone="all", batch_norm="frozen", kept_epoch="last"
             ),
         ),
         "stored_precision": "float16",
