@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_training.errors import TrainingError
-from model_training.whole_files import replacing
+from model_training.whole_files import TORN, replacing
 
 Arrays = Sequence[NDArray[Any]]
 _KINDS = ("weights", "best_weights", "moments")
@@ -135,6 +134,6 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
             progress = Progress(**json.loads(str(stored["progress"])))
             counts = {kind: sum(name.startswith(f"{kind}.") for name in stored.files) for kind in _KINDS}
             parts = {kind: [stored[f"{kind}.{i}"] for i in range(count)] for kind, count in counts.items()}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+    except (*TORN, TypeError) as error:
         raise TrainingError(f"{path}: not a checkpoint; delete its folder to train afresh") from error
     return Checkpoint(progress, parts["weights"], parts["best_weights"], parts["moments"])

@@ -6,11 +6,14 @@ changes, old pixels are never taken for new ones. Each clip can be read alone.
 
 import hashlib
 import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.lib.format import write_array
@@ -20,7 +23,7 @@ from model_training.datasets import Example
 from model_training.errors import TrainingDataError
 from model_training.looks import Look, LookBuilder
 from model_training.segments import open_segment
-from model_training.whole_files import replacing
+from model_training.whole_files import TORN, replacing
 from service.video.clip import ClipSpec, VideoFacts
 from service.video.decode import DECODER_VERSION
 
@@ -83,12 +86,18 @@ class StoreKey:
     cache_file: Path
 
 
-def file_digest(example: Example) -> tuple[str, int]:
-    """SHA-256 and size in bytes of an example's file; reads all of it.
+def file_digests(examples: Sequence[Example]) -> dict[Path, tuple[str, int]]:
+    """SHA-256 and size in bytes of each file; segments share one, which may be hours long and is read once.
 
     Raises:
-        TrainingDataError: the file cannot be read.
+        TrainingDataError: a file cannot be read; the message names the first example of it.
     """
+    of_path = {example.path: example for example in reversed(examples)}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(of_path, pool.map(_file_digest, of_path.values()), strict=True))
+
+
+def _file_digest(example: Example) -> tuple[str, int]:
     try:
         with example.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
@@ -112,7 +121,7 @@ def read_stored(key: StoreKey) -> DecodedVideo | None:
             valid, times = stored["valid"], stored["times_seconds"]
             look = Look(stored["thumbnails"], stored["mean_frame"])
             is_whole = all(f"frames.{index}" in stored.files for index in range(len(valid)))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+    except TORN:
         return None
     if not is_whole:
         return None

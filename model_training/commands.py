@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import shlex
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 from model_training.clip_store import CachedClip
-from model_training.comparing import cross_validation_of
+from model_training.comparing import command_line, cross_validation_of
 from model_training.config import TrainConfig, read_config
 from model_training.datasets import read_examples
 from model_training.errors import TrainingInterrupted
@@ -140,11 +139,9 @@ def _command_of(
     config_path: Path, cross_validation_path: Path | None, *, skip_unreadable: bool, allow_leakage: bool
 ) -> str:
     """The command that trains the same on the same data."""
-    words = ["--config", config_path.as_posix(), "--data", "DIR"]
-    words += [] if cross_validation_path is None else ["--cross-validation", "FILE"]
+    options = [] if cross_validation_path is None else ["--cross-validation", "FILE"]
     flags = {"--skip-unreadable": skip_unreadable, "--allow-leakage": allow_leakage}
-    words += [flag for flag, is_given in flags.items() if is_given]
-    return shlex.join(["python", "-m", "model_training", "train", *words])
+    return command_line("train", config_path, options, flags)
 
 
 def _run_key(

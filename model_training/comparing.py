@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -229,21 +229,27 @@ def cross_validate(protocol: Protocol, out: Path, against: Path | None) -> None:
 
 def _command_of(protocol: Protocol) -> str:
     """The command that makes the same record of the same data."""
-    words = ["--config", protocol.config.as_posix(), "--data", "DIR"]
+    options = []
     if protocol.folds:
-        words += ["--folds", *map(str, protocol.folds)]
-    words += ["--seeds", str(protocol.num_seeds)]
+        options += ["--folds", *map(str, protocol.folds)]
+    options += ["--seeds", str(protocol.num_seeds)]
     if protocol.max_epochs is not None:
-        words += ["--epochs", str(protocol.max_epochs)]
+        options += ["--epochs", str(protocol.max_epochs)]
     if protocol.family is not None:
-        words += ["--family", protocol.family]
+        options += ["--family", protocol.family]
     flags = {
         "--frozen-only": protocol.is_frozen_only,
         "--skip-unreadable": protocol.skip_unreadable,
         "--allow-leakage": protocol.allow_leakage,
     }
-    words += [flag for flag, is_given in flags.items() if is_given]
-    return shlex.join(["python", "-m", "model_training", "cross-validate", *words, "--out", "FILE"])
+    return command_line("cross-validate", protocol.config, options, flags, "--out", "FILE")
+
+
+def command_line(command: str, config: Path, options: Sequence[str], flags: Mapping[str, bool], *last: str) -> str:
+    """A command as it is told on cards, with DIR for the data: `options`, then the flags that were given."""
+    given = [flag for flag, is_given in flags.items() if is_given]
+    whole = ["--config", config.as_posix(), "--data", "DIR", *options, *given, *last]
+    return shlex.join(["python", "-m", "model_training", command, *whole])
 
 
 def _settled(protocol: Protocol) -> tuple[TrainConfig, list[Example], tuple[int, ...]]:

@@ -7,7 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_training.clip_store import DecodedVideo, StoreKey, decode_and_store, file_digest, read_stored, store_key
+from model_training.clip_store import DecodedVideo, StoreKey, decode_and_store, file_digests, read_stored, store_key
 from model_training.datasets import Example
 from model_training.errors import TrainingDataError
 from model_training.processes import submitted, worker_processes
@@ -45,11 +45,9 @@ def decode_examples(
         TrainingDataError: a file is missing, or the disk is full.
     """
     cache_directory.mkdir(parents=True, exist_ok=True)
+    digests = file_digests(examples)
+    keys = [store_key(example, digests[example.path], spec, cache_directory) for example in examples]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        # Segments share a file, which may be hours long: it is read once.
-        of_path = {example.path: example for example in reversed(examples)}
-        digests = dict(zip(of_path, pool.map(file_digest, of_path.values()), strict=True))
-        keys = [store_key(example, digests[example.path], spec, cache_directory) for example in examples]
         stored = list(pool.map(read_stored, keys))
     # Segments and copies share a file: it is decoded once.
     missing = {key.cache_file: key for key, video in zip(keys, stored, strict=True) if video is None}

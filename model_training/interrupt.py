@@ -17,21 +17,15 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         is_set = True
 
-    before = signal.signal(signal.SIGINT, stop)
-    try:
+    with _handled_by(stop):
         yield lambda: is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
 def at_once() -> Iterator[None]:
     """Ctrl-C within comes as KeyboardInterrupt, whatever is around it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    with _handled_by(signal.default_int_handler):
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -41,3 +35,12 @@ def later() -> Iterator[None]:
         yield
     if is_stopping():
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

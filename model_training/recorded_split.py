@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from model_training.clip_store import file_digests
 from model_training.config import TrainConfig
 from model_training.datasets import Example
 from model_training.errors import TrainingDataError
@@ -16,9 +17,9 @@ from model_training.training_data import settle_data, split_of
 
 def data_use(examples: Sequence[Example]) -> DataUse:
     """How many videos there are of what, and a digest of what they are, whatever their files are called."""
-    digests = {path: _sha256_of(path) for path in {example.path for example in examples}}
+    digests = file_digests(examples)
     lines = sorted(
-        f"{digests[example.path]} {example.labels} {example.group} {example.segment_seconds} {example.event_seconds}"
+        f"{digests[example.path][0]} {example.labels} {example.group} {example.segment_seconds} {example.event_seconds}"
         for example in examples
     )
     return DataUse(
@@ -27,11 +28,6 @@ def data_use(examples: Sequence[Example]) -> DataUse:
         per_label=dict(sorted(Counter(label for example in examples for label in example.labels).items())),
         digest="sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest(),
     )
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def recorded_split(

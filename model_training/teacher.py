@@ -20,7 +20,7 @@ from model_training.motion_crop import pictures_seen
 from model_training.preprocess import preprocessing_layer
 from model_training.progress import RunProgress
 from model_training.steps import one_graph
-from model_training.whole_files import replacing
+from model_training.whole_files import TORN, replacing
 
 _BATCH_SIZE = 2
 _LEAST_DEVIATION = 1e-3
@@ -107,7 +107,7 @@ def _read_back(file: Path) -> NDArray[np.float32] | None:
     """The features in `file`; None where nothing is, or a torn file."""
     try:
         features: NDArray[np.float32] = np.load(file)
-    except (OSError, ValueError, EOFError):
+    except TORN:
         return None
     return features
 

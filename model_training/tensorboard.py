@@ -1,7 +1,7 @@
 """A run's figures as TensorBoard reads them. Only looking at them needs TensorBoard itself installed."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,13 +33,9 @@ class EventFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            with self._told():
-                self._writer.close()
-        except TrainingError:
-            # What ended the run is what is to be told.
-            if error is None:
-                raise
+        # Where something ended the run, that is what is to be told.
+        with self._told() if error is None else suppress(tf.errors.OpError):
+            self._writer.close()
 
     def write(self, step: int, figures: dict[str, Any]) -> None:
         """Put down the figures of one step."""

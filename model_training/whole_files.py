@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from model_training.errors import TrainingError
 
+TORN = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
+"""What reading a file of arrays may raise where there is none, or a power cut left a part of it."""
+
 
 def check_places(*paths: Path | None) -> None:
     """Nothing, if files can be put in all `paths`: better known before hours of work than after.
@@ -51,7 +54,7 @@ def read_whole(path: Path) -> dict[str, NDArray[Any]] | None:
         # Opened here, or the file would stay open where it is torn.
         with path.open("rb") as file, np.load(file) as stored:
             return dict(stored)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
+    except TORN:
         return None
 
 

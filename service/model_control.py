@@ -120,20 +120,24 @@ class ModelControl:
         A directory is tried once it was the same twice in a row: whoever copies it has finished. One that is
         refused is tried again when it has changed.
         """
-        seen = tried = await asyncio.to_thread(_signatures, self._models_dir)
+        seen = tried = await self._look()
         while True:
             await asyncio.sleep(seconds)
-            try:
-                found = await asyncio.to_thread(_signatures, self._models_dir)
-            except OSError:
-                # A directory that is just being removed, or a disk that does not answer.
-                _log.warning("the models directory cannot be read", exc_info=True)
-                continue
+            found = await self._look()
             for place, signature in found.items():
                 if signature == seen.get(place) and signature != tried.get(place):
                     tried = tried | {place: signature}
                     await self._load_found(*place)
             seen = found
+
+    async def _look(self) -> dict[tuple[str, str], Signature]:
+        """What lies in the models directory; nothing where that cannot be told."""
+        try:
+            return await asyncio.to_thread(_signatures, self._models_dir)
+        except OSError:
+            # A directory that is just being removed, or a disk that does not answer.
+            _log.warning("the models directory cannot be read", exc_info=True)
+            return {}
 
     async def _load_found(self, name: str, version: str) -> None:
         try:

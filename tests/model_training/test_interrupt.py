@@ -24,7 +24,7 @@ with stop_flag() as is_stopping:
 
 
 def test_ctrl_c_is_noted_by_who_asks_and_ends_at_once_what_cannot_ask() -> None:
-    # In a process of its own: the stack on which pytest takes signals is too small for a thread that has computed.
+    # In a process of its own: in that of a whole test run, with all that it had loaded by then, the signal was a crash.
     done = subprocess.run(
         [sys.executable, "-c", STORY], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True
     )
