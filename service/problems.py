@@ -118,7 +118,9 @@ TABLE: dict[type[Exception], ProblemKind] = {
     StorageFull: ProblemKind(
         503, "storage_full", "Storage full", "There is no room for the upload at the moment.", retry_after_seconds=5
     ),
-    TooManyJobs: ProblemKind(429, "busy", "Busy", "As many jobs wait as may.", retry_after_seconds=30),
+    TooManyJobs: ProblemKind(
+        429, "busy", "Busy", "As many jobs wait as may, or as one key's may.", retry_after_seconds=30
+    ),
     TooManyListeners: ProblemKind(
         429, "busy", "Busy", "As many clients listen to events of jobs as may.", retry_after_seconds=5
     ),
@@ -158,7 +160,7 @@ TABLE: dict[type[Exception], ProblemKind] = {
         504, "url_too_slow", "URL too slow", "The URL's server paused or lasted longer than an upload may."
     ),
     JobStorageFull: ProblemKind(
-        507, "insufficient_storage", "Insufficient storage", "Uploads and results of jobs take as much as they may."
+        507, "insufficient_storage", "Insufficient storage", "Jobs, or those of one key, take as much as they may."
     ),
     JobAbandoned: ProblemKind(
         500, "job_abandoned", "Job abandoned", "Each process that ran the job ended before the job did."

@@ -189,6 +189,18 @@ class Settings(BaseSettings):
         ge=1,
         description="Bytes that uploads and results of all jobs may take; beyond them jobs are refused (507).",
     )
+    max_kept_jobs: int = Field(
+        default=100_000,
+        ge=1,
+        description="Jobs that may be there at all, ended ones until they are removed or expire; beyond them jobs are "
+        "refused (507).",
+    )
+    job_share_per_key: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Most of the waiting places, of the kept jobs and of their bytes that one API key may take.",
+    )
     job_deadline_seconds: float = Field(
         default=3600, gt=0, description="Longest time an attempt to run a job may take."
     )

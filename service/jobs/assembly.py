@@ -66,5 +66,10 @@ def build_jobs(settings: Settings, classifier: Classifier, explain: Explain, tra
         webhooks=webhooks,
         runner=runner,
         classifier=classifier,
-        bounds=Bounds(settings.max_queued_jobs, settings.max_job_bytes),
+        bounds=Bounds(
+            max_queued=settings.max_queued_jobs,
+            max_kept=settings.max_kept_jobs,
+            max_bytes=settings.max_job_bytes,
+            share_per_key=settings.job_share_per_key,
+        ),
     )

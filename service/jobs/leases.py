@@ -54,7 +54,7 @@ def claim(connection: Connection, lease_seconds: float, max_attempts: int) -> Cl
         and_(JOBS.c.state == "running", JOBS.c.lease_ends_at < now, JOBS.c.num_attempts < max_attempts),
     )
     # One that already took a process down comes after those that did not. Others' choices are passed over.
-    order = (JOBS.c.num_attempts, JOBS.c.id)
+    order = (JOBS.c.num_attempts, JOBS.c.turn, JOBS.c.id)
     row = connection.execute(
         select(JOBS).where(is_free).order_by(*order).limit(1).with_for_update(skip_locked=True)
     ).one_or_none()

@@ -1,4 +1,4 @@
-"""How a job comes into the database: once, and only while there is room."""
+"""How a job comes into the database: once, while there is room, and with a turn that is fair to every caller."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, case, func, insert, select
 
 from service.jobs.database import current_time, lock_submissions
 from service.jobs.errors import IdempotencyConflict, JobStorageFull, TooManyJobs
@@ -28,10 +28,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many jobs may wait, and how many bytes all of them may take."""
+    """How many jobs may wait, how many may be there at all, and how many bytes all of them may take.
+
+    `share_per_key` of each is the most that goes to one API key.
+    """
 
     max_queued: int
+    max_kept: int
     max_bytes: int
+    share_per_key: float
 
 
 def new_job_id() -> str:
@@ -46,7 +51,7 @@ def require_room(connection: Connection, request: Request, num_bytes: int, bound
         TooManyJobs, JobStorageFull: there is none.
     """
     if _find(connection, request) is None:
-        _require_room(connection, num_bytes, bounds)
+        _require_room(connection, request.owner, num_bytes, bounds)
 
 
 def submit(
@@ -65,7 +70,7 @@ def submit(
         if found.fingerprint != fingerprint:
             raise IdempotencyConflict("This idempotency key was used for another video or query.")
         return found, False
-    _require_room(connection, video.num_bytes, bounds)
+    _require_room(connection, request.owner, video.num_bytes, bounds)
     now = current_time(connection)
     connection.execute(
         insert(JOBS).values(
@@ -82,6 +87,7 @@ def submit(
             state="queued",
             fence=0,
             num_attempts=0,
+            turn=_next_turn(connection, request.owner),
             run_after=now,
             num_clips_done=0,
             created_at=now,
@@ -100,13 +106,53 @@ def _find(connection: Connection, request: Request) -> Row[tuple[object, ...]] |
     return connection.execute(select(JOBS).where(is_it)).one_or_none()
 
 
-def _require_room(connection: Connection, num_bytes: int, bounds: Bounds) -> None:
-    num_queued = select(func.count()).where(JOBS.c.state == "queued")
-    if connection.execute(num_queued).scalar_one() >= bounds.max_queued:
+def _next_turn(connection: Connection, owner: str) -> int:
+    """When the job runs: after the owner's others, and level with what runs now of everybody else.
+
+    Start-time fair queueing (Goyal, Vin and Cheng, 1996), a job being of length 1: however many jobs one caller has
+    waiting, each other caller's next one is run as soon as his would be who has none.
+    """
+    of_owner = select(func.max(JOBS.c.turn) + 1).where(JOBS.c.owner == owner, JOBS.c.state.in_(("queued", "running")))
+    running = select(func.max(JOBS.c.turn)).where(JOBS.c.state == "running")
+    waiting = select(func.min(JOBS.c.turn)).where(JOBS.c.state == "queued")
+    own, *others = (connection.execute(chosen).scalar_one() for chosen in (of_owner, running, waiting))
+    now = next((turn for turn in others if turn is not None), 0)
+    return max(now, own or 0)
+
+
+def _require_room(connection: Connection, owner: str, num_bytes: int, bounds: Bounds) -> None:
+    whole = _Taken.by(connection)
+    if whole.num_queued >= bounds.max_queued:
         raise TooManyJobs("As many jobs are waiting as may; try again later.")
-    stored = select(func.coalesce(func.sum(JOBS.c.num_stored_bytes), 0))
-    if connection.execute(stored).scalar_one() + num_bytes > bounds.max_bytes:
-        raise JobStorageFull("Jobs take as many bytes as they may; remove some that have ended, or wait.")
+    if whole.num_kept >= bounds.max_kept or whole.num_bytes + num_bytes > bounds.max_bytes:
+        raise JobStorageFull("Jobs take as much as they may; remove some that have ended, or wait.")
+    # Where there are no keys, nobody can be told from another.
+    if not owner:
+        return
+    own, share = _Taken.by(connection, owner), bounds.share_per_key
+    if own.num_queued >= max(1, int(share * bounds.max_queued)):
+        raise TooManyJobs("As many of your jobs are waiting as one key's may; try again later.")
+    if own.num_kept >= max(1, int(share * bounds.max_kept)) or own.num_bytes + num_bytes > share * bounds.max_bytes:
+        raise JobStorageFull("Your jobs take as much as one key's may; remove some that have ended, or wait.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What jobs take of what there is."""
+
+    num_queued: int
+    num_kept: int
+    num_bytes: int
+
+    @classmethod
+    def by(cls, connection: Connection, owner: str | None = None) -> "_Taken":
+        """What one owner's jobs take, or everybody's."""
+        is_queued = case((JOBS.c.state == "queued", 1), else_=0)
+        totals = (func.sum(is_queued), func.count(), func.sum(JOBS.c.num_stored_bytes))
+        chosen = select(*(func.coalesce(total, 0) for total in totals))
+        if owner is not None:
+            chosen = chosen.where(JOBS.c.owner == owner)
+        return cls(*map(int, connection.execute(chosen).one()))
 
 
 def _fingerprint(query: JobQuery, video: ReceivedVideo) -> str:

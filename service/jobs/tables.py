@@ -37,6 +37,8 @@ JOBS = Table(
     Column("fence", Integer, nullable=False),
     # The claims that ended, or may end, by the death of a process.
     Column("num_attempts", Integer, nullable=False),
+    # Jobs run in the order of their turns, those of one turn in that of their ids.
+    Column("turn", BigInteger, nullable=False, server_default="0"),
     Column("run_after", Double, nullable=False),
     Column("lease_ends_at", Double),
     Column("num_clips", Integer),
@@ -53,7 +55,7 @@ JOBS = Table(
     Column("num_callbacks", Integer, nullable=False),
     Column("callback_due_at", Double),
     UniqueConstraint("owner", "idempotency_key", name="jobs_idempotency"),
-    Index("jobs_by_state", "state", "num_attempts", "id"),
+    Index("jobs_by_state", "state", "num_attempts", "turn", "id"),
     Index("jobs_by_owner", "owner", "id"),
     Index("jobs_by_expiry", "expires_at"),
     Index("jobs_by_callback", "callback_due_at"),

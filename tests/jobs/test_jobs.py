@@ -54,6 +54,7 @@ def settings(directory: Path, receiver: Receiver) -> dict[str, object]:
         "job_heartbeat_seconds": 0.1,
         "max_job_listeners": 2,
         "max_queued_jobs": MAX_QUEUED,
+        "job_share_per_key": 1.0,
         "max_job_bytes": 4_000_000,
         "max_duration_seconds": 20,
         "job_max_duration_seconds": 40,

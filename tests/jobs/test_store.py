@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from service.jobs.tables import JOBS, METADATA
 from service.schemas import Job, JobListQuery, JobQuery
 from service.upload import ReceivedVideo
 
-ROOMY = Bounds(max_queued=100, max_bytes=1 << 30)
+ROOMY = Bounds(max_queued=100, max_kept=100, max_bytes=1 << 30, share_per_key=1.0)
 EVERYBODY = Viewer("", sees_all=True)
 LEASE_SECONDS = 1000.0
 OVER = -1.0
@@ -171,7 +172,7 @@ def test_the_same_key_at_the_same_time_from_several_processes_makes_one_job(data
 
 def test_no_more_jobs_wait_and_no_more_bytes_are_kept_than_may(database_url: str, tmp_path: Path) -> None:
     async def story(database: Database) -> None:
-        few = Bounds(max_queued=2, max_bytes=100)
+        few = replace(ROOMY, max_queued=2, max_bytes=100)
         first, _ = await submitted(database, asked("k"), video(num_bytes=60), few)
         with pytest.raises(JobStorageFull):
             await submitted(database, asked(), video(num_bytes=41), few)
@@ -188,9 +189,87 @@ def test_no_more_jobs_wait_and_no_more_bytes_are_kept_than_may(database_url: str
         assert held is not None
         assert held.job_id == first
         assert await finished(database, held, FAILED)
-        await submitted(database, asked(), video(num_bytes=10), Bounds(max_queued=9, max_bytes=50 + len(PROBLEM)))
+        no_more = replace(few, max_queued=9, max_bytes=50 + len(PROBLEM))
+        await submitted(database, asked(), video(num_bytes=10), no_more)
         with pytest.raises(JobStorageFull):
-            await submitted(database, asked(), video(num_bytes=1), Bounds(max_queued=9, max_bytes=50 + len(PROBLEM)))
+            await submitted(database, asked(), video(num_bytes=1), no_more)
+
+    with_database(database_url, tmp_path, story)
+
+
+def test_no_more_jobs_are_kept_than_may_be_ended_ones_among_them(database_url: str, tmp_path: Path) -> None:
+    async def story(database: Database) -> None:
+        two = replace(ROOMY, max_kept=2)
+        first, _ = await submitted(database, bounds=two)
+        await submitted(database, bounds=two)
+        await database.write(lambda connection: cancel(connection, first, KEPT_SECONDS))
+        with pytest.raises(JobStorageFull):
+            await submitted(database, bounds=two)
+        await database.write(lambda connection: remove_ended(connection, first))
+        await submitted(database, bounds=two)
+
+    with_database(database_url, tmp_path, story)
+
+
+def test_no_key_takes_more_than_its_share_so_that_others_find_room(database_url: str, tmp_path: Path) -> None:
+    async def story(database: Database) -> None:
+        halves = replace(ROOMY, max_queued=4, max_bytes=100, share_per_key=0.5)
+        mine, _ = await submitted(database, asked(owner="mine"), video(num_bytes=30), halves)
+        with pytest.raises(JobStorageFull, match="Your jobs"):
+            await submitted(database, asked(owner="mine"), video(num_bytes=21), halves)
+        await submitted(database, asked(owner="mine"), video(num_bytes=20), halves)
+        with pytest.raises(TooManyJobs, match="your jobs"):
+            await submitted(database, asked(owner="mine"), video(num_bytes=0), halves)
+        await submitted(database, asked(owner="yours"), video(num_bytes=50), halves)
+        kept = replace(ROOMY, max_kept=6, share_per_key=0.5)
+        await submitted(database, asked(owner="mine"), bounds=kept)
+        await database.write(lambda connection: cancel(connection, mine, KEPT_SECONDS))
+        with pytest.raises(JobStorageFull, match="Your jobs"):
+            await submitted(database, asked(owner="mine"), bounds=kept)
+        await submitted(database, asked(owner="yours"), bounds=kept)
+
+    with_database(database_url, tmp_path, story)
+
+
+def test_where_there_are_no_keys_one_caller_may_take_everything(database_url: str, tmp_path: Path) -> None:
+    async def story(database: Database) -> None:
+        halves = replace(ROOMY, max_queued=2, share_per_key=0.5)
+        await submitted(database, bounds=halves)
+        await submitted(database, bounds=halves)
+
+    with_database(database_url, tmp_path, story)
+
+
+def test_a_key_with_many_jobs_waiting_lets_another_keys_go_between(database_url: str, tmp_path: Path) -> None:
+    async def story(database: Database) -> None:
+        owners: dict[str, str] = {}
+
+        async def submit_for(owner: str, num_jobs: int) -> None:
+            for _ in range(num_jobs):
+                job_id, _ = await submitted(database, asked(owner=owner))
+                owners[job_id] = owner
+
+        async def run() -> str:
+            held = await claimed(database)
+            assert held is not None
+            assert await finished(database, held, FAILED)
+            return owners[held.job_id]
+
+        await submit_for("many", 6)
+        assert [await run(), await run()] == ["many", "many"]
+        # Whoever comes late is owed nothing for the time before, and owes nothing.
+        await submit_for("few", 2)
+        await submit_for("one", 1)
+        assert [await run() for _ in range(7)] == ["many", "few", "one", "many", "few", "many", "many"]
+        # Nor does an empty queue remember who was there.
+        await submit_for("many", 1)
+        await submit_for("few", 1)
+        await submit_for("many", 1)
+        held = await claimed(database)
+        assert held is not None
+        assert owners[held.job_id] == "many"
+        await submit_for("one", 2)
+        assert [await run() for _ in range(4)] == ["few", "one", "many", "one"]
 
     with_database(database_url, tmp_path, story)
 
