@@ -12,7 +12,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from model_training import commands, comparing, measuring
-from model_training.config import Family
+from model_training.config import BackboneName, Family
 from model_training.errors import TrainingError, TrainingInterrupted
 from model_training.scenes import EVENT_LABELS
 from model_training.validate_data import validate_data
@@ -105,7 +105,8 @@ def _parser() -> argparse.ArgumentParser:
         "--against", type=Path, metavar="FILE", help="say which is right more often: this config, or the one of FILE"
     )
     cross_validate.add_argument("--family", choices=get_args(Family), help="default: the config's own")
-    compare.set_defaults(family=None)
+    cross_validate.add_argument("--backbone", choices=get_args(BackboneName), help="default: the config's own")
+    compare.set_defaults(family=None, backbone=None)
     for command in (compare, cross_validate):
         _add_protocol(command)
 
@@ -188,6 +189,7 @@ def _protocol(given: argparse.Namespace) -> comparing.Protocol:
         skip_unreadable=given.skip_unreadable,
         allow_leakage=given.allow_leakage,
         family=given.family,
+        backbone=given.backbone,
     )
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from model_training.baselines import Baselines, baselines_over_folds
 from model_training.card import leaks_allowed
 from model_training.clip_store import DecodedVideo
-from model_training.config import Family, TrainConfig, read_config
+from model_training.config import BackboneName, Family, TrainConfig, checked_config, read_config
 from model_training.datasets import Example, labels_of, read_examples
 from model_training.errors import InvalidConfig, TrainingDataError
 from model_training.figures import CrossValidation, Figure, Interval
@@ -44,7 +44,8 @@ class Protocol:
     skip_unreadable: bool
     allow_leakage: bool
     family: Family | None = None
-    """None: the config's own."""
+    """None: the config's own, as below."""
+    backbone: BackboneName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ def compare(protocol: Protocol, json_path: Path | None) -> None:
 def cross_validate(protocol: Protocol, out: Path, against: Path | None) -> None:
     """Train one family on all folds but one, for each; keep every answer for a video not trained on.
 
-    With `against`, a file that it wrote for another config or family, also say which of the two is right more often.
+    With `against`, a file that it wrote for another config, family or backbone, also say which is right more often.
     """
     check_places(out)
     other = None if against is None else _read_record(against)
@@ -237,6 +238,8 @@ def _command_of(protocol: Protocol) -> str:
         options += ["--epochs", str(protocol.max_epochs)]
     if protocol.family is not None:
         options += ["--family", protocol.family]
+    if protocol.backbone is not None:
+        options += ["--backbone", protocol.backbone]
     flags = {
         "--frozen-only": protocol.is_frozen_only,
         "--skip-unreadable": protocol.skip_unreadable,
@@ -256,7 +259,7 @@ def _settled(protocol: Protocol) -> tuple[TrainConfig, list[Example], tuple[int,
     """The config with the protocol's changes, the examples of its folds, and the folds to hold out.
 
     Raises:
-        InvalidConfig: it is for several machines.
+        InvalidConfig: it is for several machines, or does not suit the protocol's backbone.
         TrainingDataError: no folds, one that holds no video, or a label with too few groups.
     """
     config = read_config(protocol.config)
@@ -277,7 +280,9 @@ def _settled(protocol: Protocol) -> tuple[TrainConfig, list[Example], tuple[int,
         )
     if config.distribution == "multi_worker":
         raise InvalidConfig(f'{protocol.config}: distribution="multi_worker" is for train: a fold has one machine')
-    config = config.model_copy(update={"stages": stages, "family": protocol.family or config.family})
+    family, backbone = protocol.family or config.family, protocol.backbone or config.backbone
+    changes = {"stages": stages, "family": family, "backbone": backbone}
+    config = checked_config(config.model_copy(update=changes), protocol.config)
     in_folds = [example for example in examples if example.fold is not None]
     # Before hours of work, not after.
     _check_splits(config, protocol, in_folds, folds)

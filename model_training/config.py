@@ -329,8 +329,16 @@ def read_config(path: Path) -> TrainConfig:
     config = getattr(module, "CONFIG", None)
     if not isinstance(config, TrainConfig):
         raise InvalidConfig(f"{path}: sets no CONFIG = TrainConfig(...)")
+    return checked_config(config, path)
+
+
+def checked_config(config: TrainConfig, path: Path) -> TrainConfig:
+    """The config, if it is valid: one that was made of another by `model_copy` has not been checked, nor has any part.
+
+    Raises:
+        InvalidConfig: it is not; the message names `path`.
+    """
     try:
-        # A config made of another by `model_copy` has not been checked, nor has any part of it.
         return TrainConfig.model_validate(_given(config))
     except ValidationError as error:
         raise InvalidConfig(f"{path}: {_sentence(error)}") from error

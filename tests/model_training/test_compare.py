@@ -305,6 +305,29 @@ def test_the_figures_of_cross_validation_stand_on_the_card_of_what_is_trained_by
     assert f"{record}: not what cross-validate writes: " in capsys.readouterr().err
 
 
+def test_a_config_is_measured_on_another_backbone_without_the_stages_that_train_it(
+    painted_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from model_training.__main__ import main
+
+    config, record = tmp_path / "staged.py", tmp_path / "other.json"
+    frozen = 'StageConfig(name="head", num_epochs=1, learning_rate=1e-3, backbone="frozen", num_feature_views=1),'
+    config.write_text(
+        TINY_CONFIG.replace("stages=(", f"stages=({frozen}", 1).replace('backbone="tiny",', 'backbone="i3d",', 1)
+    )
+    given = ["--config", str(config), "--data", str(painted_dataset), "--runs", str(tmp_path / "runs")]
+    asked = ["cross-validate", *given, "--folds", "0", "--frozen-only", "--out", str(record), "--backbone"]
+    assert main([*asked, "mobilenet_v2"]) == 0
+    told = json.loads(record.read_text())
+    assert told["config"]["backbone"] == "mobilenet_v2"
+    assert [stage["name"] for stage in told["config"]["stages"]] == ["head"]
+    assert "--backbone mobilenet_v2 --frozen-only --out FILE" in told["figures"]["command"]
+    config.write_text(TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", input="differences",', 1))
+    capsys.readouterr()
+    assert main([*asked[:-3], "--out", str(record), "--backbone", "i3d"]) == 2
+    assert f"{config}: TrainConfig: i3d sees motion itself" in capsys.readouterr().err
+
+
 def test_the_record_says_what_leaks_were_allowed_and_where_a_video_lies_outside_of_the_folder(
     painted_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
