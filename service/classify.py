@@ -119,7 +119,8 @@ class Classifier:
                         video = await self._classify(received, model, progress, length_factor)
         except TimeoutError:
             raise DeadlineExceeded(f"No answer within {deadline_seconds:g} s.") from None
-        return compose_prediction(video, model.stored, query, request_id, stopwatch)
+        # Of two hours of video it is half a second of Python: the event loop's other requests go on beside it.
+        return await asyncio.to_thread(compose_prediction, video, model.stored, query, request_id, stopwatch)
 
     async def _classify(
         self, received: ReceivedVideo, model: ReadyModel, progress: Progress, length_factor: float

@@ -40,27 +40,30 @@ def place_of(event_id: str) -> Place:
 
 def missed_events(row: AnyRow, last_seen: str | None) -> list[Event]:
     """The events of the latest attempt after the one that was seen last."""
-    events = _of_attempt(row)
-    if last_seen is None:
-        return events
-    return [event for event in events if place_of(event.id) > place_of(last_seen)]
+    fence, step = (-1, -1) if last_seen is None else place_of(last_seen)
+    if fence > row.fence:
+        return []
+    return _of_attempt(row, step + 1 if fence == row.fence else 0)
 
 
-def _of_attempt(row: AnyRow) -> list[Event]:
+def _of_attempt(row: AnyRow, first: int) -> list[Event]:
+    """Its events from the step `first` on: of a long job, most were told before, each time it went on."""
     fence, attempt = row.fence, row.num_attempts
-    if row.state == "queued":
-        return [Event(f"{fence}-queued", "queued", JobEvent(state="queued", attempt=attempt, progress=None))]
     events = []
-    if fence:
-        events = [Event(f"{fence}-0", "running", JobEvent(state="running", attempt=attempt, progress=None))]
-        events += [
-            Event(
-                f"{fence}-{step}",
-                "progress",
-                JobEvent(state="running", attempt=attempt, progress=progress(row.num_clips, step)),
-            )
-            for step in range(1, row.num_clips_done + 1)
-        ]
-    if row.state in ENDED:
+    if row.state == "queued":
+        if first <= _STEPS["queued"]:
+            events.append(Event(f"{fence}-queued", "queued", JobEvent(state="queued", attempt=attempt, progress=None)))
+        return events
+    if fence and first == 0:
+        events.append(Event(f"{fence}-0", "running", JobEvent(state="running", attempt=attempt, progress=None)))
+    events += [
+        Event(
+            f"{fence}-{step}",
+            "progress",
+            JobEvent(state="running", attempt=attempt, progress=progress(row.num_clips, step)),
+        )
+        for step in range(max(1, first), row.num_clips_done + 1)
+    ]
+    if row.state in ENDED and first <= _STEPS["end"]:
         events.append(Event(f"{fence}-end", row.state, None))
     return events
