@@ -20,6 +20,7 @@ CONFIG = TrainConfig(
     combine="mean",
     # `compare` says which of the three to use; "cnn" is the cheapest, and the hardest to overfit.
     family="cnn_bilstm_attention",
+    # On 300 clips of fights "mobilenet_v2" was no better (docs/training.md); `cross-validate --backbone` asks of yours.
     backbone="efficientnet_lite0",
     head=HeadConfig(feature_width=64, lstm_units=32, attention_width=32, dropout=0.4),
     augment=AugmentConfig(),
