@@ -122,17 +122,17 @@ def _next_turn(connection: Connection, owner: str) -> int:
 
 def _require_room(connection: Connection, owner: str, num_bytes: int, bounds: Bounds) -> None:
     whole = _Taken.by(connection)
-    if whole.num_queued >= bounds.max_queued:
+    if whole.fills_queue(bounds, 1):
         raise TooManyJobs("As many jobs are waiting as may; try again later.")
-    if whole.num_kept >= bounds.max_kept or whole.num_bytes + num_bytes > bounds.max_bytes:
+    if whole.fills_storage(num_bytes, bounds, 1):
         raise JobStorageFull("Jobs take as much as they may; remove some that have ended, or wait.")
     # Where there are no keys, nobody can be told from another.
     if not owner:
         return
-    own, share = _Taken.by(connection, owner), bounds.share_per_key
-    if own.num_queued >= max(1, int(share * bounds.max_queued)):
+    own = _Taken.by(connection, owner)
+    if own.fills_queue(bounds, bounds.share_per_key):
         raise TooManyJobs("As many of your jobs are waiting as one key's may; try again later.")
-    if own.num_kept >= max(1, int(share * bounds.max_kept)) or own.num_bytes + num_bytes > share * bounds.max_bytes:
+    if own.fills_storage(num_bytes, bounds, bounds.share_per_key):
         raise JobStorageFull("Your jobs take as much as one key's may; remove some that have ended, or wait.")
 
 
@@ -153,6 +153,15 @@ class _Taken:
         if owner is not None:
             chosen = chosen.where(JOBS.c.owner == owner)
         return cls(*map(int, connection.execute(chosen).one()))
+
+    def fills_queue(self, bounds: Bounds, share: float) -> bool:
+        """Whether no other job may wait where this `share` of the bounds holds."""
+        return self.num_queued >= max(1, int(share * bounds.max_queued))
+
+    def fills_storage(self, num_bytes: int, bounds: Bounds, share: float) -> bool:
+        """Whether no other job, of so many bytes, may be there where this `share` of the bounds holds."""
+        is_full = self.num_kept >= max(1, int(share * bounds.max_kept))
+        return is_full or self.num_bytes + num_bytes > share * bounds.max_bytes
 
 
 def _fingerprint(query: JobQuery, video: ReceivedVideo) -> str:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 ENVIRONMENT = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONWARNINGS": "default"}
@@ -22,7 +22,7 @@ def run(*arguments: object, max_file_kilobytes: int | None = None) -> subprocess
     return subprocess.run(whole, capture_output=True, text=True, env=ENVIRONMENT, check=False)
 
 
-def interrupted(sign: str, *arguments: object) -> list[str]:
+def interrupted(sign: str, *arguments: object, exit_codes: Collection[int] = (130, -signal.SIGINT)) -> list[str]:
     """What a command says on standard error when Ctrl-C comes, as from a terminal, once it has said `sign`."""
     process = subprocess.Popen(
         command(*arguments), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True
@@ -39,7 +39,7 @@ def interrupted(sign: str, *arguments: object) -> list[str]:
         os.killpg(process.pid, signal.SIGINT)
         said += [line.rstrip() for line in lines]
     # Python ends by the signal itself where it came while code was being compiled, and with 130 elsewhere.
-    assert process.wait() in {130, -signal.SIGINT}, said
+    assert process.wait() in exit_codes, said
     return said
 
 
