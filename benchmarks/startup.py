@@ -1,6 +1,6 @@
 """Start-up: how long from the start of the process to `ready`, and where that time goes, in each engine.
 
-All of it is measured on the real service with every model that ships. The stages are those that the
+All of it is measured on the real service with the one model that is benchmarked. The stages are those that the
 service itself logs; some overlap, so they need not add up.
 """
 
