@@ -226,6 +226,7 @@ def _video(video: DecodedVideo) -> Video:
         width=width,
         height=height,
         rotation_degrees=report.rotation_degrees,
+        is_mirrored=report.is_mirrored,
         duration_seconds=round(facts.duration_seconds, 6),
         frame_rate=None if facts.frame_rate is None else round(facts.frame_rate, 6),
         is_variable_frame_rate=facts.is_variable_frame_rate,

@@ -101,6 +101,9 @@ class Video(_Wire):
     width: int
     height: int
     rotation_degrees: int = Field(description="How far clockwise the pictures were turned to stand upright.")
+    is_mirrored: bool = Field(
+        default=False, description="Whether the pictures were mirrored left to right, before they were turned."
+    )
     duration_seconds: float
     frame_rate: float | None
     is_variable_frame_rate: bool

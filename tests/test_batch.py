@@ -57,6 +57,7 @@ def prediction() -> Prediction:
                 "width": 64,
                 "height": 48,
                 "rotation_degrees": 0,
+                "is_mirrored": False,
                 "duration_seconds": 2.0,
                 "frame_rate": None,
                 "is_variable_frame_rate": False,

@@ -86,6 +86,7 @@ function facts(prediction) {
     ["Took", `${took(timings.total)}, of which decoding ${took(timings.decode)}`],
   ];
   if (video.rotation_degrees) rows.push(["Turned", `${video.rotation_degrees}° to stand upright`]);
+  if (video.is_mirrored) rows.push(["Mirrored", "left to right"]);
   if (video.audio === "ignored") rows.push(["Sound", "not listened to"]);
   return make("dl", { className: "facts" }, ...rows.flatMap(([term, text]) => [make("dt", { textContent: term }), make("dd", { textContent: text })]));
 }

@@ -31,6 +31,10 @@ const WARNINGS = {
   darker_than_training: "Darker than nearly all videos the model learned from: how well it does here was hardly measured.",
   brighter_than_training: "Brighter than nearly all videos the model learned from: how well it does here was hardly measured.",
   blurrier_than_training: "Blurrier than nearly all videos the model learned from: how well it does here was hardly measured.",
+  clock_jumped: "The file's clock jumps, as in recordings that were joined: times carry on from the frame before.",
+  assumed_frame_rate: "The file has no usable times: they were counted at its frame rate.",
+  assumed_colours: "The file names colours in an uncommon way: usual ones were assumed.",
+  other_tracks: "The file holds several pictures side by side: the one that players show was looked at.",
   frozen_video: "The picture never changes: the camera may have stopped.",
 };
 

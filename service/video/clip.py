@@ -111,10 +111,11 @@ class Clip:
 class DecodeReport:
     """What came of decoding, known only once the last clip is out.
 
-    `rotation_degrees` is how far clockwise the pictures were turned to stand upright.
+    Pictures were mirrored left to right if `is_mirrored`, and then turned clockwise by `rotation_degrees`.
     """
 
     rotation_degrees: int
     num_frames_decoded: int
     num_frames_missing: int
     warnings: tuple[VideoWarning, ...]
+    is_mirrored: bool = False

@@ -1,6 +1,8 @@
-"""Opens a video file without letting it do harm, and says what its header claims. Decodes nothing."""
+"""Opens a video file without letting it do harm, and reads what its header states. Decodes nothing."""
 
 import re
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -11,65 +13,119 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from service.video.clip import DecodeLimits
+from service.video.crop import Crop
 from service.video.errors import UnreadableVideo, UnsupportedVideo, VideoTooLarge
+from service.video.file_kind import file_kind
+from service.video.matroska import matroska_facts
+from service.video.mp4 import Mp4Track, mp4_tracks
+from service.video.orientation import Orientation
 
 CONTAINERS = {
+    "apng": "apng",
     "asf": "asf",
     "avi": "avi",
+    "dhav": "dav",
+    "dv": "dv",
     "flv": "flv",
+    "gif": "gif",
+    "h264": "h264",
+    "hevc": "hevc",
+    "ivf": "ivf",
     "matroska,webm": "matroska",
     "mov,mp4,m4a,3gp,3g2,mj2": "mp4",
     "mpeg": "mpeg",
     "mpegts": "mpegts",
+    "mpegvideo": "mpegvideo",
+    "mxf": "mxf",
+    "nut": "nut",
     "ogg": "ogg",
+    "yuv4mpegpipe": "y4m",
 }
-"""FFmpeg demuxers allowed to open a file, and what we call them. Playlists, SDP, subtitles, text and
-images are not among them: several of those make the demuxer read other files or open sockets."""
+"""FFmpeg demuxers allowed to open a file, and our names for them. Playlists, SDP, subtitles, text and
+still images are not among them: several of those make the demuxer read other files or open sockets."""
 
-CODECS = frozenset(
+JUMPABLE_CODECS = frozenset(
     [
         *("av1", "dvvideo", "ffv1", "flv1", "h263", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4"),
         *("msmpeg4v2", "msmpeg4v3", "prores", "theora", "vc1", "vp8", "vp9", "wmv1", "wmv2", "wmv3"),
+        # Each picture of these stands for itself.
+        *("cfhd", "dnxhd", "ffvhuff", "huffyuv", "jpeg2000", "magicyuv", "r210", "rawvideo", "utvideo", "v210", "v410"),
+    ]
+)
+"""Codecs in which decoding may begin at any picture that is marked as a keyframe and turns out to be one."""
+
+CODECS = JUMPABLE_CODECS | frozenset(
+    [
+        *("apng", "cinepak", "flashsv", "flashsv2", "fraps", "gif", "h261", "lagarith", "mjpegb", "msrle", "msvideo1"),
+        *("png", "qtrle", "rpza", "svq1", "svq3", "zmbv"),
     ]
 )
 
+_MAIN_CONTAINERS = "MP4, QuickTime, Matroska, WebM, AVI, MPEG-TS, MPEG-PS, MXF, FLV, ASF, Ogg, GIF"
+_MAIN_CODECS = "H.264, HEVC, VP8, VP9, AV1, MPEG-2, MPEG-4, Motion JPEG, ProRes, DNxHD, FFV1"
+_CONVERSION = "ffmpeg -i INPUT -c:v libx264 -pix_fmt yuv420p OUTPUT.mp4"
+
 _OPEN_OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
 
+_IMAGE_CONTAINERS = {"apng": "APNG", "gif": "GIF"}
 _STILL_IMAGE_BRANDS = frozenset({"avif", "avis", "heic", "heim", "heis", "heix", "hevc", "hevx", "mif1", "msf1"})
+"""Brands of MP4 whose files hold still images, and perhaps a sequence of them as a track."""
 
-# (offset, bytes there, what such a file is): used only to say *why* a file could not be opened.
-_SIGNATURES = (
-    (4, b"ftyp", "MP4"),
-    (4, b"moov", "QuickTime"),
-    (4, b"mdat", "QuickTime"),
-    (0, b"\x1a\x45\xdf\xa3", "Matroska or WebM"),
-    (8, b"AVI ", "AVI"),
-    (0, b"FLV\x01", "FLV"),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "ASF"),
-)
+_MIN_SHARE_OF_LONGEST_TRACK = 0.1
+"""A track with fewer pictures than this share of the longest one's is a thumbnail or a trailer."""
+
+_ALIGNMENT_PIXELS = 64
+_MAX_CODING_BLOCK_PIXELS = 64
+_HEADER_UNTRUE_FACTOR = 2
 
 
-def open_stream(path: Path, limits: DecodeLimits) -> tuple[InputContainer, VideoStream]:
-    """Open `path` and its first picture track; the caller closes the container.
+@dataclass(frozen=True, slots=True)
+class OpenedTrack:
+    """The picture track that is decoded, in its open container.
 
-    Of several tracks the first is taken; cover pictures are not tracks.
+    `crop` is the cropping that the container asks for, and `orientation` the one of its header. `is_whole` is true
+    where the container states its own size, and the file has it. `other_tracks` describes the picture tracks that are
+    not decoded.
+    """
+
+    container: InputContainer
+    stream: VideoStream
+    crop: Crop
+    orientation: Orientation
+    is_whole: bool
+    other_tracks: tuple[str, ...]
+
+
+def open_track(path: Path, limits: DecodeLimits, index: int | None = None) -> OpenedTrack:
+    """Open `path` and the picture track that a player would show, or that of stream `index`; the caller closes it.
 
     Raises:
         UnsupportedVideo: not a video, or a container or codec that is not allowed.
         UnreadableVideo: a video container that is too damaged to open.
         VideoTooLarge: the header claims more pixels than allowed.
     """
+    container = _opened(path)
     try:
-        container = av.open(str(path.resolve()), metadata_errors="ignore", container_options=_OPEN_OPTIONS)
-    except (av.error.FFmpegError, MemoryError, OverflowError) as error:
-        raise _why_not_opened(path) from error
-    try:
-        stream = _picture_track(container)
+        tracks = _picture_tracks(container)
+        if index is None:
+            num_packets = _num_packets(path, tracks, limits.max_packets) if len(tracks) > 1 else {}
+            stream = _track_to_show(tracks, num_packets)
+            _refuse_still_image(container, stream)
+        else:
+            num_packets, stream = {}, next(track for track in tracks if track.index == index)
         _limit_pixels(stream.codec_context, limits.max_pixels_per_frame)
+        # Cropping at the left edge is exact only if pixels may begin anywhere in memory.
+        stream.codec_context.options |= {"flags": "+unaligned"}
+        crop, orientation, is_whole = _container_facts(path, container, stream)
+        others = tuple(
+            f"{_position(tracks, track)} ({_description(track)}, {num_packets.get(track.index, 0)} pictures)"
+            for track in tracks
+            if track.index != stream.index and not _is_still_image(container, track)
+        )
     except BaseException:
         container.close()
         raise
-    return container, stream
+    return OpenedTrack(container, stream, crop, orientation, is_whole, others)
 
 
 def codec_name(stream: VideoStream) -> str:
@@ -77,17 +133,19 @@ def codec_name(stream: VideoStream) -> str:
     return stream.codec_context.codec.canonical_name
 
 
-def claimed_duration_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    """How long the header says the picture track is, or None where it does not say."""
-    if stream.duration is not None and stream.time_base is not None:
+def claimed_end_seconds(track: OpenedTrack, start_seconds: float) -> float | None:
+    """The length of the picture track by its header, counted from `start_seconds`, or None where it does not say."""
+    container, stream = track.container, track.stream
+    if stream.duration is not None and stream.time_base is not None and not _is_matroska(container):
         return float(stream.duration * stream.time_base)
     # Matroska states the whole file's length, which is the picture track's only if it is alone;
-    # some writers add each track's own as a tag, "00:00:02.500000000".
+    # some writers add each track's own as a tag, "00:00:02.500000000". Both count from the file's zero.
     tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if tag:
-        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) - max(start_seconds, 0.0)
     if container.duration is not None and len(container.streams) == 1:
-        return container.duration / av.time_base
+        seconds = container.duration / av.time_base
+        return seconds - max(start_seconds, 0.0) if _is_matroska(container) else seconds
     return None
 
 
@@ -98,38 +156,138 @@ def claimed_num_packets(container: InputContainer, stream: VideoStream) -> int |
     return stream.frames or None
 
 
+def way_out(*, is_encrypted: bool = False) -> str:
+    """What is supported, and one command that converts a file to it."""
+    if is_encrypted:
+        return "Encrypted (DRM-protected) videos cannot be decoded. Export or record the video without encryption."
+    return (
+        f"Supported containers: {_MAIN_CONTAINERS}. Supported codecs: {_MAIN_CODECS}; GET /capabilities lists all. "
+        f"To convert the file: {_CONVERSION}"
+    )
+
+
+def _opened(path: Path) -> InputContainer:
+    try:
+        return av.open(str(path.resolve()), metadata_errors="ignore", container_options=_OPEN_OPTIONS)
+    except (av.error.FFmpegError, MemoryError, OverflowError) as error:
+        kind = file_kind(path)
+        raise (
+            UnreadableVideo(kind.sentence)
+            if kind.is_supported
+            else UnsupportedVideo(f"This is not a video in a supported container. {kind.sentence} {way_out()}")
+        ) from error
+
+
 def _limit_pixels(context: VideoCodecContext, max_pixels: int) -> None:
     if context.width * context.height > max_pixels:
         raise VideoTooLarge(
             f"{context.width}x{context.height} pixels per frame are more than the allowed {max_pixels}."
         )
-    # The header may lie: this refuses a larger frame before a buffer for it exists.
-    context.options = {"max_pixels": str(max_pixels)}
+    # The header may lie: this refuses a far larger frame before a buffer for it exists. FFmpeg counts pixels after
+    # rounding each side up to whole coding blocks and memory lines.
+    padded = [
+        -(-(side + _MAX_CODING_BLOCK_PIXELS) // _ALIGNMENT_PIXELS) * _ALIGNMENT_PIXELS
+        for side in (context.width, context.height)
+    ]
+    context.options = {"max_pixels": str(max(_HEADER_UNTRUE_FACTOR * max_pixels, padded[0] * padded[1]))}
 
 
-def _picture_track(container: InputContainer) -> VideoStream:
-    brand = container.metadata.get("major_brand", "").strip()
-    if brand in _STILL_IMAGE_BRANDS:
-        raise UnsupportedVideo(f"This is a still image ({brand}), not a video.")
+def _picture_tracks(container: InputContainer) -> list[VideoStream]:
     tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
     if not tracks:
         kinds: list[str] = sorted({track.type for track in container.streams}) or ["no"]
         raise UnsupportedVideo(f"The file has no picture track: it holds {' and '.join(kinds)} tracks.")
+    return tracks
+
+
+def _track_to_show(tracks: list[VideoStream], num_packets: dict[int, int]) -> VideoStream:
+    """The track that a player would show: of those with most of the content, the one marked as default, or the first.
+
+    Raises:
+        UnsupportedVideo: no such track has a codec that is allowed.
+    """
+    longest = max(num_packets.values(), default=0)
+    main = [track for track in tracks if num_packets.get(track.index, 0) >= _MIN_SHARE_OF_LONGEST_TRACK * longest]
+    # Sorting keeps the order of equals.
+    main.sort(key=lambda track: not track.disposition & Disposition.default)
+    allowed = [track for track in main if _is_allowed(track)]
+    if allowed:
+        return allowed[0]
     # Damaged or exotic files open without a decoder; PyAV then has no codec context to offer.
-    if tracks[0].codec_context is None:
-        raise UnsupportedVideo("The video's codec is not known.")
-    codec = codec_name(tracks[0])
-    if codec not in CODECS:
-        raise UnsupportedVideo(f"Videos coded as {codec} are not supported.")
-    return tracks[0]
+    if main[0].codec_context is None:
+        raise UnsupportedVideo(f"The video's codec is not known. {way_out()}")
+    raise UnsupportedVideo(f"Videos coded as {codec_name(main[0])} are not supported. {way_out()}")
 
 
-def _why_not_opened(path: Path) -> UnsupportedVideo | UnreadableVideo:
-    with path.open("rb") as file:
-        head = file.read(16)
-    for offset, signature, name in _SIGNATURES:
-        if head[offset:].startswith(signature):
-            return UnreadableVideo(
-                f"This looks like {name}, but it cannot be opened: the file is incomplete or damaged."
-            )
-    return UnsupportedVideo("This is not a video in a supported container.")
+def _is_allowed(track: VideoStream) -> bool:
+    return track.codec_context is not None and codec_name(track) in CODECS
+
+
+def _num_packets(path: Path, tracks: list[VideoStream], max_packets: int) -> dict[int, int]:
+    """How many packets each track has, as far as the file can be read and up to `max_packets` in all."""
+    counts: Counter[int] = Counter()
+    with _opened(path) as container:
+        streams = [container.streams[track.index] for track in tracks]
+        try:
+            for packet in container.demux(*streams):
+                counts[packet.stream_index] += packet.size > 0
+                if counts.total() > max_packets:
+                    break
+        except (av.error.FFmpegError, MemoryError, OverflowError):
+            pass
+    return dict(counts)
+
+
+def _refuse_still_image(container: InputContainer, stream: VideoStream) -> None:
+    """Raise UnsupportedVideo for a file of images that holds but one."""
+    kind = _IMAGE_CONTAINERS.get(container.format.name)
+    brand = container.metadata.get("major_brand", "").strip()
+    if kind is None and brand in _STILL_IMAGE_BRANDS:
+        kind = brand.upper()
+        if len(stream.index_entries) > 1:
+            return
+    elif kind is None or _has_several_packets(container, stream):
+        return
+    raise UnsupportedVideo(f"This is a still image ({kind}), not a video. {way_out()}")
+
+
+def _is_still_image(container: InputContainer, track: VideoStream) -> bool:
+    """Whether a track is the still image that stands for a sequence of them, as in AVIF."""
+    brand = container.metadata.get("major_brand", "").strip()
+    return brand in _STILL_IMAGE_BRANDS and len(track.index_entries) <= 1
+
+
+def _has_several_packets(container: InputContainer, stream: VideoStream) -> bool:
+    with _opened(Path(container.name)) as again:
+        try:
+            packets = (packet for packet in again.demux(again.streams[stream.index]) if packet.size)
+            return next(packets, None) is not None and next(packets, None) is not None
+        except (av.error.FFmpegError, MemoryError, OverflowError):
+            return False
+
+
+def _container_facts(path: Path, container: InputContainer, stream: VideoStream) -> tuple[Crop, Orientation, bool]:
+    """The cropping and orientation that the container asks for, and whether the file has the size that it states."""
+    if container.format.name.startswith("mov"):
+        track = mp4_tracks(path).get(stream.id, Mp4Track())
+        return track.crop, track.orientation, False
+    if _is_matroska(container):
+        facts = matroska_facts(path)
+        tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
+        position = _position(tracks, stream) - 1
+        crop, orientation = facts.tracks[position] if position < len(facts.tracks) else (Crop(), Orientation())
+        return crop, orientation, facts.is_whole
+    return Crop(), Orientation(), False
+
+
+def _is_matroska(container: InputContainer) -> bool:
+    return container.format.name == "matroska,webm"
+
+
+def _position(tracks: list[VideoStream], track: VideoStream) -> int:
+    return 1 + next(position for position, other in enumerate(tracks) if other.index == track.index)
+
+
+def _description(track: VideoStream) -> str:
+    context = track.codec_context
+    return "unknown codec" if context is None else f"{codec_name(track)}, {context.width}x{context.height}"

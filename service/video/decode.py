@@ -10,33 +10,30 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from service.video.clip import Clip, ClipSpec, ClipTimes, DecodeLimits, DecodeReport, VideoFacts, VideoWarning
 from service.video.container import (
     CONTAINERS,
-    claimed_duration_seconds,
+    OpenedTrack,
+    claimed_end_seconds,
     claimed_num_packets,
     codec_name,
-    open_stream,
+    open_track,
 )
 from service.video.errors import UnreadableVideo
-from service.video.frames import FrameDecoder, hides_damage_from_threads
+from service.video.frames import FrameDecoder, check_size, hides_damage_from_threads
+from service.video.orientation import Orientation
 from service.video.packets import PacketReader
 from service.video.picture import PictureFitter
 from service.video.quality import PictureQuality
 from service.video.sampling import plan_clips
 from service.video.timeline import Timeline
 
-DECODER_VERSION = f"3/av-{av.__version__}"
+DECODER_VERSION = f"4/av-{av.__version__}"
 """Changes whenever the same file may give other pixels; caches of decoded clips are keyed by it."""
 
-_MAX_FRAMES_OVERSTATED = 2.5
-"""Writers round a duration up to a frame, and count the delay of B-frames; none of 670 whole files exceeded this."""
-_SLACK_OF_ONE_FRAME_SECONDS = 0.5
 _MAX_SHARE_DROPPED = 0.05
 """Cameras that write AVI leave pictures out where nothing moved, and count them all the same."""
 
@@ -52,16 +49,17 @@ def open_video(path: Path, limits: DecodeLimits, num_threads: int = 1) -> Iterat
 
     Blocks, and may crash the process on a hostile file.
     """
-    container, stream = open_stream(path, limits)
-    with container:
-        reader = PacketReader(path, limits, container, stream)
+    track = open_track(path, limits)
+    with track.container:
+        context = track.stream.codec_context
+        reader = PacketReader(path, limits, track)
         # Counted before reading: an index may grow on the way.
-        num_packets_claimed = claimed_num_packets(container, stream)
+        num_packets_claimed = claimed_num_packets(track.container, track.stream)
         timeline = reader.read_timeline()
-        stream.codec_context.thread_count = 1 if hides_damage_from_threads(stream.codec_context) else num_threads
-        stream.codec_context.thread_type = "AUTO"
-        decoder = FrameDecoder(stream.codec_context, reader, timeline, limits.max_pixels_per_frame)
-        yield OpenVideo(container, stream, timeline, decoder, num_packets_claimed)
+        context.thread_count = 1 if hides_damage_from_threads(context) else num_threads
+        context.thread_type = "AUTO"
+        decoder = FrameDecoder(context, reader, timeline, limits.max_pixels_per_frame)
+        yield OpenVideo(track, timeline, decoder, num_packets_claimed)
 
 
 class OpenVideo:
@@ -69,32 +67,32 @@ class OpenVideo:
 
     def __init__(
         self,
-        container: InputContainer,
-        stream: VideoStream,
+        track: OpenedTrack,
         timeline: Timeline,
         decoder: FrameDecoder,
         num_packets_claimed: int | None,
     ) -> None:
-        self._container = container
-        self._stream = stream
+        self._track = track
         self._timeline = timeline
         self._decoder = decoder
         self._num_packets_claimed = num_packets_claimed
         self._num_frames_missing = 0
         self._quality = PictureQuality()
-        self._rotation_degrees = 0
-        context = stream.codec_context
+        self._orientation: Orientation | None = None
+        self._fitter: PictureFitter | None = None
+        stream = track.stream
+        width, height = track.crop.size(stream.codec_context.width, stream.codec_context.height)
         self.facts = VideoFacts(
-            container=CONTAINERS[container.format.name],
+            container=CONTAINERS[track.container.format.name],
             codec=codec_name(stream),
-            width=context.width,
-            height=context.height,
+            width=width,
+            height=height,
             duration_seconds=timeline.duration_seconds,
             frame_rate=timeline.frame_rate,
             is_variable_frame_rate=timeline.is_variable_frame_rate,
             num_frames=len(timeline.frame_times_seconds),
             num_frames_from_header=stream.frames or None,
-            has_audio=any(other.type == "audio" for other in container.streams),
+            has_audio=any(other.type == "audio" for other in track.container.streams),
         )
 
     def plan(self, spec: ClipSpec, span_seconds: tuple[float, float] | None = None) -> list[ClipTimes]:
@@ -118,8 +116,8 @@ class OpenVideo:
         one more for each.
         """
         wanted = np.unique(np.concatenate([times.frame_indices[times.valid] for times in plan]))
-        fitter = PictureFitter(spec, self._stream.sample_aspect_ratio)
-        pictures = self._wanted_pictures(wanted, fitter, 1 / spec.frames_per_second)
+        self._fitter = PictureFitter(spec, self._track.stream.sample_aspect_ratio, self._track.crop)
+        pictures = self._wanted_pictures(wanted, self._fitter, 1 / spec.frames_per_second)
         held: dict[int, tuple[int, NDArray[np.uint8]]] = {}
         is_empty = True
         for number, times in enumerate(plan):
@@ -139,22 +137,51 @@ class OpenVideo:
                 next_first = plan[number + 1].frame_indices[0]
                 held = {index: shown for index, shown in held.items() if index >= next_first}
         if is_empty:
+            if self._decoder.refused_size is not None:
+                check_size(*self._decoder.refused_size, self._decoder.max_pixels_per_frame)
             raise UnreadableVideo(f"The {self.facts.codec} video holds no frame that can be decoded.")
 
     def report(self) -> DecodeReport:
         """What came of decoding so far."""
+        orientation = self._orientation or Orientation()
         return DecodeReport(
             num_frames_decoded=self._decoder.num_frames_decoded,
             num_frames_missing=self._num_frames_missing,
-            rotation_degrees=self._rotation_degrees,
+            rotation_degrees=orientation.rotation_degrees,
+            is_mirrored=orientation.is_mirrored,
             warnings=tuple(self._warnings()),
         )
 
     def _warnings(self) -> Iterator[VideoWarning]:
-        claimed = claimed_duration_seconds(self._container, self._stream)
-        seconds = self._timeline.duration_seconds
-        num_claimed, num_read = self._num_packets_claimed, len(self._timeline.packet_pts)
-        if claimed is not None and claimed - seconds > self._duration_slack_seconds():
+        yield from self._warnings_of_length()
+        if self._decoder.num_errors or self._num_frames_missing:
+            yield VideoWarning(
+                "damaged_video",
+                f"Parts of the file are damaged: {self._decoder.num_errors} read or decode errors, "
+                f"{self._num_frames_missing} sampled frames left out.",
+            )
+        yield from self._warnings_of_times()
+        if self._fitter is not None and self._fitter.has_assumed_colours:
+            yield VideoWarning(
+                "assumed_colours",
+                "The video names a colour matrix that is not supported: that of common video of its size was assumed.",
+            )
+        if self._track.other_tracks:
+            yield VideoWarning(
+                "other_tracks",
+                f"The file holds {1 + len(self._track.other_tracks)} picture tracks. This answer is about the one that "
+                f"players show; not decoded: track {', track '.join(self._track.other_tracks)}.",
+            )
+        yield from self._quality.warnings()
+
+    def _warnings_of_length(self) -> Iterator[VideoWarning]:
+        timeline = self._timeline
+        num_claimed, num_read = self._num_packets_claimed, len(timeline.packet_order)
+        # Where the clock was set anew, what a header or demuxer says of the whole is about a part of it.
+        is_clock_steady = not timeline.num_clock_restarts + timeline.num_clock_leaps
+        claimed = claimed_end_seconds(self._track, timeline.start_seconds) if is_clock_steady else None
+        seconds = timeline.duration_seconds
+        if claimed is not None and claimed - seconds > timeline.slack_seconds:
             yield VideoWarning(
                 "truncated_video",
                 f"The file claims to last {claimed:.2f} s but holds {seconds:.2f} s: it is probably cut short.",
@@ -164,20 +191,21 @@ class OpenVideo:
                 "truncated_video",
                 f"The file claims to hold {num_claimed} pictures but holds {num_read}: it is probably cut short.",
             )
-        if self._decoder.num_errors or self._num_frames_missing:
-            yield VideoWarning(
-                "damaged_video",
-                f"Parts of the file are damaged: {self._decoder.num_errors} read or decode errors, "
-                f"{self._num_frames_missing} sampled frames left out.",
-            )
-        yield from self._quality.warnings()
 
-    def _duration_slack_seconds(self) -> float:
-        """How much less than it claims a whole file may hold: how long its last pictures are shown is a guess."""
-        times = self._timeline.frame_times_seconds
-        if len(times) < 2:  # noqa: PLR2004 - one is no interval
-            return _SLACK_OF_ONE_FRAME_SECONDS
-        return _MAX_FRAMES_OVERSTATED * float(np.diff(times).max())
+    def _warnings_of_times(self) -> Iterator[VideoWarning]:
+        timeline = self._timeline
+        if timeline.num_clock_restarts or timeline.num_clock_leaps:
+            yield VideoWarning(
+                "clock_jumped",
+                f"The file's clock goes back {timeline.num_clock_restarts} times and leaps forward "
+                f"{timeline.num_clock_leaps} times, as in recordings that were joined: times carry on from the frame "
+                "before.",
+            )
+        if timeline.is_rate_assumed:
+            yield VideoWarning(
+                "assumed_frame_rate",
+                f"The file has no usable timestamps: times are counted at {timeline.frame_rate:.6g} frames per second.",
+            )
 
     def _assemble(
         self, times: ClipTimes, held: dict[int, tuple[int, NDArray[np.uint8]]], spec: ClipSpec
@@ -217,16 +245,31 @@ class OpenVideo:
             return before if near else None
 
         for index, frame in self._decoder.frames(wanted):
-            self._rotation_degrees = -frame.rotation % 360
             while position < len(wanted) and wanted[position] <= index:
                 missed = wanted[position] < index
                 shown = before_if_near(wanted[position]) if missed else (index, frame)
                 if shown is not None:
-                    yield int(wanted[position]), shown[0], fitter.fit(shown[1])
+                    yield int(wanted[position]), shown[0], self._fitted(shown[1], fitter)
                 position += 1
             if position == len(wanted):
                 return
             before = (index, frame)
         for index in wanted[position:]:
             if (shown := before_if_near(index)) is not None:
-                yield int(index), shown[0], fitter.fit(shown[1])
+                yield int(index), shown[0], self._fitted(shown[1], fitter)
+
+    def _fitted(self, frame: VideoFrame, fitter: PictureFitter) -> NDArray[np.uint8]:
+        orientation = self._orientation_of(frame)
+        if self._orientation is None:
+            self._orientation = orientation
+        return fitter.fit(frame, orientation)
+
+    def _orientation_of(self, frame: VideoFrame) -> Orientation:
+        """The orientation by the container, else by the stream's own messages, else by the picture's own data."""
+        if self._track.orientation != Orientation():
+            return self._track.orientation
+        if self._timeline.orientations:
+            # A message holds until the next one, but decoders hand it out with its own picture alone.
+            return self._timeline.orientation_at(frame.pts or 0)
+        # PyAV's list of all data of a picture would keep the picture in memory until Python collects garbage.
+        return Orientation.turned(-frame.rotation)

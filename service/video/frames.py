@@ -1,6 +1,6 @@
-"""Decodes just the frames that are wanted, the same bit for bit as decoding everything would give.
+"""Decodes only the frames that are wanted, the same bit for bit as decoding everything would give.
 
-Knows timestamps and packets; nothing of clips or of what a model sees.
+Knows the order of packets; nothing of clips or of what a model sees.
 """
 
 from bisect import bisect_right
@@ -11,6 +11,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from service.video.container import JUMPABLE_CODECS
 from service.video.errors import VideoTooLarge
 from service.video.packets import FILE_FAULTS, PacketReader, VideoPacket
 from service.video.sampling import FRAME, SKIP, schedule_packets
@@ -19,8 +20,8 @@ from service.video.timeline import Timeline
 _DROPPING_CODECS = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
 """Codecs whose decoder, when asked, drops just those frames that no other frame refers to."""
 
-_SILENT_CODECS = frozenset({"hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9"})
-"""Codecs whose decoder, with several threads, may take damaged data for a picture like any other."""
+_THREADED_CODECS = frozenset({"av1", "dvvideo", "ffv1", "h264", "mjpeg", "prores"})
+"""Codecs whose decoder marks damaged pictures as such, whatever the number of its threads."""
 
 
 def hides_damage_from_threads(context: VideoCodecContext) -> bool:
@@ -29,7 +30,13 @@ def hides_damage_from_threads(context: VideoCodecContext) -> bool:
     A thread that hands out a frame which another one decodes, as it does where frames are reordered, may
     do so before damage is marked in it.
     """
-    return context.codec.canonical_name in _SILENT_CODECS or context.reorder_depth > 0
+    return context.codec.canonical_name not in _THREADED_CODECS or context.reorder_depth > 0
+
+
+def check_size(width: int, height: int, max_pixels_per_frame: int) -> None:
+    """Raise VideoTooLarge for a picture of more pixels than allowed."""
+    if width * height > max_pixels_per_frame:
+        raise VideoTooLarge(f"A frame of {width}x{height} pixels is larger than the allowed {max_pixels_per_frame}.")
 
 
 class _FalseKeyframeError(Exception):
@@ -44,10 +51,12 @@ class FrameDecoder:
     ) -> None:
         self._reader = reader
         self._timeline = timeline
-        self._max_pixels_per_frame = max_pixels_per_frame
+        self.max_pixels_per_frame = max_pixels_per_frame
         # In HEVC a frame that its own temporal layer can spare may be what a higher layer refers to.
         self._can_drop = (
-            timeline.is_timed and timeline.num_temporal_layers == 1 and context.codec.canonical_name in _DROPPING_CODECS
+            timeline.is_order_known
+            and timeline.num_temporal_layers == 1
+            and context.codec.canonical_name in _DROPPING_CODECS
         )
         self._begin(context)
 
@@ -56,6 +65,8 @@ class FrameDecoder:
         self._is_decoding_all = True
         self.num_frames_decoded = 0
         self.num_errors = self._timeline.num_read_errors
+        self.refused_size: tuple[int, int] | None = None
+        """(width, height) of a picture that was too large to decode."""
 
     def frames(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, VideoFrame]]:
         """Yield (frame index, frame) in presentation order: every wanted frame, and perhaps others.
@@ -68,7 +79,8 @@ class FrameDecoder:
         Raises:
             VideoTooLarge: a frame turns out to hold more pixels than the limits allow.
         """
-        yield from self._frames_behind(-1, wanted, can_jump=self._timeline.can_jump)
+        can_jump = self._timeline.can_jump and self._context.codec.canonical_name in JUMPABLE_CODECS
+        yield from self._frames_behind(-1, wanted, can_jump=can_jump)
 
     def _frames_behind(
         self, last_yielded: int, wanted: NDArray[np.int64], *, can_jump: bool
@@ -105,28 +117,33 @@ class FrameDecoder:
     def _numbered(self, wanted: NDArray[np.int64], *, can_jump: bool) -> Iterator[tuple[int, VideoFrame]]:
         timeline = self._timeline
         # Plain numbers: numpy's cost more to compare, one by one, than a small frame costs to decode.
-        frame_pts = timeline.frame_pts.tolist()
-        num_untimed = 0
+        frame_order = timeline.frame_order.tolist()
+        num_uncounted = 0
         for frame in self._scheduled(self._schedule(wanted, can_jump=can_jump)):
             self.num_frames_decoded += 1
             self.num_errors += frame.is_corrupt
-            if frame.width * frame.height > self._max_pixels_per_frame:
-                raise VideoTooLarge(f"A frame of {frame.width}x{frame.height} pixels is larger than allowed.")
-            if timeline.is_timed:
+            check_size(frame.width, frame.height, self.max_pixels_per_frame)
+            if timeline.is_order_known:
                 if frame.pts is None:
                     continue
-                index = bisect_right(frame_pts, frame.pts) - 1
+                index = bisect_right(frame_order, frame.pts) - 1
+                if index < 0:
+                    # A picture from before the first one that is shown.
+                    continue
             else:
-                index = min(num_untimed, len(timeline.frame_times_seconds) - 1)
-                num_untimed += 1
+                if frame.key_frame and frame.pts is not None:
+                    # All that is stored before a keyframe is shown before it, so pictures lost on the way are known.
+                    num_uncounted = max(num_uncounted, bisect_right(frame_order, frame.pts) - 1)
+                index = min(num_uncounted, len(frame_order) - 1)
+                num_uncounted += 1
             yield index, frame
 
     def _schedule(self, wanted: NDArray[np.int64], *, can_jump: bool) -> NDArray[np.uint8]:
         timeline = self._timeline
-        if not timeline.is_timed:
-            return np.full(len(timeline.packet_pts), FRAME, dtype=np.uint8)
+        if not timeline.is_order_known:
+            return np.full(len(timeline.packet_order), FRAME, dtype=np.uint8)
         is_keyframe = timeline.is_keyframe if can_jump else np.zeros_like(timeline.is_keyframe)
-        return schedule_packets(timeline.packet_pts, is_keyframe, timeline.frame_pts[wanted])
+        return schedule_packets(timeline.packet_order, is_keyframe, timeline.frame_order[wanted])
 
     def _scheduled(self, schedule: NDArray[np.uint8]) -> Iterator[VideoFrame]:
         """Yield what the scheduled packets decode to, run by run; a run is what lies between jumps."""
@@ -141,7 +158,7 @@ class FrameDecoder:
                     run = None
                 continue
             if run is None:
-                run = _Run(int(self._timeline.packet_pts[number]) if number else None)
+                run = _Run(int(self._timeline.packet_order[number]) if number else None)
             if self._can_drop:
                 self._drop_unless_referred_to(is_wanted=what == FRAME)
             yield from run.checked(self._send(packet))
@@ -168,29 +185,33 @@ class FrameDecoder:
             return self._context.decode(packet)
         except FILE_FAULTS:
             self.num_errors += 1
+            # A decoder that was refused a buffer has read the size that it wanted one for.
+            size = (self._context.width, self._context.height)
+            if size[0] * size[1] > self.max_pixels_per_frame:
+                self.refused_size = size
             return []
 
 
 class _Run:
     """Packets decoded one after another; makes sure that a run after a jump begins with a keyframe."""
 
-    def __init__(self, jumped_to_pts: int | None) -> None:
-        self._awaited_pts = jumped_to_pts
-        self._jumped_to_pts = jumped_to_pts
+    def __init__(self, jumped_to: int | None) -> None:
+        self._awaited = jumped_to
+        self._jumped_to = jumped_to
 
     def checked(self, frames: list[VideoFrame]) -> Iterator[VideoFrame]:
         """Yield those of `frames` that are shown no earlier than the run's keyframe."""
         for frame in frames:
-            if self._jumped_to_pts is not None and frame.pts is not None and frame.pts < self._jumped_to_pts:
+            if self._jumped_to is not None and frame.pts is not None and frame.pts < self._jumped_to:
                 # Of an open GOP: it refers to what was jumped over, and is not wanted here.
                 continue
-            if self._awaited_pts is not None:
-                if frame.pts != self._awaited_pts or not frame.key_frame or frame.is_corrupt:
+            if self._awaited is not None:
+                if frame.pts != self._awaited or not frame.key_frame or frame.is_corrupt:
                     raise _FalseKeyframeError
-                self._awaited_pts = None
+                self._awaited = None
             yield frame
 
     def end(self) -> None:
         """The run's last frame is out."""
-        if self._awaited_pts is not None:
+        if self._awaited is not None:
             raise _FalseKeyframeError

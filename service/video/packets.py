@@ -1,22 +1,33 @@
 """The packets of a video's picture track: read once for their timestamps, and again to be decoded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 import av.error
 from av.container import InputContainer
+from av.format import Flags
 from av.packet import Packet
 from av.stream import Discard
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from service.video.bitstream import hevc_length_bytes, hevc_temporal_layer, is_hidden
+from service.video.bitstream import (
+    H264Fields,
+    display_orientation,
+    has_bidirectional_picture,
+    has_slice,
+    hevc_temporal_layer,
+    is_hidden,
+    nal_length_bytes,
+)
 from service.video.clip import DecodeLimits
-from service.video.container import codec_name, open_stream
-from service.video.errors import UnreadableVideo, VideoTooLarge
-from service.video.timeline import PacketFacts, Timeline
+from service.video.clock import ClockRules, PacketFacts
+from service.video.container import OpenedTrack, claimed_end_seconds, codec_name, open_track, way_out
+from service.video.errors import UnreadableVideo, UnsupportedVideo, VideoTooLarge
+from service.video.timeline import Timeline
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
@@ -27,32 +38,48 @@ _MAX_KEPT_BYTES = 16 << 20
 """Packets of a file up to this size stay in memory. A larger one is opened a second time, which
 costs up to 20 ms: little beside decoding it."""
 
+_REORDERING_CODECS = frozenset(
+    {"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3", "msmpeg4v2", "msmpeg4v3", "dirac", "vvc"}
+)
+"""Codecs that may store pictures in another order than they are shown."""
+_CODECS_WITH_PLAIN_B_PICTURES = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
+_CODECS_OF_UNITS = frozenset({"h264", "hevc"})
+_MAX_BYTES_WITHOUT_PICTURE = 64
+"""A larger packet of such a codec is not searched for a picture: it holds one."""
+
+_MAX_PACKETS_BEFORE_FIRST_FRAME = 1000
+
 
 class PacketReader:
-    """Hands out the same packets as often as asked, in file order."""
+    """Hands out the same packets as often as asked, in file order.
 
-    def __init__(self, path: Path, limits: DecodeLimits, container: InputContainer, stream: VideoStream) -> None:
+    Once the timeline is read, each bears its place in it (`Timeline.packet_order`) as its timestamp, so that
+    a decoded frame tells which packet it comes from, whatever the file's own timestamps say.
+    """
+
+    def __init__(self, path: Path, limits: DecodeLimits, track: OpenedTrack) -> None:
         self._path = path
         self._limits = limits
-        self._container = container
-        self._stream = stream
+        self._track = track
         self._kept: list[VideoPacket] | None = None
+        self._order: Sequence[int] = ()
 
     def read_timeline(self) -> Timeline:
-        """Read every packet to the end of the file, and decode none.
+        """Read every packet to the end of the file, and decode none but those before the first that can be shown.
 
         Raises:
             UnreadableVideo: no packet holds a frame to show.
+            UnsupportedVideo: the packets are encrypted.
             VideoTooLarge: more packets or seconds than allowed.
         """
         facts: list[PacketFacts] = []
         kept: list[VideoPacket] | None = []
         num_bytes = num_errors = 0
-        facts_of = _PacketFactsReader(self._stream)
+        stream = self._track.stream
+        facts_of = _PacketFactsReader(stream)
         try:
-            for packet in _demuxed(self._container, self._stream):
+            for packet in _demuxed(self._track.container, stream):
                 facts.append(facts_of(packet))
-                num_errors += packet.is_corrupt
                 num_bytes += packet.size
                 if len(facts) > self._limits.max_packets:
                     raise VideoTooLarge(f"The video has more than the allowed {self._limits.max_packets} packets.")
@@ -64,57 +91,119 @@ class PacketReader:
             num_errors += 1
         self._kept = kept
         if all(fact.is_discarded for fact in facts):
-            raise UnreadableVideo(f"The {codec_name(self._stream)} track holds no frame.")
-        return self._timeline(facts, num_errors)
+            raise UnreadableVideo(f"The {codec_name(stream)} track holds no frame.")
+        timeline = self._timeline(facts, num_errors, is_reordered=facts_of.is_reordered)
+        self._order = timeline.packet_order.tolist()
+        timeline = self._without_what_is_never_shown(timeline)
+        timeline = self._with_last_picture_to_end(timeline)
+        self._check_duration(timeline)
+        return timeline
 
     def packets(self) -> Iterator[VideoPacket]:
         """Yield the packets of `read_timeline` again; raises what FFmpeg raises."""
         if self._kept is not None:
-            yield from self._kept
+            yield from _numbered(self._kept, self._order)
             return
         # Not every container can seek back exactly.
-        container, stream = open_stream(self._path, self._limits)
-        with container:
-            yield from _demuxed(container, stream)
+        track = open_track(self._path, self._limits, self._track.stream.index)
+        with track.container as container:
+            yield from _numbered(_demuxed(container, track.stream), self._order)
 
     @contextmanager
     def fresh_decoder(self) -> Iterator[VideoCodecContext]:
-        """A decoder of the track, with one thread, that has not seen any packet; raises as `open_stream`."""
-        container, stream = open_stream(self._path, self._limits)
-        with container:
-            stream.codec_context.thread_count = 1
-            yield stream.codec_context
+        """A decoder of the track, with one thread, that has not seen any packet; raises as `open_track`."""
+        track = open_track(self._path, self._limits, self._track.stream.index)
+        with track.container:
+            track.stream.codec_context.thread_count = 1
+            yield track.stream.codec_context
 
-    def _timeline(self, facts: list[PacketFacts], num_errors: int) -> Timeline:
-        stream = self._stream
-        # AVI has no times of presentation.
-        can_reorder = self._container.format.name == "avi" and stream.codec_context.has_b_frames
+    def _timeline(self, facts: list[PacketFacts], num_errors: int, *, is_reordered: bool) -> Timeline:
+        container, stream = self._track.container, self._track.stream
         rate = stream.average_rate or stream.guessed_rate
-        timeline = Timeline.from_packets(
-            facts,
-            float(stream.time_base or 0),
-            float(rate) if rate else None,
-            num_errors,
-            can_reorder_silently=can_reorder,
+        clock = ClockRules(
+            # A clock without a unit tells no time.
+            seconds_per_tick=float(stream.time_base or 0) or 1.0,
+            may_leap=Flags.ts_discont in Flags(container.format.flags),
+            # Matroska has none: those that FFmpeg derives are wrong where a clock goes back.
+            has_decode_times=container.format.name != "matroska,webm",
+            can_reorder=codec_name(stream) in _REORDERING_CODECS,
         )
+        return Timeline.from_packets(facts, clock, float(rate) if rate else None, num_errors, is_reordered=is_reordered)
+
+    def _without_what_is_never_shown(self, timeline: Timeline) -> Timeline:
+        """`timeline` from the first frame that a decoder shows: a recording may begin within a group of pictures."""
+        if not timeline.is_order_known or not timeline.has_pictures_before_first_keyframe:
+            return timeline
+        try:
+            with self.fresh_decoder() as decoder:
+                first = self._first_shown(decoder)
+        except FILE_FAULTS:
+            return timeline
+        if first is None or first > timeline.frame_order[-1]:
+            return timeline
+        return timeline.starting_at(first)
+
+    def _first_shown(self, decoder: VideoCodecContext) -> int | None:
+        for number, packet in enumerate(self.packets()):
+            if number == _MAX_PACKETS_BEFORE_FIRST_FRAME:
+                return None
+            try:
+                frames = decoder.decode(packet)
+            except FILE_FAULTS:
+                continue
+            for frame in frames:
+                return frame.pts
+        for frame in decoder.decode(None):
+            return frame.pts
+        return None
+
+    def _with_last_picture_to_end(self, timeline: Timeline) -> Timeline:
+        """`timeline` with its last picture on screen until the end that a whole file states."""
+        if not self._track.is_whole or timeline.num_read_errors or timeline.num_clock_restarts:
+            return timeline
+        end_seconds = claimed_end_seconds(self._track, timeline.start_seconds)
+        if end_seconds is None or end_seconds <= timeline.duration_seconds + timeline.slack_seconds:
+            return timeline
+        return replace(timeline, duration_seconds=end_seconds)
+
+    def _check_duration(self, timeline: Timeline) -> None:
         seconds, max_seconds = timeline.duration_seconds, self._limits.max_duration_seconds
         if seconds > max_seconds:
             raise VideoTooLarge(f"The video lasts {seconds:.1f} s; at most {max_seconds:g} s are allowed.")
-        return timeline
 
 
 class _PacketFactsReader:
     def __init__(self, stream: VideoStream) -> None:
+        context = stream.codec_context
         self._codec = codec_name(stream)
-        self._num_length_bytes = hevc_length_bytes(stream.codec_context.extradata)
+        self._num_length_bytes = nal_length_bytes(self._codec, context.extradata)
+        self._fields = H264Fields(context.extradata) if self._codec == "h264" else None
+        self._is_first = True
+        self._latest_pts: int | None = None
+        self._has_plain_b_pictures = self._codec in _CODECS_WITH_PLAIN_B_PICTURES
+        self.is_reordered = bool(context.has_b_frames) and not self._has_plain_b_pictures
+        """Whether pictures are stored in another order than shown, as far as timestamps keep silent about it."""
+        self._may_be_reordered = self._has_plain_b_pictures
 
     def __call__(self, packet: VideoPacket) -> PacketFacts:
         layer = 0
         is_discarded = packet.is_discard
+        orientation = None
+        data = memoryview(packet)
+        if self._is_first:
+            self._is_first = False
+            if packet.has_sidedata("encryption_info"):
+                raise UnsupportedVideo(f"The {self._codec} track is encrypted. {way_out(is_encrypted=True)}")
         if self._codec in ("vp8", "vp9"):
-            is_discarded = is_discarded or is_hidden(self._codec, memoryview(packet))
+            is_discarded = is_discarded or is_hidden(self._codec, data)
         elif self._codec == "hevc":
-            layer = hevc_temporal_layer(memoryview(packet), self._num_length_bytes)
+            layer = hevc_temporal_layer(data, self._num_length_bytes)
+        if self._codec in _CODECS_OF_UNITS and packet.size <= _MAX_BYTES_WITHOUT_PICTURE:
+            is_discarded = is_discarded or not has_slice(self._codec, data, self._num_length_bytes)
+        if packet.is_keyframe and self._codec in _CODECS_OF_UNITS:
+            orientation = display_orientation(self._codec, data, self._num_length_bytes)
+        if self._may_be_reordered:
+            self._look_for_b_pictures(packet.pts, data)
         return PacketFacts(
             pts=packet.pts,
             duration=packet.duration or 0,
@@ -123,7 +212,26 @@ class _PacketFactsReader:
             dts=packet.dts,
             temporal_layer=layer,
             is_new_setup=packet.has_sidedata("new_extradata"),
+            is_second_field=self._fields is not None and self._fields.may_have_fields and self._fields.is_second(data),
+            is_corrupt=packet.is_corrupt,
+            orientation=orientation,
         )
+
+    def _look_for_b_pictures(self, pts: int | None, data: memoryview) -> None:
+        if pts is not None:
+            if self._latest_pts is not None and pts < self._latest_pts:
+                # Timestamps that go back tell the order themselves, or that the clock was restarted.
+                self._may_be_reordered = False
+                return
+            self._latest_pts = pts
+        if has_bidirectional_picture(self._codec, data, self._num_length_bytes):
+            self.is_reordered = True
+
+
+def _numbered(packets: Iterator[VideoPacket] | list[VideoPacket], order: Sequence[int]) -> Iterator[VideoPacket]:
+    for packet, number in zip(packets, order, strict=False):
+        packet.pts = number
+        yield packet
 
 
 def _demuxed(container: InputContainer, stream: VideoStream) -> Iterator[VideoPacket]:

@@ -8,67 +8,129 @@ from fractions import Fraction
 import av.error
 import cv2
 import numpy as np
+from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from service.video.clip import ClipSpec
+from service.video.crop import Crop
 from service.video.errors import UnreadableVideo, VideoTooLarge
+from service.video.orientation import Orientation
 
 # Area averaging keeps small moving things in the picture; the other flags make the result the
 # same, bit for bit, on every kind of CPU.
 _SCALING = int(Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT)
 
-# FFmpeg counts a frame's rotation counter-clockwise.
-_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
+_UPRIGHT = Orientation()
 
 _MAX_FITTED_PIXELS = 32768
 """Longest side of a picture that is scaled only to be cropped: beyond it lies memory, not video."""
+
+# Colour matrices by the numbers of ITU-T H.273.
+_RGB, _BT709, _UNSPECIFIED, _BT601, _BT2020, _BT2020_CONSTANT_LUMINANCE = 0, 1, 2, 5, 9, 10
+_CONVERTIBLE_MATRICES = frozenset({_RGB, _BT709, _UNSPECIFIED, 4, _BT601, 6, 7, _BT2020})
+_MAX_WIDTH_OF_BT601, _MAX_HEIGHT_OF_BT601 = 1024, 576
 
 
 class PictureFitter:
     """Fits frames to one `ClipSpec`; reuses its scaler from frame to frame."""
 
-    def __init__(self, spec: ClipSpec, pixel_aspect: Fraction | None) -> None:
+    def __init__(self, spec: ClipSpec, pixel_aspect: Fraction | None, crop: Crop | None = None) -> None:
         self._spec = spec
         self._pixel_aspect = float(pixel_aspect or 1) or 1.0
         self._reformatter = VideoReformatter()
+        self._cropper = _Cropper(crop or Crop())
+        self.has_assumed_colours = False
+        """Whether a picture named a colour matrix that cannot be converted, and a common one was assumed."""
 
-    def fit(self, frame: VideoFrame) -> NDArray[np.uint8]:
+    def fit(self, frame: VideoFrame, orientation: Orientation = _UPRIGHT) -> NDArray[np.uint8]:
         """The frame as a viewer sees it, uint8 [H, W, 3] RGB, of exactly the spec's size.
 
-        Non-square pixels are made square and a display rotation is applied before fitting. Alpha is
-        dropped, more than 8 bits are rounded to 8 without tone mapping, fields stay interleaved. Other
-        angles than quarter turns, and mirroring, are not applied.
+        In this order: the container's cropping is applied, non-square pixels are made square, the picture is fitted
+        and oriented. Alpha is dropped, more than 8 bits are rounded to 8 without tone mapping, fields stay interleaved.
 
         Raises:
             VideoTooLarge: so long and narrow that cropping it to shape takes too much memory.
             UnreadableVideo: its pixels are of a kind that cannot be converted.
         """
-        rotation = frame.rotation % 360
+        frame = self._cropper.cropped(frame)
         height, width = float(frame.height), frame.width * self._pixel_aspect
-        if rotation in (90, 270):
+        if orientation.is_sideways:
             height, width = width, height
         height_fitted, width_fitted = fitted_size(height, width, self._spec)
-        is_sideways = rotation in (90, 270)
         if max(height_fitted, width_fitted) > _MAX_FITTED_PIXELS:
             raise VideoTooLarge(f"Pictures of {frame.width}x{frame.height} pixels are too long and narrow to crop.")
+        if orientation.is_sideways:
+            height_fitted, width_fitted = width_fitted, height_fitted
+        picture = self._scaled(frame, width_fitted, height_fitted).to_ndarray().astype(np.uint8, copy=False)
+        return _cut_or_fill(_oriented(picture, orientation), self._spec)
+
+    def _scaled(self, frame: VideoFrame, width: int, height: int) -> VideoFrame:
+        if frame.colorspace not in _CONVERTIBLE_MATRICES:
+            self._assume_colours(frame)
         try:
-            scaled = self._reformatter.reformat(
-                frame,
-                width=height_fitted if is_sideways else width_fitted,
-                height=width_fitted if is_sideways else height_fitted,
-                format="rgb24",
-                interpolation=_SCALING,
-                threads=1,
-            )
+            return self._converted(frame, width, height)
         except (av.error.FFmpegError, ValueError, OverflowError) as error:
-            raise UnreadableVideo(f"Pictures of {frame.format.name} pixels cannot be converted.") from error
-        picture = scaled.to_ndarray().astype(np.uint8, copy=False)
-        if rotation in _TURNS:
-            picture = cv2.rotate(picture, _TURNS[rotation]).astype(np.uint8, copy=False)
-        return _cut_or_fill(picture, self._spec)
+            if self.has_assumed_colours:
+                raise UnreadableVideo(f"Pictures of {frame.format.name} pixels cannot be converted.") from error
+        # Metadata alone never makes a picture unreadable.
+        self._assume_colours(frame)
+        return self._scaled(frame, width, height)
+
+    def _converted(self, frame: VideoFrame, width: int, height: int) -> VideoFrame:
+        return self._reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", interpolation=_SCALING, threads=1
+        )
+
+    def _assume_colours(self, frame: VideoFrame) -> None:
+        """Let the frame name the matrix of common video of its kind."""
+        self.has_assumed_colours = True
+        is_small = frame.width <= _MAX_WIDTH_OF_BT601 and frame.height <= _MAX_HEIGHT_OF_BT601
+        if frame.format.is_rgb:
+            frame.colorspace = _RGB
+        elif frame.colorspace == _BT2020_CONSTANT_LUMINANCE:
+            frame.colorspace = _BT2020
+        else:
+            frame.colorspace = _BT601 if is_small else _BT709
+        frame.color_primaries = frame.color_trc = _UNSPECIFIED
+
+
+class _Cropper:
+    """Cuts off edges of frames without copying their pixels."""
+
+    def __init__(self, crop: Crop) -> None:
+        self._crop = crop
+        self._kind: tuple[int, int, str] | None = None
+        self._graph = Graph()
+
+    def cropped(self, frame: VideoFrame) -> VideoFrame:
+        """The part of `frame` that is to be shown, as far as chroma samples can be divided."""
+        crop = self._crop
+        if not crop.fits(frame.width, frame.height):
+            return frame
+        kind = (frame.width, frame.height, frame.format.name)
+        if kind != self._kind:
+            width, height = crop.size(frame.width, frame.height)
+            self._kind, self._graph = kind, Graph()
+            source = self._graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
+            )
+            cut = self._graph.add("crop", f"{width}:{height}:{crop.left}:{crop.top}:exact=1")
+            sink = self._graph.add("buffersink")
+            self._graph.link_nodes(source, cut, sink).configure()
+        self._graph.vpush(frame)
+        return self._graph.vpull()
+
+
+def _oriented(picture: NDArray[np.uint8], orientation: Orientation) -> NDArray[np.uint8]:
+    if orientation.is_mirrored:
+        picture = cv2.flip(picture, 1).astype(np.uint8, copy=False)
+    if orientation.rotation_degrees:
+        picture = cv2.rotate(picture, _TURNS[orientation.rotation_degrees]).astype(np.uint8, copy=False)
+    return picture
 
 
 def fitted_size(height: float, width: float, spec: ClipSpec) -> tuple[int, int]:

@@ -76,24 +76,25 @@ def plan_clips(
 
 
 def schedule_packets(
-    packet_pts: NDArray[np.int64], is_keyframe: NDArray[np.bool_], wanted_pts: NDArray[np.int64]
+    packet_order: NDArray[np.int64], is_keyframe: NDArray[np.bool_], wanted_order: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
     """What to do with every packet so that just the wanted frames come out, exact: uint8 [P].
 
-    Each is `SKIP`, `REFERENCE` or `FRAME`. Packets are in file (decode) order; `wanted_pts` is ascending
-    and not empty. A frame needs nothing from before the last keyframe that is both stored and shown no
-    later than itself (the frames of an open GOP that are shown *before* their keyframe therefore start
-    from the keyframe before it). Whether a packet called a keyframe is one is for the decoder to find out.
+    Each is `SKIP`, `REFERENCE` or `FRAME`. Packets are in file (decode) order; `packet_order` int64 [P] is each one's
+    position in order of presentation, and `wanted_order` is ascending and not empty. A frame needs nothing from before
+    the last keyframe that is both stored and shown no later than itself (the frames of an open GOP that are shown
+    *before* their keyframe therefore start from the keyframe before it). Whether a packet called a keyframe is one is
+    for the decoder to find out.
     """
-    schedule = np.full(len(packet_pts), SKIP, dtype=np.uint8)
-    is_wanted = np.isin(packet_pts, wanted_pts)
+    schedule = np.full(len(packet_order), SKIP, dtype=np.uint8)
+    is_wanted = np.isin(packet_order, wanted_order)
     keyframes = np.flatnonzero(is_keyframe)
-    if len(keyframes) == 0 or np.any(np.diff(packet_pts[keyframes]) <= 0):
+    if len(keyframes) == 0 or np.any(np.diff(packet_order[keyframes]) <= 0):
         # Keyframes that cannot be trusted are not jumped to.
         keyframes = np.zeros(1, dtype=np.intp)
     wanted_positions = np.flatnonzero(is_wanted)
     keyframe_of = np.minimum(
-        np.searchsorted(packet_pts[keyframes], packet_pts[is_wanted], side="right"),
+        np.searchsorted(packet_order[keyframes], packet_order[is_wanted], side="right"),
         np.searchsorted(keyframes, wanted_positions, side="right"),
     )
     keyframe_of = np.maximum(keyframe_of - 1, 0)

@@ -1,80 +1,116 @@
 """When every frame of a video is shown, as read from its packets before one is decoded. Pure data."""
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.video.clock import ClockRules, PacketFacts, steady
+from service.video.orientation import Orientation
+
+_ASSUMED_FRAME_RATE = 25.0
+_MAX_FRAME_RATE = 1000.0
+"""A container that claims more frames a second does not state a rate but the unit of its clock."""
+_MAX_FRAMES_OVERSTATED = 2.5
+"""Writers round a duration up to a frame, and count the delay of B-frames; none of 670 whole files exceeded this."""
+_SLACK_OF_ONE_FRAME_SECONDS = 0.5
+_MAX_CORRUPT_BEFORE_RESTART = 3
+"""A demuxer notices that parts do not join up in so many packets before the joint."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Timestamps of a video's packets, in file order, and of its frames, in presentation order.
+    """The order of a video's packets and frames, and the time of each frame.
 
-    `packet_pts` int64 [P] and `is_keyframe` bool [P] in units of the stream's time base;
-    `frame_pts` int64 [F] ascending; `frame_times_seconds` float64 [F] from the first frame on.
-    A packet without a timestamp belongs to the one before it (the second field of a picture, say).
-    Where most bear none, or invented ones, `is_timed` is false: frames are then told apart by
-    counting them. `can_jump` is false where the decoder is set up anew on the way.
+    `packet_order` int64 [P] in file order: the position of each packet's picture among all pictures in order of
+    presentation; the fields of one picture share theirs. `is_keyframe` bool [P]. `frame_order` int64 [F] ascending:
+    those positions of pictures that are shown. `frame_times_seconds` float64 [F] from the first frame on, never
+    decreasing.
+
+    Where timestamps do not tell the order, `is_order_known` is false: positions are then those in the file, and
+    frames are told apart by counting them. `can_jump` is false where the decoder is set up again on the way.
+    `start_seconds` is the first frame's time on the file's own clock. `orientations` are those that the stream
+    itself asks for: (packet order, orientation from there on), ascending.
     """
 
-    packet_pts: NDArray[np.int64]
+    packet_order: NDArray[np.int64]
     is_keyframe: NDArray[np.bool_]
-    frame_pts: NDArray[np.int64]
+    frame_order: NDArray[np.int64]
     frame_times_seconds: NDArray[np.float64]
     duration_seconds: float
-    is_timed: bool
+    is_order_known: bool
     can_jump: bool
     num_temporal_layers: int
     num_read_errors: int
+    start_seconds: float = 0.0
+    num_clock_restarts: int = 0
+    num_clock_leaps: int = 0
+    is_rate_assumed: bool = False
+    """No timestamp can be used: frames are counted at a rate."""
+    orientations: tuple[tuple[int, Orientation], ...] = ()
 
     @classmethod
     def from_packets(
         cls,
-        packets: list["PacketFacts"],
-        seconds_per_tick: float,
+        packets: Sequence[PacketFacts],
+        clock: ClockRules,
         frame_rate: float | None,
         num_read_errors: int,
         *,
-        can_reorder_silently: bool = False,
+        is_reordered: bool = False,
     ) -> Self:
         """The timeline of `packets`, at least one of which is shown.
 
-        `frame_rate` is the container's claim; it counts only where the packets do not say. Where the
-        decoder `can_reorder_silently`, timestamps that only ascend in file order are invented: the
-        container knows when to decode, but not in which order to show.
+        `frame_rate` is the container's claim; it counts only where the packets do not say. Where the decoder shows
+        pictures in another order than the file stores them (`is_reordered`), timestamps that only ascend in file
+        order are times of decoding: the order is then not known.
         """
-        timed = [packet for packet in packets if packet.pts is not None]
-        shown = [packet for packet in timed if not packet.is_discarded]
-        is_timed = bool(shown) and 2 * len(timed) >= len(packets)
-        if can_reorder_silently and is_timed:
-            is_timed = any(after < before for before, after in pairwise(_inherited_pts(packets)))
-        if is_timed:
-            pts = _inherited_pts(packets)
-            frame_pts = np.unique(np.array([packet.pts for packet in shown], dtype=np.int64))
-            # Subtracting before scaling keeps enormous start times exact.
-            times = (frame_pts - frame_pts[0]).astype(np.float64) * seconds_per_tick
-            last_packet = max(shown, key=lambda packet: packet.pts or 0)
-            last_seconds = last_packet.duration * seconds_per_tick
+        repaired = steady(packets, clock)
+        pictures = _Pictures(repaired.packets, clock)
+        is_order_known = pictures.has_order(is_reordered=is_reordered)
+        order = pictures.order() if is_order_known else np.arange(len(packets), dtype=np.int64)
+        is_shown = np.array([not packet.is_discarded and not packet.is_second_field for packet in packets])
+        shown = pictures.shown_ticks(order, is_order_known=is_order_known)
+        rate = _rate(packets, clock.seconds_per_tick, frame_rate)
+        if shown is None:
+            times = np.arange(int(is_shown.sum())) / rate
+            start_seconds = last_seconds = 0.0
         else:
-            pts = np.arange(len(packets), dtype=np.int64)
-            frame_pts = np.arange(sum(not packet.is_discarded for packet in packets), dtype=np.int64)
-            times = _counted_times(packets, seconds_per_tick, frame_rate or 25.0)
-            last_seconds = 0.0
-        if last_seconds <= 0:
-            typical = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-            last_seconds = typical or 1 / (frame_rate or 25.0)
+            start, ticks = shown
+            times = ticks * clock.seconds_per_tick
+            start_seconds = start * clock.seconds_per_tick
+            typical_ticks = float(np.median(np.diff(ticks))) if len(ticks) > 1 else 0.0
+            last_ticks = pictures.last_duration(order, typical_ticks) if is_order_known else 0
+            last_seconds = (last_ticks or typical_ticks) * clock.seconds_per_tick
+        last_seconds = last_seconds or 1 / rate
         return cls(
-            packet_pts=pts,
+            packet_order=order,
             is_keyframe=np.array([packet.is_keyframe for packet in packets], dtype=np.bool_),
-            frame_pts=frame_pts,
+            frame_order=np.sort(order[is_shown]),
             frame_times_seconds=times,
             duration_seconds=float(times[-1] + last_seconds),
-            is_timed=is_timed,
+            is_order_known=is_order_known,
             can_jump=not any(packet.is_new_setup for packet in packets[1:]),
             num_temporal_layers=1 + max(packet.temporal_layer for packet in packets),
-            num_read_errors=num_read_errors,
+            num_read_errors=num_read_errors + _num_corrupt(packets, [*repaired.restarts, *repaired.leaps]),
+            start_seconds=start_seconds,
+            num_clock_restarts=len(repaired.restarts),
+            num_clock_leaps=len(repaired.leaps),
+            is_rate_assumed=shown is None and len(times) > 1,
+            orientations=tuple(
+                sorted(
+                    (
+                        (int(position), packet.orientation)
+                        for position, packet in zip(order, packets, strict=True)
+                        if packet.orientation is not None
+                    ),
+                    key=lambda entry: entry[0],
+                )
+            ),
         )
 
     @property
@@ -90,38 +126,136 @@ class Timeline:
         gaps = np.diff(self.frame_times_seconds)
         return len(gaps) > 1 and bool(gaps.max() - gaps.min() > max(0.0021, 0.1 * float(np.median(gaps))))
 
+    @property
+    def slack_seconds(self) -> float:
+        """How much less than it claims a whole file may last: how long its last pictures are shown is a guess."""
+        if len(self.frame_times_seconds) < 2:  # noqa: PLR2004 - one is no interval
+            return _SLACK_OF_ONE_FRAME_SECONDS
+        return _MAX_FRAMES_OVERSTATED * float(np.diff(self.frame_times_seconds).max())
 
-class PacketFacts(NamedTuple):
-    """What one packet says of itself, in ticks; `duration` is 0 where it says nothing.
+    @property
+    def has_pictures_before_first_keyframe(self) -> bool:
+        """Whether pictures are to be shown that refer, or may refer, to some from before the file begins."""
+        keyframes = np.flatnonzero(self.is_keyframe)
+        if len(keyframes) == 0:
+            return False
+        first = self.packet_order[keyframes[0]]
+        return bool(self.frame_order[0] < first)
 
-    A discarded packet is decoded but not shown; one with a new setup changes the decoder's settings.
-    A tuple, because one is made for every packet, and a frozen dataclass takes three times as long to make.
+    def starting_at(self, order: int) -> "Timeline":
+        """The timeline without the frames before packet order `order`, one at least of which is left."""
+        first = int(np.searchsorted(self.frame_order, order))
+        first_seconds = float(self.frame_times_seconds[first])
+        return replace(
+            self,
+            frame_order=self.frame_order[first:],
+            frame_times_seconds=self.frame_times_seconds[first:] - first_seconds,
+            duration_seconds=self.duration_seconds - first_seconds,
+            start_seconds=self.start_seconds + first_seconds,
+        )
+
+    def orientation_at(self, order: int) -> Orientation:
+        """The orientation that the stream asks for at packet order `order`."""
+        index = bisect_right(self.orientations, order, key=lambda entry: entry[0])
+        return self.orientations[max(index - 1, 0)][1] if self.orientations else Orientation()
+
+
+class _Pictures:
+    """Packets seen as pictures: which come first, and when."""
+
+    def __init__(self, packets: Sequence[PacketFacts], clock: ClockRules) -> None:
+        self._packets = packets
+        self._first = [packet for packet in packets if not packet.is_second_field]
+        timed = [packet for packet in self._first if packet.pts is not None]
+        num_times = len({packet.pts for packet in timed if not packet.is_discarded})
+        self._has_times = num_times > min(1, len(self._first) - 1)
+        self._has_decode_times = clock.has_decode_times and all(packet.dts is not None for packet in timed)
+        # Where it is not, timestamps go back all the same in files of a bad clock: that is no order.
+        may_be_reordered = clock.can_reorder and not (
+            self._has_decode_times and all(packet.pts == packet.dts for packet in timed)
+        )
+        pts = [packet.pts or 0 for packet in timed]
+        is_ascending = all(after >= before for before, after in pairwise(pts))
+        self._is_in_file_order = is_ascending or not may_be_reordered or not self._has_times
+
+    def has_order(self, *, is_reordered: bool) -> bool:
+        """Whether the order of presentation follows from the timestamps, or is that of the file."""
+        if self._is_in_file_order:
+            return not is_reordered
+        # A picture without a timestamp may belong anywhere.
+        return all(packet.pts is not None for packet in self._first)
+
+    def order(self) -> NDArray[np.int64]:
+        """int64 [P]: each packet's position in order of presentation."""
+        positions = np.cumsum([not packet.is_second_field for packet in self._packets], dtype=np.int64) - 1
+        positions = np.maximum(positions, 0)
+        if self._is_in_file_order:
+            return positions
+        pts = np.array([packet.pts for packet in self._first], dtype=np.int64)
+        ranks = np.empty(len(pts), dtype=np.int64)
+        ranks[np.argsort(pts, kind="stable")] = np.arange(len(pts))
+        return ranks[positions]
+
+    def shown_ticks(self, order: NDArray[np.int64], *, is_order_known: bool) -> tuple[int, NDArray[np.float64]] | None:
+        """The first shown picture's time, and float64 [F]: when each comes on screen after it, in order.
+
+        None where no timestamp says. A picture without a time of its own, or with that of the picture before it,
+        is shown between its neighbours.
+        """
+        if not is_order_known:
+            shown = [packet for packet in self._first if not packet.is_discarded]
+            return _filled([packet.dts if self._has_decode_times else packet.pts for packet in shown])
+        is_first = np.array([not packet.is_second_field for packet in self._packets])
+        by_order = [self._first[position] for position in np.argsort(order[is_first], kind="stable")]
+        return _filled([packet.pts for packet in by_order if not packet.is_discarded])
+
+    def last_duration(self, order: NDArray[np.int64], typical_ticks: float) -> int:
+        """Ticks for which the last shown picture says that it is shown; 0 where it does not say.
+
+        Nor does it where pictures say that they are shown for much less than until the next one (`typical_ticks`).
+        """
+        is_shown = np.array([not packet.is_discarded and not packet.is_second_field for packet in self._packets])
+        durations = np.array([packet.duration for packet in self._packets])[is_shown]
+        is_told = len(durations) == 1 or float(np.median(durations)) >= typical_ticks / 2
+        return int(durations[np.argmax(order[is_shown])]) if is_told else 0
+
+
+def _filled(ticks: Sequence[int | None]) -> tuple[int, NDArray[np.float64]] | None:
+    """The first tick, and all from there on, the missing and repeated ones between or behind the others.
+
+    None where there are too few.
     """
+    known: list[tuple[int, int]] = []
+    for position, value in enumerate(ticks):
+        if value is not None and (not known or value > known[-1][1]):
+            known.append((position, value))
+    if not known or (len(known) == 1 and len(ticks) > 1):
+        return None
+    origin = known[0][1]
+    positions = np.array([position for position, _ in known])
+    # Subtracting before scaling keeps enormous start times exact.
+    values = np.array([value - origin for _, value in known], dtype=np.float64)
+    if len(known) == len(ticks):
+        return origin, values
+    step = float(np.median(np.diff(values) / np.diff(positions)))
+    everywhere = np.arange(len(ticks))
+    filled = np.interp(everywhere, positions, values)
+    filled += np.maximum(everywhere - positions[-1], 0) * step
+    filled += np.minimum(everywhere - positions[0], 0) * step
+    return round(origin + float(filled[0])), filled - filled[0]
 
-    pts: int | None
-    duration: int
-    is_keyframe: bool
-    is_discarded: bool
-    dts: int | None = None
-    temporal_layer: int = 0
-    is_new_setup: bool = False
+
+def _rate(packets: Sequence[PacketFacts], seconds_per_tick: float, claimed: float | None) -> float:
+    """Frames per second where no timestamp says: by the packets' durations, or as claimed."""
+    durations = [packet.duration for packet in packets if packet.duration > 0 and not packet.is_discarded]
+    typical = float(np.median(durations)) * seconds_per_tick if durations else 0.0
+    for rate in (1 / typical if typical > 0 else 0.0, claimed or 0.0):
+        if 0 < rate <= _MAX_FRAME_RATE:
+            return rate
+    return _ASSUMED_FRAME_RATE
 
 
-def _counted_times(packets: list[PacketFacts], seconds_per_tick: float, frame_rate: float) -> NDArray[np.float64]:
-    """When each frame is shown if only the times of decoding are known, or not even those."""
-    shown = [packet.dts for packet in packets if not packet.is_discarded]
-    dts = np.array([ticks for ticks in shown if ticks is not None], dtype=np.int64)
-    if len(dts) == len(shown) and np.all(np.diff(dts) > 0):
-        seconds: NDArray[np.float64] = (dts - dts[0]).astype(np.float64) * seconds_per_tick
-        return seconds
-    return np.arange(len(shown)) / frame_rate
-
-
-def _inherited_pts(packets: list[PacketFacts]) -> NDArray[np.int64]:
-    """Every packet's timestamp, or that of the nearest before it (after it, at the start)."""
-    pts = []
-    last = next(packet.pts for packet in packets if packet.pts is not None)
-    for packet in packets:
-        last = last if packet.pts is None else packet.pts
-        pts.append(last)
-    return np.array(pts, dtype=np.int64)
+def _num_corrupt(packets: Sequence[PacketFacts], breaks: Sequence[int]) -> int:
+    """How many packets their demuxer found damaged, apart from those at which two parts join."""
+    at_joints = {position - back for position in breaks for back in range(-1, _MAX_CORRUPT_BEFORE_RESTART + 1)}
+    return sum(packet.is_corrupt for position, packet in enumerate(packets) if position not in at_joints)

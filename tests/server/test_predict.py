@@ -52,6 +52,7 @@ def test_it_answers_label_probabilities_and_one_attention_weight_per_frame(
         "width": 64,
         "height": 48,
         "rotation_degrees": 0,
+        "is_mirrored": False,
         "duration_seconds": 2.0,
         "frame_rate": 8.0,
         "is_variable_frame_rate": False,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.video.bitstream import hevc_length_bytes, hevc_temporal_layer, is_hidden
+from service.video.bitstream import hevc_temporal_layer, is_hidden, nal_length_bytes
 
 
 @pytest.mark.parametrize(("first_byte", "hidden"), [(0b0001_0000, False), (0b0001_0001, False), (0b0000_0001, True)])
@@ -49,6 +49,6 @@ def test_packets_without_a_slice_have_no_layer(content: bytes) -> None:
 
 
 def test_the_size_of_lengths_is_read_from_the_decoders_extra_data() -> None:
-    assert hevc_length_bytes(None) == 0
-    assert hevc_length_bytes(b"\0\0\0\1" + bytes(30)) == 0
-    assert hevc_length_bytes(b"\1" + bytes(20) + b"\xff\0") == 4
+    assert nal_length_bytes("hevc", None) == 0
+    assert nal_length_bytes("hevc", b"\0\0\0\1" + bytes(30)) == 0
+    assert nal_length_bytes("hevc", b"\1" + bytes(20) + b"\xff\0") == 4

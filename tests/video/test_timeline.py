@@ -2,23 +2,29 @@
 
 import pytest
 
-from service.video.timeline import PacketFacts, Timeline
+from service.video.clock import ClockRules, PacketFacts
+from service.video.orientation import Orientation
+from service.video.timeline import Timeline
 
 
 def packet(pts: int | None, **facts: object) -> PacketFacts:
     return PacketFacts(**({"pts": pts, "duration": 0, "is_keyframe": False, "is_discarded": False} | facts))  # type: ignore[arg-type]
 
 
-def timeline(*packets: PacketFacts, frame_rate: float | None = None, **options: bool) -> Timeline:
-    return Timeline.from_packets(list(packets), 0.1, frame_rate, 0, **options)
+def timeline(
+    *packets: PacketFacts, frame_rate: float | None = None, is_reordered: bool = False, **rules: bool
+) -> Timeline:
+    clock = ClockRules(0.1, **rules)
+    return Timeline.from_packets(packets, clock, frame_rate, 0, is_reordered=is_reordered)
 
 
 def test_frames_are_ordered_by_time_and_count_from_the_first() -> None:
     line = timeline(packet(5), packet(8), packet(6), packet(7))
-    assert line.packet_pts.tolist() == [5, 8, 6, 7]
-    assert line.frame_pts.tolist() == [5, 6, 7, 8]
+    assert line.packet_order.tolist() == [0, 3, 1, 2]
+    assert line.frame_order.tolist() == [0, 1, 2, 3]
     assert line.frame_times_seconds == pytest.approx([0, 0.1, 0.2, 0.3])
     assert line.frame_rate == pytest.approx(10)
+    assert line.start_seconds == pytest.approx(0.5)
 
 
 def test_negative_and_enormous_timestamps_are_exact() -> None:
@@ -34,42 +40,101 @@ def test_the_last_frame_lasts_as_long_as_it_says_or_as_the_others_do() -> None:
     assert timeline(packet(0)).duration_seconds == pytest.approx(0.04)
 
 
+def test_a_duration_far_below_the_gaps_between_frames_is_not_believed() -> None:
+    assert timeline(*(packet(40 * number, duration=1) for number in range(4))).duration_seconds == pytest.approx(16)
+
+
 def test_discarded_packets_are_decoded_but_not_frames() -> None:
     line = timeline(packet(0, is_discarded=True), packet(1, is_discarded=True), packet(2), packet(3))
-    assert len(line.packet_pts) == 4
-    assert line.frame_pts.tolist() == [2, 3]
+    assert len(line.packet_order) == 4
+    assert line.frame_order.tolist() == [2, 3]
     assert line.frame_times_seconds == pytest.approx([0, 0.1])
 
 
-def test_a_packet_without_a_timestamp_among_others_belongs_to_the_one_before() -> None:
-    line = timeline(packet(0), packet(None), packet(2), packet(None))
-    assert line.is_timed
-    assert line.packet_pts.tolist() == [0, 0, 2, 2]
-    assert line.frame_pts.tolist() == [0, 2]
+def test_the_second_field_of_a_picture_belongs_to_the_first() -> None:
+    line = timeline(packet(0), packet(None, is_second_field=True), packet(2), packet(3, is_second_field=True))
+    assert line.packet_order.tolist() == [0, 0, 1, 1]
+    assert line.frame_order.tolist() == [0, 1]
+    assert line.frame_times_seconds == pytest.approx([0, 0.2])
 
 
-def test_without_timestamps_frames_are_counted_at_the_claimed_rate() -> None:
-    line = timeline(*[packet(None)] * 4, frame_rate=2.0)
-    assert not line.is_timed
+def test_pictures_without_a_time_of_their_own_are_shown_between_their_neighbours() -> None:
+    line = timeline(packet(0), packet(None), packet(4), packet(None))
+    assert line.is_order_known
+    assert line.packet_order.tolist() == [0, 1, 2, 3]
+    assert line.frame_times_seconds == pytest.approx([0, 0.2, 0.4, 0.6])
+
+
+def test_pictures_that_share_a_time_are_shown_between_their_neighbours() -> None:
+    line = timeline(packet(0), packet(0), packet(4), packet(4))
+    assert line.frame_times_seconds == pytest.approx([0, 0.2, 0.4, 0.6])
+
+
+def test_pictures_out_of_order_of_which_some_have_no_time_are_counted_by_their_times_of_decoding() -> None:
+    line = timeline(packet(2, dts=0), packet(None), packet(8, dts=4), packet(None), packet(4, dts=8), packet(None))
+    assert not line.is_order_known
+    assert line.frame_times_seconds == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+
+
+def test_a_clock_that_is_not_steady_does_not_change_the_order_of_pictures_that_are_stored_as_shown() -> None:
+    line = timeline(*(packet(pts, dts=pts) for pts in (0, 10, 20, 19, 40)))
+    assert line.packet_order.tolist() == [0, 1, 2, 3, 4]
+    assert line.frame_times_seconds == pytest.approx([0, 1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("pts", [None, 7])
+def test_without_usable_timestamps_frames_are_counted_at_the_claimed_rate(pts: int | None) -> None:
+    line = timeline(*[packet(pts)] * 4, frame_rate=2.0)
+    assert line.is_rate_assumed
     assert line.frame_times_seconds.tolist() == [0, 0.5, 1, 1.5]
     assert line.duration_seconds == pytest.approx(2)
 
 
-def test_times_of_decoding_stand_in_for_missing_times_of_presentation() -> None:
-    line = timeline(*(packet(None, dts=ticks) for ticks in (4, 5, 9)))
+def test_frames_are_counted_by_the_durations_of_packets_before_the_claimed_rate() -> None:
+    line = timeline(*[packet(0, duration=1)] * 4, frame_rate=3.0)
+    assert line.frame_times_seconds == pytest.approx([0, 0.1, 0.2, 0.3])
+    far_too_fast = timeline(*[packet(None)] * 4, frame_rate=90_000.0)
+    assert far_too_fast.frame_rate == pytest.approx(25)
+
+
+def test_ascending_timestamps_of_reordered_pictures_are_times_of_decoding() -> None:
+    packets = [packet(ticks, dts=ticks) for ticks in (4, 5, 9)]
+    line = timeline(*packets, is_reordered=True)
+    assert not line.is_order_known
+    assert not line.is_rate_assumed
     assert line.frame_times_seconds == pytest.approx([0, 0.1, 0.5])
+    assert timeline(*packets).is_order_known
+    assert timeline(packet(1), packet(3), packet(2), is_reordered=True).is_order_known
 
 
-def test_ascending_timestamps_of_a_reordering_decoder_are_not_believed() -> None:
-    packets = [packet(1, dts=0), packet(2, dts=1), packet(3, dts=2)]
-    assert not timeline(*packets, can_reorder_silently=True).is_timed
-    assert timeline(*packets).is_timed
-    assert timeline(packet(1), packet(3), packet(2), can_reorder_silently=True).is_timed
+def test_leading_pictures_are_told_by_the_first_keyframe() -> None:
+    assert not timeline(packet(0, is_keyframe=True), packet(1)).has_pictures_before_first_keyframe
+    leading = timeline(packet(2, is_keyframe=True), packet(1), packet(3))
+    assert leading.has_pictures_before_first_keyframe
+    begun = leading.starting_at(1)
+    assert begun.frame_order.tolist() == [1, 2]
+    assert begun.frame_times_seconds == pytest.approx([0, 0.1])
+    assert begun.duration_seconds == pytest.approx(0.2)
+    assert begun.start_seconds == pytest.approx(0.2)
+
+
+def test_an_orientation_holds_until_the_next_one() -> None:
+    turned = Orientation(rotation_degrees=90)
+    line = timeline(packet(0, orientation=turned), packet(1), packet(2, orientation=Orientation()), packet(3))
+    assert [line.orientation_at(order) for order in range(4)] == [turned, turned, Orientation(), Orientation()]
+    assert timeline(packet(0), packet(1)).orientation_at(1) == Orientation()
+
+
+def test_packets_damaged_where_two_parts_join_are_no_damage() -> None:
+    first = [packet(number, dts=number, is_corrupt=number == 8) for number in range(10)]
+    assert timeline(*first, *first[:5]).num_read_errors == 0
+    assert timeline(*first).num_read_errors == 1
 
 
 def test_rounding_to_milliseconds_is_not_a_variable_rate() -> None:
     ticks = [round(number * 1000 / 30) for number in range(30)]
-    assert not Timeline.from_packets([packet(pts) for pts in ticks], 0.001, None, 0).is_variable_frame_rate
+    line = Timeline.from_packets([packet(pts) for pts in ticks], ClockRules(0.001), None, 0)
+    assert not line.is_variable_frame_rate
     assert timeline(packet(0), packet(1), packet(3)).is_variable_frame_rate
 
 

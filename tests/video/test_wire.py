@@ -58,7 +58,7 @@ def test_a_clip_of_the_wrong_length_is_refused() -> None:
 
 
 def test_a_report_arrives_as_it_was() -> None:
-    report = DecodeReport(90, 41, 2, (VideoWarning("damaged_video", "a “message”\nin two lines"),))
+    report = DecodeReport(90, 41, 2, (VideoWarning("damaged_video", "a “message”\nin two lines"),), is_mirrored=True)
     line = encode_report(report)
     assert line.count(b"\n") == 1
     assert ANSWER.validate_json(line) == ReportMessage(report=report)

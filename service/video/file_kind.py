@@ -1,0 +1,96 @@
+"""Names the format of a file that could not be opened, so that a refusal can tell its sender. Decodes nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import av.error
+import av.logging
+from av.format import ContainerFormat
+
+_HEAD_BYTES = 64
+
+# (offset, bytes there, the format): those of supported containers, whose files are damaged if they do not open.
+_SIGNATURES = (
+    (4, b"ftyp", "MP4"),
+    (4, b"moov", "QuickTime"),
+    (4, b"mdat", "QuickTime"),
+    (0, b"\x1a\x45\xdf\xa3", "Matroska or WebM"),
+    (8, b"AVI ", "AVI"),
+    (0, b"FLV\x01", "FLV"),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "ASF"),
+    (0, b"GIF8", "GIF"),
+    (0, b"DKIF", "IVF"),
+    (0, b"DHAV", "DAV"),
+    (0, b"YUV4MPEG2", "Y4M"),
+    (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01", "MXF"),
+    (0, b"nut/multimedia container\0", "NUT"),
+)
+
+# Formats that FFmpeg has no demuxer for, or that our build of it does not decode.
+_OTHER_SIGNATURES = (
+    (0, b"%PDF", "PDF"),
+    (0, b"PK\3\4", "ZIP"),
+    (0, b"Rar!", "RAR"),
+    (0, b"\x1f\x8b", "gzip"),
+    (0, b"7z\xbc\xaf\x27\x1c", "7z"),
+)
+
+_IMAGE_SUFFIX = "_pipe"
+_NOT_ON_WHITELIST = "Format not on whitelist"
+
+
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """What a file that cannot be opened is, as a sentence; `is_supported` where only damage keeps it closed."""
+
+    sentence: str
+    is_supported: bool = False
+
+
+def file_kind(path: Path) -> FileKind:
+    """The kind of the file at `path`, by its first bytes and by FFmpeg's guess."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if (name := _by_signature(head, _SIGNATURES)) is not None:
+        sentence = f"This looks like {name}, but it cannot be opened: the file is incomplete or damaged."
+        return FileKind(sentence, is_supported=True)
+    return FileKind(_sentence(head, path))
+
+
+def _sentence(head: bytes, path: Path) -> str:
+    if not head:
+        return "The file is empty."
+    if (name := _by_signature(head, _OTHER_SIGNATURES)) is not None:
+        return f"It is a {name} file."
+    demuxer = _refused_demuxer(path)
+    if demuxer is None:
+        return "The file's format is not known."
+    if demuxer.endswith(_IMAGE_SUFFIX):
+        is_animated = head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
+        kind = "an animated" if is_animated else "a still"
+        return f"It is {kind} image ({demuxer.removesuffix(_IMAGE_SUFFIX).upper()})."
+    name = ContainerFormat(demuxer, "r").long_name
+    # Raw streams have no signature: FFmpeg takes other files for one now and then.
+    return f"The file's format may be {name}." if name.startswith("raw") else f"The file's format is {name}."
+
+
+def _by_signature(head: bytes, signatures: tuple[tuple[int, bytes, str], ...]) -> str | None:
+    return next((name for offset, signature, name in signatures if head[offset:].startswith(signature)), None)
+
+
+def _refused_demuxer(path: Path) -> str | None:
+    """The demuxer that FFmpeg would open the file with; None where it knows none."""
+    # FFmpeg names it in its log alone. Nothing is opened: no demuxer is on this list.
+    level, skips_repeated = av.logging.get_level(), av.logging.get_skip_repeated()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    try:
+        with av.logging.Capture() as logs:
+            av.open(str(path.resolve()), container_options={"format_whitelist": "-", "protocol_whitelist": "file"})
+    except (av.error.FFmpegError, MemoryError, OverflowError):
+        pass
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips_repeated)
+    return next((name for _, name, message in logs if message.startswith(_NOT_ON_WHITELIST)), None)

@@ -1,0 +1,129 @@
+"""Facts in the header of an MP4 or QuickTime track: orientation, and clean aperture, which FFmpeg does not hand on.
+
+Reads box headers and the few values it needs (ISO/IEC 14496-12); seeks over everything else.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from service.video.crop import Crop
+from service.video.orientation import IDENTITY, Matrix, Orientation, multiplied
+
+_MAX_BOXES = 20_000
+_VISUAL_SAMPLE_ENTRY_BYTES = 78
+_SAMPLE_DESCRIPTION_HEADER_BYTES = 8
+_WIDTH_OFFSET = 24
+
+
+class _Box(NamedTuple):
+    kind: bytes
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mp4Track:
+    """The cropping and the orientation that the header of one track asks for."""
+
+    crop: Crop = field(default_factory=Crop)
+    orientation: Orientation = field(default_factory=Orientation)
+
+
+def mp4_tracks(path: Path) -> dict[int, Mp4Track]:
+    """The tracks of the file at `path`, by their numbers; none where it cannot be read as MP4."""
+    num_bytes = path.stat().st_size
+    tracks: dict[int, Mp4Track] = {}
+    with path.open("rb") as file:
+        boxes = _Boxes(file)
+        for movie in boxes.at((b"moov",), 0, num_bytes):
+            of_movie = next((boxes.movie_matrix(header) for header in boxes.at((b"mvhd",), *movie[1:])), IDENTITY)
+            for track in boxes.at((b"trak",), *movie[1:]):
+                for header in boxes.at((b"tkhd",), *track[1:]):
+                    number, of_track = boxes.track_number_and_matrix(header)
+                    descriptions = boxes.at((b"mdia", b"minf", b"stbl", b"stsd"), *track[1:])
+                    crop = next((boxes.clean_aperture(description) for description in descriptions), None)
+                    orientation = Orientation.from_matrix(multiplied(of_track, of_movie))
+                    tracks[number] = Mp4Track(crop or Crop(), orientation)
+    return tracks
+
+
+class _Boxes:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._num_left = _MAX_BOXES
+
+    def at(self, kinds: tuple[bytes, ...], start: int, end: int) -> Iterator[_Box]:
+        """Yield the boxes below `[start, end)` whose path is `kinds`."""
+        for box in self._within(start, end):
+            if box.kind == kinds[0]:
+                if len(kinds) == 1:
+                    yield box
+                else:
+                    yield from self.at(kinds[1:], box.start, box.end)
+
+    def movie_matrix(self, header: _Box) -> Matrix:
+        """The matrix in a movie header box."""
+        # Version 1 has longer times.
+        return self._matrix(header.start + (48 if self._bytes(header.start, 1) == b"\1" else 36))
+
+    def track_number_and_matrix(self, header: _Box) -> tuple[int, Matrix]:
+        """The number and the matrix in a track header box."""
+        is_long = self._bytes(header.start, 1) == b"\1"
+        number = int.from_bytes(self._bytes(header.start + (20 if is_long else 12), 4))
+        return number, self._matrix(header.start + (52 if is_long else 40))
+
+    def _matrix(self, position: int) -> Matrix:
+        values = self._bytes(position, 20)
+        if len(values) < 20:  # noqa: PLR2004 - a, b, u, c, d
+            return IDENTITY
+        a, b, _, c, d = struct.unpack(">5i", values)
+        return a, b, c, d
+
+    def clean_aperture(self, description: _Box) -> Crop | None:
+        """The cropping in the first sample entry of a sample description box; None where there is none."""
+        for entry in self._within(description.start + _SAMPLE_DESCRIPTION_HEADER_BYTES, description.end):
+            size = self._bytes(entry.start + _WIDTH_OFFSET, 4)
+            for box in self._within(entry.start + _VISUAL_SAMPLE_ENTRY_BYTES, entry.end):
+                values = self._bytes(box.start, 32) if box.kind == b"clap" else b""
+                if len(values) == 32 and len(size) == 4:  # noqa: PLR2004 - eight numbers; width and height
+                    return _crop(struct.unpack(">IIIIiIiI", values), *struct.unpack(">HH", size))
+            return None
+        return None
+
+    def _within(self, start: int, end: int) -> Iterator[_Box]:
+        position = start
+        while position + 8 <= end and self._num_left:
+            self._num_left -= 1
+            header = self._bytes(position, 16)
+            if len(header) < 8:  # noqa: PLR2004 - size and kind
+                return
+            size, content = int.from_bytes(header[:4]), position + 8
+            if size == 1:
+                size, content = int.from_bytes(header[8:16]), position + 16
+            elif size == 0:
+                size = end - position
+            if position + size < content:
+                return
+            yield _Box(header[4:8], content, min(position + size, end))
+            position += size
+
+    def _bytes(self, position: int, num_bytes: int) -> bytes:
+        self._file.seek(position)
+        return self._file.read(num_bytes)
+
+
+def _crop(values: tuple[int, ...], width: int, height: int) -> Crop | None:
+    """Size and offset of the aperture's centre from the picture's, four fractions, as pixels cut off (12.1.4)."""
+    if not all(values[1::2]):
+        return None
+    shown_width, shown_height, right_by, down_by = (
+        Fraction(above, below) for above, below in zip(values[::2], values[1::2], strict=True)
+    )
+    left = round((width - shown_width) / 2 + right_by)
+    top = round((height - shown_height) / 2 + down_by)
+    crop = Crop(left, top, width - left - round(shown_width), height - top - round(shown_height))
+    return crop if min(crop.left, crop.top, crop.right, crop.bottom) >= 0 else None
