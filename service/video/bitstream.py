@@ -55,9 +55,9 @@ def has_bidirectional_picture(codec: str, data: memoryview, num_length_bytes: in
     if codec == "h264":
         for start, _ in _nal_units(data, num_length_bytes):
             if _is_h264_slice(data[start]):
-                bits = _Bits(data[start + 1 : start + MAX_HEADER_BYTES])
-                bits.exp_golomb()  # first_mb_in_slice
-                return bits.exp_golomb() % 5 == 1
+                # The first slice of a picture: first_mb_in_slice is 0, one bit, and slice_type 1 or 6 follows.
+                first = data[start + 1] if start + 1 < len(data) else 0
+                return first >> 4 == _H264_B_ONE or first >> 2 == _H264_B_SIX
         return False
     if codec == "mpeg4":
         return any(byte >> 6 == _MPEG4_B for byte in _bytes_after(data, b"\0\0\1\xb6", 0))
@@ -201,6 +201,7 @@ _H264_SPS = 7
 _H264_HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 144, 244})
 _AVCC_BYTES = 6
 _HVCC_BYTES = 23
+_H264_B_ONE, _H264_B_SIX = 0b1_010, 0b1_00111
 _MPEG2_B = 3
 _MPEG4_B = 2
 _DISPLAY_ORIENTATION = 47

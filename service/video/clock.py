@@ -134,8 +134,9 @@ class _Breaks:
                 latest, largest = None, []
             latest = pts if latest is None else max(latest, pts)
             latest_dts = packet.dts
-            insort(largest, pts)
-            del largest[: -_MAX_REORDERED - 1]
+            if not self._has_decode_times:
+                insort(largest, pts)
+                del largest[: -_MAX_REORDERED - 1]
 
     def _begins_again(self, position: int, pts: int, latest: int, largest: list[int]) -> bool:
         """Whether a picture that is earlier than one before it cannot be one that is merely stored behind it."""

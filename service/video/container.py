@@ -77,6 +77,8 @@ _MIN_SHARE_OF_LONGEST_TRACK = 0.1
 _ALIGNMENT_PIXELS = 64
 _MAX_CODING_BLOCK_PIXELS = 64
 _HEADER_UNTRUE_FACTOR = 2
+_MIN_DECODER_PIXELS = 1 << 20
+"""Some decoders hold their scratch memory against the same limit: a lower one fails for small pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ def _opened(path: Path) -> InputContainer:
     try:
         return av.open(str(path.resolve()), metadata_errors="ignore", container_options=_OPEN_OPTIONS)
     except (av.error.FFmpegError, MemoryError, OverflowError) as error:
-        kind = file_kind(path)
+        kind = file_kind(path, CONTAINERS)
         raise (
             UnreadableVideo(kind.sentence)
             if kind.is_supported
@@ -189,7 +191,8 @@ def _limit_pixels(context: VideoCodecContext, max_pixels: int) -> None:
         -(-(side + _MAX_CODING_BLOCK_PIXELS) // _ALIGNMENT_PIXELS) * _ALIGNMENT_PIXELS
         for side in (context.width, context.height)
     ]
-    context.options = {"max_pixels": str(max(_HEADER_UNTRUE_FACTOR * max_pixels, padded[0] * padded[1]))}
+    pixels = max(_HEADER_UNTRUE_FACTOR * max_pixels, padded[0] * padded[1], _MIN_DECODER_PIXELS)
+    context.options = {"max_pixels": str(pixels)}
 
 
 def _picture_tracks(container: InputContainer) -> list[VideoStream]:

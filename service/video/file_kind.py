@@ -1,5 +1,6 @@
 """Names the format of a file that could not be opened, so that a refusal can tell its sender. Decodes nothing."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,23 +49,24 @@ class FileKind:
     is_supported: bool = False
 
 
-def file_kind(path: Path) -> FileKind:
+def file_kind(path: Path, supported_demuxers: Container[str]) -> FileKind:
     """The kind of the file at `path`, by its first bytes and by FFmpeg's guess."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if (name := _by_signature(head, _SIGNATURES)) is not None:
         sentence = f"This looks like {name}, but it cannot be opened: the file is incomplete or damaged."
         return FileKind(sentence, is_supported=True)
-    return FileKind(_sentence(head, path))
+    return FileKind(_sentence(head, path, supported_demuxers))
 
 
-def _sentence(head: bytes, path: Path) -> str:
+def _sentence(head: bytes, path: Path, supported_demuxers: Container[str]) -> str:
     if not head:
         return "The file is empty."
     if (name := _by_signature(head, _OTHER_SIGNATURES)) is not None:
         return f"It is a {name} file."
     demuxer = _refused_demuxer(path)
-    if demuxer is None:
+    # That of a supported format was guessed by the file's name: its content would have been opened.
+    if demuxer is None or demuxer in supported_demuxers:
         return "The file's format is not known."
     if demuxer.endswith(_IMAGE_SUFFIX):
         is_animated = head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)

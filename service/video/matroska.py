@@ -88,8 +88,8 @@ class _Elements:
         yaw, pitch, roll = (self._float(values.get(pose)) for pose in (_POSE_YAW, _POSE_PITCH, _POSE_ROLL))
         if pitch or yaw not in (0, 180, -180):
             return Orientation()
-        # A picture seen from behind is a mirrored one. The roll is counter-clockwise, as the viewer sees it.
-        return Orientation.turned(roll if yaw else -roll, is_mirrored=bool(yaw))
+        # A picture seen from behind is a mirrored one. The roll is counter-clockwise.
+        return Orientation.turned(-roll, is_mirrored=bool(yaw))
 
     def _children(self, element: _Element | None) -> list[_Element]:
         return [] if element is None else list(self.within(element.start, element.end or self._num_bytes))

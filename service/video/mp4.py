@@ -36,19 +36,10 @@ class Mp4Track:
 def mp4_tracks(path: Path) -> dict[int, Mp4Track]:
     """The tracks of the file at `path`, by their numbers; none where it cannot be read as MP4."""
     num_bytes = path.stat().st_size
-    tracks: dict[int, Mp4Track] = {}
     with path.open("rb") as file:
         boxes = _Boxes(file)
-        for movie in boxes.at((b"moov",), 0, num_bytes):
-            of_movie = next((boxes.movie_matrix(header) for header in boxes.at((b"mvhd",), *movie[1:])), IDENTITY)
-            for track in boxes.at((b"trak",), *movie[1:]):
-                for header in boxes.at((b"tkhd",), *track[1:]):
-                    number, of_track = boxes.track_number_and_matrix(header)
-                    descriptions = boxes.at((b"mdia", b"minf", b"stbl", b"stsd"), *track[1:])
-                    crop = next((boxes.clean_aperture(description) for description in descriptions), None)
-                    orientation = Orientation.from_matrix(multiplied(of_track, of_movie))
-                    tracks[number] = Mp4Track(crop or Crop(), orientation)
-    return tracks
+        movie = boxes.first(b"moov", _Box(b"", 0, num_bytes))
+        return dict(boxes.tracks(movie)) if movie is not None else {}
 
 
 class _Boxes:
@@ -56,21 +47,31 @@ class _Boxes:
         self._file = file
         self._num_left = _MAX_BOXES
 
-    def at(self, kinds: tuple[bytes, ...], start: int, end: int) -> Iterator[_Box]:
-        """Yield the boxes below `[start, end)` whose path is `kinds`."""
-        for box in self._within(start, end):
-            if box.kind == kinds[0]:
-                if len(kinds) == 1:
-                    yield box
-                else:
-                    yield from self.at(kinds[1:], box.start, box.end)
+    def first(self, kind: bytes, inside: _Box | None) -> _Box | None:
+        """The first box of that kind directly inside another; None where there is none, or no other."""
+        if inside is None:
+            return None
+        return next((box for box in self._within(inside) if box.kind == kind), None)
 
-    def movie_matrix(self, header: _Box) -> Matrix:
+    def tracks(self, movie: _Box) -> Iterator[tuple[int, Mp4Track]]:
+        """Yield number and facts of each track of a movie box."""
+        header = self.first(b"mvhd", movie)
+        of_movie = IDENTITY if header is None else self._movie_matrix(header)
+        for track in self._within(movie):
+            header = self.first(b"tkhd", track) if track.kind == b"trak" else None
+            if header is None:
+                continue
+            number, of_track = self._track_number_and_matrix(header)
+            samples = self.first(b"stbl", self.first(b"minf", self.first(b"mdia", track)))
+            crop = self._clean_aperture(self.first(b"stsd", samples))
+            yield number, Mp4Track(crop or Crop(), Orientation.from_matrix(multiplied(of_track, of_movie)))
+
+    def _movie_matrix(self, header: _Box) -> Matrix:
         """The matrix in a movie header box."""
         # Version 1 has longer times.
         return self._matrix(header.start + (48 if self._bytes(header.start, 1) == b"\1" else 36))
 
-    def track_number_and_matrix(self, header: _Box) -> tuple[int, Matrix]:
+    def _track_number_and_matrix(self, header: _Box) -> tuple[int, Matrix]:
         """The number and the matrix in a track header box."""
         is_long = self._bytes(header.start, 1) == b"\1"
         number = int.from_bytes(self._bytes(header.start + (20 if is_long else 12), 4))
@@ -83,19 +84,24 @@ class _Boxes:
         a, b, _, c, d = struct.unpack(">5i", values)
         return a, b, c, d
 
-    def clean_aperture(self, description: _Box) -> Crop | None:
+    def _clean_aperture(self, description: _Box | None) -> Crop | None:
         """The cropping in the first sample entry of a sample description box; None where there is none."""
-        for entry in self._within(description.start + _SAMPLE_DESCRIPTION_HEADER_BYTES, description.end):
-            size = self._bytes(entry.start + _WIDTH_OFFSET, 4)
-            for box in self._within(entry.start + _VISUAL_SAMPLE_ENTRY_BYTES, entry.end):
-                values = self._bytes(box.start, 32) if box.kind == b"clap" else b""
-                if len(values) == 32 and len(size) == 4:  # noqa: PLR2004 - eight numbers; width and height
-                    return _crop(struct.unpack(">IIIIiIiI", values), *struct.unpack(">HH", size))
+        if description is None:
             return None
-        return None
+        entries = description._replace(start=description.start + _SAMPLE_DESCRIPTION_HEADER_BYTES)
+        entry = next(self._within(entries), None)
+        if entry is None:
+            return None
+        aperture = self.first(b"clap", entry._replace(start=entry.start + _VISUAL_SAMPLE_ENTRY_BYTES))
+        if aperture is None:
+            return None
+        values, size = self._bytes(aperture.start, 32), self._bytes(entry.start + _WIDTH_OFFSET, 4)
+        if len(values) < 32 or len(size) < 4:  # noqa: PLR2004 - eight numbers; width and height
+            return None
+        return _crop(struct.unpack(">IIIIiIiI", values), *struct.unpack(">HH", size))
 
-    def _within(self, start: int, end: int) -> Iterator[_Box]:
-        position = start
+    def _within(self, outer: _Box) -> Iterator[_Box]:
+        position, end = outer.start, outer.end
         while position + 8 <= end and self._num_left:
             self._num_left -= 1
             header = self._bytes(position, 16)

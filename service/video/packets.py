@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from statistics import median
 from typing import TypeAlias
 
 import av.error
@@ -47,6 +49,7 @@ _CODECS_OF_UNITS = frozenset({"h264", "hevc"})
 _MAX_BYTES_WITHOUT_PICTURE = 64
 """A larger packet of such a codec is not searched for a picture: it holds one."""
 
+_MAX_FACTOR_OF_TRACK = 2
 _MAX_PACKETS_BEFORE_FIRST_FRAME = 1000
 
 
@@ -120,9 +123,13 @@ class PacketReader:
     def _timeline(self, facts: list[PacketFacts], num_errors: int, *, is_reordered: bool) -> Timeline:
         container, stream = self._track.container, self._track.stream
         rate = stream.average_rate or stream.guessed_rate
+        seconds_per_tick = stream.time_base or Fraction(1)
+        if container.format.name.startswith("mov") and _exceed_their_track(facts, stream.duration):
+            # The index gives each picture the length of the whole track: it knows no times.
+            facts = [fact._replace(pts=None, dts=None, duration=0) for fact in facts]
+            rate = len(facts) / ((stream.duration or 1) * seconds_per_tick)
         clock = ClockRules(
-            # A clock without a unit tells no time.
-            seconds_per_tick=float(stream.time_base or 0) or 1.0,
+            seconds_per_tick=float(seconds_per_tick),
             may_leap=Flags.ts_discont in Flags(container.format.flags),
             # Matroska has none: those that FFmpeg derives are wrong where a clock goes back.
             has_decode_times=container.format.name != "matroska,webm",
@@ -226,6 +233,13 @@ class _PacketFactsReader:
             self._latest_pts = pts
         if has_bidirectional_picture(self._codec, data, self._num_length_bytes):
             self.is_reordered = True
+
+
+def _exceed_their_track(facts: Sequence[PacketFacts], track_ticks: int | None) -> bool:
+    """Whether the pictures of an MP4 last far longer, taken together, than its header says of their track."""
+    if not track_ticks or len(facts) <= _MAX_FACTOR_OF_TRACK:
+        return False
+    return median(fact.duration for fact in facts) * len(facts) > _MAX_FACTOR_OF_TRACK * track_ticks
 
 
 def _numbered(packets: Iterator[VideoPacket] | list[VideoPacket], order: Sequence[int]) -> Iterator[VideoPacket]:

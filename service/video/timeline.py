@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from statistics import median
 from typing import Self
 
 import numpy as np
@@ -83,7 +84,7 @@ class Timeline:
             start, ticks = shown
             times = ticks * clock.seconds_per_tick
             start_seconds = start * clock.seconds_per_tick
-            typical_ticks = float(np.median(np.diff(ticks))) if len(ticks) > 1 else 0.0
+            typical_ticks = float(median(np.diff(ticks).tolist())) if len(ticks) > 1 else 0.0
             last_ticks = pictures.last_duration(order, typical_ticks) if is_order_known else 0
             last_seconds = (last_ticks or typical_ticks) * clock.seconds_per_tick
         last_seconds = last_seconds or 1 / rate
@@ -216,7 +217,7 @@ class _Pictures:
         """
         is_shown = np.array([not packet.is_discarded and not packet.is_second_field for packet in self._packets])
         durations = np.array([packet.duration for packet in self._packets])[is_shown]
-        is_told = len(durations) == 1 or float(np.median(durations)) >= typical_ticks / 2
+        is_told = len(durations) == 1 or median(durations.tolist()) >= typical_ticks / 2
         return int(durations[np.argmax(order[is_shown])]) if is_told else 0
 
 
@@ -248,7 +249,7 @@ def _filled(ticks: Sequence[int | None]) -> tuple[int, NDArray[np.float64]] | No
 def _rate(packets: Sequence[PacketFacts], seconds_per_tick: float, claimed: float | None) -> float:
     """Frames per second where no timestamp says: by the packets' durations, or as claimed."""
     durations = [packet.duration for packet in packets if packet.duration > 0 and not packet.is_discarded]
-    typical = float(np.median(durations)) * seconds_per_tick if durations else 0.0
+    typical = median(durations) * seconds_per_tick if durations else 0.0
     for rate in (1 / typical if typical > 0 else 0.0, claimed or 0.0):
         if 0 < rate <= _MAX_FRAME_RATE:
             return rate

@@ -1,0 +1,617 @@
+"""Each way in which recorders, phones, cameras and editors write video is read as players show it.
+
+Painted videos: frame i is one grey level, so the pixels tell which frames came out, and in which order.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.sidedata.sidedata import Type
+from numpy.typing import NDArray
+
+from service.video.clip import Clip, ClipSpec, DecodeLimits, DecodeReport, VideoFacts
+from service.video.decode import open_video
+from service.video.errors import UnsupportedVideo, VideoTooLarge
+from service.video.orientation import Orientation
+from tests.recordings import (
+    B_FRAMES,
+    CROP_BOTTOM,
+    CROP_LEFT,
+    CROP_RIGHT,
+    CROP_TOP,
+    PROJECTION,
+    SAMPLE_ENTRY,
+    appended,
+    begun_at_second_keyframe,
+    clean_aperture,
+    dahua,
+    levels_in,
+    matroska,
+    program_stream,
+    projection,
+    remuxed,
+    tracks,
+    units,
+    with_box,
+    with_equal_times,
+    with_presentation_as_decoding,
+)
+from tests.videos import encode, grey, moving, painted
+
+LEVELS = list(range(10, 250, 10))
+"""24 frames; at 8 frames per second, 3 s."""
+FIRST, SECOND = LEVELS[:12], LEVELS[12:]
+EVERY_FRAME = ClipSpec(num_frames=400, height=16, width=16, frames_per_second=16, stride_seconds=400)
+"""Two looks at each frame of 8 frames per second."""
+SOME_FRAMES = ClipSpec(num_frames=4, height=16, width=16, frames_per_second=1, stride_seconds=4)
+
+
+def decode(
+    path: Path, spec: ClipSpec = EVERY_FRAME, limits: DecodeLimits | None = None
+) -> tuple[Clip, VideoFacts, DecodeReport]:
+    with open_video(path, limits or DecodeLimits()) as video:
+        (clip,) = video.clips(spec, video.plan(spec))
+        return clip, video.facts, video.report()
+
+
+def shown(clip: Clip) -> tuple[list[int], list[float]]:
+    """The grey level and the time of each frame that is shown, in order."""
+    indices, places = np.unique(clip.times.frame_indices[clip.times.valid], return_index=True)
+    assert indices.tolist() == list(range(len(indices))), "a frame is missing"
+    levels = [round(float(clip.frames[place].mean())) for place in places]
+    return levels, clip.times.times_seconds[places].tolist()
+
+
+def decode_long(path: Path) -> tuple[VideoFacts, DecodeReport]:
+    """Facts and report of a video of several clips."""
+    with open_video(path, DecodeLimits()) as video:
+        for _ in video.clips(SOME_FRAMES, video.plan(SOME_FRAMES)):
+            pass
+        return video.facts, video.report()
+
+
+def codes(report: DecodeReport) -> set[str]:
+    return {warning.code for warning in report.warnings}
+
+
+def assert_shows(path: Path, levels: Sequence[int], warnings: set[str], rate: float = 8) -> VideoFacts:
+    clip, facts, report = decode(path, EVERY_FRAME.model_copy(update={"frames_per_second": 2 * rate}))
+    found, times = shown(clip)
+    assert found == pytest.approx(list(levels), abs=4)
+    assert times == pytest.approx((np.arange(len(levels)) / rate).tolist(), abs=0.002)
+    assert facts.num_frames == len(levels)
+    assert facts.duration_seconds == pytest.approx(len(levels) / rate, abs=0.01)
+    assert codes(report) == warnings
+    return facts
+
+
+# --- The pixel limit ---
+
+SIZED = {
+    "h264": ("mp4", "libx264", "yuv420p"),
+    "hevc": ("mp4", "libx265", "yuv420p"),
+    "vp8": ("webm", "libvpx", "yuv420p"),
+    "vp9": ("webm", "libvpx-vp9", "yuv420p"),
+    "av1": ("mp4", "libsvtav1", "yuv420p"),
+    "mpeg4": ("mp4", "mpeg4", "yuv420p"),
+    "mjpeg": ("avi", "mjpeg", "yuvj420p"),
+    "prores": ("mov", "prores_ks", "yuv422p10le"),
+    "ffv1": ("mkv", "ffv1", "yuv420p"),
+}
+
+
+@pytest.mark.parametrize("codec", SIZED)
+@pytest.mark.parametrize(("width", "height"), [(216, 384), (384, 216), (130, 66)])
+def test_the_pixel_limit_is_about_true_pixels(tmp_path: Path, codec: str, width: int, height: int) -> None:
+    suffix, encoder, pixel_format = SIZED[codec]
+    picture = grey(120, width, height)
+    path = encode(tmp_path / f"video.{suffix}", [picture] * 3, codec=encoder, pixel_format=pixel_format)
+    _, facts, _ = decode(path, limits=DecodeLimits(max_pixels_per_frame=width * height))
+    assert (facts.width, facts.height) == (width, height)
+    with pytest.raises(VideoTooLarge, match=f"{width}x{height}"):
+        decode(path, limits=DecodeLimits(max_pixels_per_frame=width * height - 1))
+
+
+def test_a_portrait_picture_of_the_documented_limit_is_decoded(tmp_path: Path) -> None:
+    path = encode(tmp_path / "portrait.mp4", [grey(90, 2160, 3840)] * 2)
+    _, facts, _ = decode(path)
+    assert (facts.width, facts.height) == (2160, 3840)
+
+
+def test_a_size_that_grows_on_the_way_is_refused_by_its_true_size(tmp_path: Path) -> None:
+    small = painted(tmp_path / "small.ts", FIRST)
+    large = encode(tmp_path / "large.ts", [grey(level, 96, 96) for level in SECOND])
+    path = appended(tmp_path / "both.ts", small, large)
+    with pytest.raises(VideoTooLarge, match="96x96"):
+        decode(path, limits=DecodeLimits(max_pixels_per_frame=64 * 48))
+
+
+# --- A clock that goes back or leaps ---
+
+APPENDED = {
+    "webm of vp8": ("webm", {"codec": "libvpx"}),
+    "webm of vp9": ("webm", {"codec": "libvpx-vp9"}),
+    "matroska with B-frames": ("mkv", {"options": B_FRAMES}),
+    "matroska of hevc": ("mkv", {"codec": "libx265", "options": {"x265-params": "log-level=0"}}),
+    "matroska of motion jpeg": ("mkv", {"codec": "mjpeg", "pixel_format": "yuvj420p"}),
+    "transport stream with B-frames": ("ts", {"options": B_FRAMES}),
+    "transport stream of hevc": ("ts", {"codec": "libx265", "options": {"x265-params": "log-level=0"}}),
+}
+
+
+@pytest.mark.parametrize("kind", APPENDED, ids=lambda name: name.replace(" ", "-"))
+@pytest.mark.parametrize("cut", [12, 4, 20])
+def test_recordings_that_were_appended_are_shown_one_after_the_other(tmp_path: Path, kind: str, cut: int) -> None:
+    suffix, options = APPENDED[kind]
+    parts = [
+        painted(tmp_path / f"{number}.{suffix}", levels, **options)
+        for number, levels in enumerate((LEVELS[:cut], LEVELS[cut:]))
+    ]
+    assert_shows(appended(tmp_path / f"both.{suffix}", *parts), LEVELS, {"clock_jumped"})
+
+
+def test_program_streams_that_were_appended_are_shown_one_after_the_other(tmp_path: Path) -> None:
+    options = {"codec": "mpeg2video", "options": {"qscale": "2"}, "rate": 25}
+    parts = [painted(tmp_path / f"{level[0]}.mpg", level, **options) for level in (FIRST, SECOND)]
+    assert_shows(appended(tmp_path / "both.mpg", *parts), LEVELS, {"clock_jumped"}, rate=25)
+
+
+@pytest.mark.parametrize("seconds", ["20", "3600"])
+@pytest.mark.parametrize("suffix", ["ts", "mpg"])
+def test_a_clock_that_leaps_forward_carries_on(tmp_path: Path, suffix: str, seconds: str) -> None:
+    options = {"codec": "mpeg2video", "rate": 25} if suffix == "mpg" else {"options": B_FRAMES, "rate": 25}
+    first = painted(tmp_path / f"first.{suffix}", FIRST, **options)
+    later = painted(tmp_path / f"later.{suffix}", SECOND, **options, container_options={"output_ts_offset": seconds})
+    assert_shows(appended(tmp_path / f"both.{suffix}", first, later), LEVELS, {"clock_jumped"}, rate=25)
+
+
+def test_a_pause_is_no_leap_of_the_clock(tmp_path: Path) -> None:
+    times = [Fraction(number, 8) + (60 if number >= 12 else 0) for number in range(24)]
+    facts, report = decode_long(painted(tmp_path / "pause.mkv", LEVELS, times=times))
+    assert facts.duration_seconds == pytest.approx(63, abs=0.01)
+    assert facts.num_frames == 24
+    assert not codes(report)
+    times = [Fraction(number, 8) + (5 if number >= 12 else 0) for number in range(24)]
+    facts, report = decode_long(painted(tmp_path / "pause.ts", LEVELS, times=times))
+    assert facts.duration_seconds == pytest.approx(8, abs=0.01)
+    assert not codes(report)
+
+
+# --- Timestamps that cannot be true ---
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "ts", "flv", "nut"])
+def test_times_of_decoding_given_for_those_of_presentation_are_recognised(tmp_path: Path, suffix: str) -> None:
+    source = levels_in(tmp_path / "source.mp4", LEVELS)
+    path = remuxed(tmp_path / f"ascending.{suffix}", source, with_presentation_as_decoding)
+    assert_shows(path, LEVELS, set())
+
+
+def test_times_of_decoding_are_recognised_in_appended_recordings_too(tmp_path: Path) -> None:
+    parts = [
+        remuxed(
+            tmp_path / f"{levels[0]}.ts",
+            levels_in(tmp_path / f"{levels[0]}.mp4", levels),
+            with_presentation_as_decoding,
+        )
+        for levels in (FIRST, SECOND)
+    ]
+    assert_shows(appended(tmp_path / "both.ts", *parts), LEVELS, {"clock_jumped"})
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_times_that_are_all_equal_are_counted_instead(tmp_path: Path, codec: str) -> None:
+    path = with_equal_times(painted(tmp_path / "equal.mp4", LEVELS, codec=codec))
+    assert_shows(path, LEVELS, {"assumed_frame_rate"})
+
+
+@pytest.mark.parametrize("options", [{}, {"options": B_FRAMES}, {"codec": "libx265"}], ids=["h264", "b", "hevc"])
+def test_a_raw_stream_is_counted_at_the_rate_that_it_states(tmp_path: Path, options: dict[str, object]) -> None:
+    suffix = "hevc" if "codec" in options else "h264"
+    facts = assert_shows(painted(tmp_path / f"raw.{suffix}", LEVELS, **options), LEVELS, {"assumed_frame_rate"})
+    assert facts.container == suffix
+
+
+# --- Pictures without a timestamp of their own ---
+
+
+@pytest.mark.parametrize("pictures_per_packet", [1, 2, 3, 12])
+@pytest.mark.parametrize("max_b_frames", ["0", "2"])
+def test_every_picture_of_a_packet_is_shown(tmp_path: Path, pictures_per_packet: int, max_b_frames: str) -> None:
+    options = {"qp": "18", "preset": "medium", "bf": max_b_frames, "g": "12"}
+    source = painted(tmp_path / "source.mp4", LEVELS, options=options, rate=25)
+    path = program_stream(tmp_path / "packed.mpg", source, pictures_per_packet)
+    assert_shows(path, LEVELS, set(), rate=25)
+
+
+# --- Orientation ---
+
+CORNERS = np.zeros((64, 64, 3), dtype=np.uint8)
+CORNERS[:32, :32] = 240
+CORNERS[:32, 32:] = 160
+CORNERS[32:, :32] = 80
+"""Four corners of different lightness: which is where tells how the picture was turned and mirrored."""
+ORIENTATIONS = [(degrees, is_mirrored) for degrees in (0, 90, 180, 270) for is_mirrored in (False, True)]
+
+
+def oriented(picture: NDArray[np.uint8], orientation: Orientation) -> NDArray[np.uint8]:
+    """The picture as it is shown, by plain numpy."""
+    mirrored = picture[:, ::-1] if orientation.is_mirrored else picture
+    return np.rot90(mirrored, -orientation.rotation_degrees // 90)
+
+
+def assert_oriented(path: Path, expected: Orientation) -> None:
+    clip, _, report = decode(path)
+    assert Orientation(report.is_mirrored, report.rotation_degrees) == expected
+    right = oriented(CORNERS, expected)[2::4, 2::4]
+    for frame in clip.frames[clip.times.valid]:
+        assert np.abs(frame.astype(int) - right).max() <= 8
+
+
+@pytest.mark.parametrize(("degrees", "is_mirrored"), ORIENTATIONS)
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+def test_the_whole_display_matrix_is_applied(tmp_path: Path, suffix: str, degrees: int, *, is_mirrored: bool) -> None:
+    path = tmp_path / f"turned.{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=8, options={"qp": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.set_display_rotation(degrees, hflip=is_mirrored)
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(CORNERS, format="rgb24")))
+        container.mux(stream.encode(None))
+    # PyAV turns counter-clockwise first and mirrors then, by its documentation.
+    turned = np.rot90(CORNERS, degrees // 90)
+    expected = Orientation(is_mirrored, (degrees if is_mirrored else -degrees) % 360)
+    assert np.array_equal(oriented(CORNERS, expected), turned[:, ::-1] if is_mirrored else turned)
+    assert_oriented(path, expected)
+
+
+@pytest.mark.parametrize(("degrees", "is_mirrored"), ORIENTATIONS)
+def test_matroskas_projection_is_applied(tmp_path: Path, degrees: int, *, is_mirrored: bool) -> None:
+    source = encode(tmp_path / "source.mp4", [CORNERS] * 3)
+    pose = projection(float(degrees if degrees <= 180 else degrees - 360), 180.0 if is_mirrored else 0.0)
+    path = matroska(tmp_path / "turned.mkv", source, video={PROJECTION: pose})
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+        by_type = {data.type: bytes(data) for data in frame.side_data}
+    upright = np.array([1, 0, 0, 0, 1], dtype=np.int32).tobytes()
+    a, b, _, c, d = (float(value) for value in np.frombuffer(by_type.get(Type.DISPLAYMATRIX, upright), np.int32)[:5])
+    assert_oriented(path, Orientation.from_matrix((a, b, c, d)))
+
+
+SEI = [(0, ""), (90, ""), (180, ""), (270, ""), (0, "horizontal"), (0, "vertical"), (90, "horizontal")]
+
+
+@pytest.mark.parametrize(("degrees", "flip"), SEI)
+@pytest.mark.parametrize("codec", ["h264"])
+def test_an_orientation_in_the_stream_holds_for_all_pictures(
+    tmp_path: Path, codec: str, degrees: int, flip: str
+) -> None:
+    source = encode(tmp_path / "source.mp4", [CORNERS] * 12, options={"g": "4"})
+    message = f"{codec}_metadata=display_orientation=insert:rotate={degrees}" + (f":flip={flip}" if flip else "")
+    path = remuxed(tmp_path / "turned.ts", source, filtered_by=message)
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+        by_type = {data.type: bytes(data) for data in frame.side_data}
+    if Type.DISPLAYMATRIX in by_type:
+        a, b, _, c, d = (float(value) for value in np.frombuffer(by_type[Type.DISPLAYMATRIX], dtype=np.int32)[:5])
+        expected = Orientation.from_matrix((a, b, c, d))
+    else:
+        expected = Orientation()
+    assert_oriented(path, expected)
+    # The same at random access: a sparse look jumps over the first pictures.
+    spec = ClipSpec(num_frames=1, height=16, width=16, frames_per_second=0.4, stride_seconds=400)
+    sparse, _, _ = decode(path, spec)
+    every, _, _ = decode(path)
+    assert np.array_equal(sparse.frames[0], every.frames[0])
+
+
+# --- Colours ---
+
+
+@pytest.mark.parametrize("matrix", [0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 200])
+def test_metadata_does_not_decide_whether_a_picture_can_be_converted(tmp_path: Path, matrix: int) -> None:
+    source = painted(tmp_path / "source.mp4", LEVELS)
+    message = f"h264_metadata=matrix_coefficients={matrix}:colour_primaries=22:transfer_characteristics=18"
+    path = remuxed(tmp_path / "tagged.mp4", source, filtered_by=message)
+    is_common = matrix in (0, 1, 2, 4, 5, 6, 7, 9)
+    assert_shows(path, LEVELS, set() if is_common else codes(decode(path)[2]) & {"assumed_colours"})
+    if matrix in (8, 14):
+        assert "assumed_colours" in codes(decode(path)[2])
+
+
+# --- Tracks ---
+
+
+def thumbnail(path: Path) -> Path:
+    return encode(path, [grey(77)], codec="mjpeg", pixel_format="yuvj420p", rate=25)
+
+
+@pytest.mark.parametrize("suffix", ["mov", "mkv"])
+@pytest.mark.parametrize("default", [(), (0,), (1,), (0, 1)])
+def test_a_thumbnail_beside_the_film_is_not_taken_for_it(tmp_path: Path, suffix: str, default: tuple[int, ...]) -> None:
+    film = levels_in(tmp_path / "film.mp4", LEVELS)
+    path = tracks(tmp_path / f"both.{suffix}", thumbnail(tmp_path / "thumbnail.mov"), film, default=default)
+    assert_shows(path, LEVELS, {"other_tracks"})
+    _, _, report = decode(path)
+    (warning,) = (warning for warning in report.warnings if warning.code == "other_tracks")
+    assert "track 1 (mjpeg, 64x48, 1 pictures)" in warning.message
+
+
+@pytest.mark.parametrize(("default", "expected"), [((), 60), ((0,), 60), ((1,), 180), ((0, 1), 60)])
+def test_of_two_films_the_one_marked_as_default_is_shown(
+    tmp_path: Path, default: tuple[int, ...], expected: int
+) -> None:
+    sources = [painted(tmp_path / f"{level}.mp4", [level] * 16) for level in (60, 180)]
+    clip, _, report = decode(tracks(tmp_path / "two.mkv", *sources, default=default))
+    assert shown(clip)[0] == pytest.approx([expected] * 16, abs=4)
+    assert "other_tracks" in codes(report)
+
+
+def test_a_track_without_pictures_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "empty_first.mp4"
+    source = painted(tmp_path / "source.mp4", LEVELS)
+    fragments = {"movflags": "frag_keyframe+empty_moov"}
+    with av.open(str(source)) as whole, av.open(str(path), "w", container_options=fragments) as out:
+        track = whole.streams.video[0]
+        out.add_stream_from_template(track)
+        stream = out.add_stream_from_template(track)
+        for packet in whole.demux(track):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    assert_shows(path, LEVELS, {"other_tracks"})
+
+
+def test_a_film_of_an_unsupported_codec_is_not_answered_from_its_thumbnail(tmp_path: Path) -> None:
+    film = encode(tmp_path / "film.mkv", moving(12), codec="snow", options={"strict": "-2"})
+    path = tracks(tmp_path / "both.mkv", thumbnail(tmp_path / "thumbnail.mov"), film)
+    with pytest.raises(UnsupportedVideo, match="coded as snow"):
+        decode(path)
+
+
+# --- Durations ---
+
+
+@pytest.mark.parametrize("shift_seconds", [0.0, 0.5, 7.0])
+def test_a_matroska_file_that_starts_late_is_whole(tmp_path: Path, shift_seconds: float) -> None:
+    source = painted(tmp_path / "source.mp4", LEVELS)
+    path = matroska(tmp_path / "late.mkv", source, shift_seconds=shift_seconds, duration_seconds=3.0 + shift_seconds)
+    assert_shows(path, LEVELS, set())
+
+
+@pytest.mark.parametrize("shift_seconds", [0.0, 7.0])
+def test_a_last_picture_stays_until_the_end_that_a_whole_matroska_file_states(
+    tmp_path: Path, shift_seconds: float
+) -> None:
+    source = painted(tmp_path / "source.mp4", LEVELS)
+    path = matroska(
+        tmp_path / "standing.mkv", source, shift_seconds=shift_seconds, duration_seconds=22.875 + shift_seconds
+    )
+    _, facts, report = decode(path)
+    assert facts.duration_seconds == pytest.approx(22.875)
+    assert facts.num_frames == 24
+    assert not codes(report)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(path.read_bytes()[:-200])
+    assert "truncated_video" in codes(decode(cut)[2])
+
+
+# --- Cropping ---
+
+FRAMED = np.zeros((64, 96, 3), dtype=np.uint8)
+FRAMED[:, 16:80] = 128
+"""A grey square between two black borders."""
+
+
+def assert_grey_square(path: Path) -> None:
+    clip, facts, _ = decode(path)
+    assert (facts.width, facts.height) == (64, 64)
+    assert np.abs(clip.frames[0].astype(int) - 128).max() <= 4
+
+
+def test_the_clean_aperture_of_an_mp4_is_cut_out(tmp_path: Path) -> None:
+    path = encode(tmp_path / "cropped.mp4", [FRAMED] * 3)
+    assert_grey_square(with_box(path, SAMPLE_ENTRY, clean_aperture(64, 64)))
+
+
+def test_a_clean_aperture_may_lie_aside(tmp_path: Path) -> None:
+    aside = np.roll(FRAMED, 16, axis=1)
+    path = encode(tmp_path / "cropped.mp4", [aside] * 3)
+    assert_grey_square(with_box(path, SAMPLE_ENTRY, clean_aperture(64, 64, right_by=16)))
+
+
+def test_a_clean_aperture_that_leaves_the_picture_is_none(tmp_path: Path) -> None:
+    path = encode(tmp_path / "cropped.mp4", [FRAMED] * 3)
+    _, facts, _ = decode(with_box(path, SAMPLE_ENTRY, clean_aperture(64, 64, right_by=40)))
+    assert (facts.width, facts.height) == (96, 64)
+
+
+def test_matroskas_cropping_is_cut_off(tmp_path: Path) -> None:
+    source = encode(tmp_path / "source.mp4", [FRAMED] * 3)
+    assert_grey_square(matroska(tmp_path / "cropped.mkv", source, video={CROP_LEFT: 16, CROP_RIGHT: 16}))
+    standing = encode(tmp_path / "standing.mp4", [np.rot90(FRAMED)] * 3)
+    assert_grey_square(matroska(tmp_path / "cropped.mkv", standing, video={CROP_TOP: 16, CROP_BOTTOM: 16}))
+
+
+def test_cropping_comes_before_the_shape_of_pixels(tmp_path: Path) -> None:
+    source = encode(tmp_path / "source.mp4", [FRAMED] * 3)
+    display = {CROP_LEFT: 16, CROP_RIGHT: 16, 0x54B0: 128, 0x54BA: 64}
+    path = matroska(tmp_path / "wide.mkv", source, video=display)
+    spec = EVERY_FRAME.model_copy(update={"fit": "letterbox"})
+    clip, facts, _ = decode(path, spec)
+    assert (facts.width, facts.height) == (64, 64)
+    # Twice as wide as high: a quarter above and below stays black.
+    rows = clip.frames[0][:, 8, 0]
+    assert rows.tolist() == pytest.approx([0] * 4 + [128] * 8 + [0] * 4, abs=4)
+
+
+@pytest.mark.parametrize("left", [2, 8, 16, 30])
+def test_cropping_at_the_left_edge_of_a_stream_is_exact(tmp_path: Path, left: int) -> None:
+    picture = np.zeros((64, 96, 3), dtype=np.uint8)
+    picture[:, left:] = 128
+    source = encode(tmp_path / "source.mp4", [picture] * 3)
+    path = remuxed(tmp_path / "cropped.mp4", source, filtered_by=f"h264_metadata=crop_left={left}:crop_right=0")
+    clip, facts, _ = decode(path)
+    assert (facts.width, facts.height) == (96 - left, 64)
+    assert np.abs(clip.frames[0].astype(int) - 128).max() <= 4
+
+
+# --- Packets that are never shown ---
+
+CUT = {
+    "h264": {"codec": "libx264", "options": {"qp": "18", "x264-params": "open-gop=1:keyint=8:bframes=3:scenecut=0"}},
+    "mpeg2": {"codec": "mpeg2video", "options": {"g": "8", "bf": "2", "qscale": "2", "sc_threshold": "1000000000"}},
+    "hevc": {
+        "codec": "libx265",
+        "options": {"x265-params": "log-level=0:open-gop=1:keyint=8:bframes=3:scenecut=0:crf=10"},
+    },
+}
+
+
+@pytest.mark.parametrize("codec", CUT)
+@pytest.mark.parametrize("suffix", ["ts", "mkv"])
+def test_a_recording_that_begins_in_an_open_group_begins_with_its_first_whole_picture(
+    tmp_path: Path, codec: str, suffix: str
+) -> None:
+    source = painted(tmp_path / f"source.{suffix}", LEVELS, rate=25, **CUT[codec])
+    path = remuxed(tmp_path / f"cut.{suffix}", source, begun_at_second_keyframe)
+    with av.open(str(path)) as container:
+        expected = [round(float(frame.to_ndarray(format="rgb24").mean())) for frame in container.decode(video=0)]
+    assert 8 < len(expected) < 20
+    assert_shows(path, expected, set(), rate=25)
+
+
+# --- Formats and refusals ---
+
+SUPPORTED = {
+    "animated gif": ("gif", "gif", "rgb8"),
+    "animated png": ("apng", "apng", "rgb24"),
+    "animated avif": ("avif", "libsvtav1", "yuv420p"),
+    "y4m": ("y4m", "rawvideo", "yuv420p"),
+    "mxf": ("mxf", "mpeg2video", "yuv420p"),
+    "ivf": ("ivf", "libvpx-vp9", "yuv420p"),
+    "nut": ("nut", "ffv1", "yuv420p"),
+    "raw pixels in avi": ("avi", "rawvideo", "bgr24"),
+    "raw pixels in mov": ("mov", "rawvideo", "rgb24"),
+    "raw pixels in matroska": ("mkv", "rawvideo", "yuv420p"),
+    "huffyuv": ("avi", "huffyuv", "yuv422p"),
+    "ffvhuff": ("avi", "ffvhuff", "yuv420p"),
+    "ut video": ("avi", "utvideo", "yuv420p"),
+    "ffv1 in avi": ("avi", "ffv1", "yuv420p"),
+    "png in mov": ("mov", "png", "rgb24"),
+    "quicktime animation": ("mov", "qtrle", "rgb24"),
+    "cinepak": ("avi", "cinepak", "rgb24"),
+    "cineform": ("mov", "cfhd", "yuv422p10le"),
+    "jpeg 2000": ("mkv", "jpeg2000", "yuv420p"),
+    "magicyuv": ("avi", "magicyuv", "yuv420p"),
+    "v210": ("mov", "v210", "yuv422p10le"),
+    "sorenson": ("mov", "svq1", "yuv410p"),
+    "flash screen": ("flv", "flashsv", "bgr24"),
+}
+
+
+@pytest.mark.parametrize("kind", SUPPORTED, ids=lambda name: name.replace(" ", "-"))
+def test_formats_of_labs_cameras_and_screens_are_decoded(tmp_path: Path, kind: str) -> None:
+    suffix, codec, pixel_format = SUPPORTED[kind]
+    rate = 25 if suffix == "mxf" else 8
+    size = (128, 96) if codec == "cfhd" else (64, 48)
+    path = encode(
+        tmp_path / f"video.{suffix}",
+        [grey(level, *size) for level in LEVELS],
+        codec=codec,
+        pixel_format=pixel_format,
+        rate=rate,
+    )
+    clip, facts, report = decode(path, EVERY_FRAME.model_copy(update={"frames_per_second": 2.0 * rate}))
+    levels, times = shown(clip)
+    assert levels == pytest.approx(LEVELS, abs=12)
+    assert np.diff(times) == pytest.approx(1 / rate, abs=0.006)
+    assert facts.num_frames == 24
+    assert not codes(report)
+
+
+def test_dnxhd_is_decoded(tmp_path: Path) -> None:
+    pictures = [grey(level, 1280, 720) for level in LEVELS[::6]]
+    options = {"b": "90M", "profile": "dnxhr_sq"}
+    path = encode(tmp_path / "video.mov", pictures, codec="dnxhd", pixel_format="yuv422p", options=options)
+    clip, _, _ = decode(path)
+    assert shown(clip)[0] == pytest.approx(LEVELS[::6], abs=4)
+
+
+def test_dv_is_decoded(tmp_path: Path) -> None:
+    pictures = [grey(level, 720, 576) for level in LEVELS[::6]]
+    path = encode(tmp_path / "video.dv", pictures, codec="dvvideo", pixel_format="yuv420p", rate=25)
+    clip, facts, _ = decode(path, EVERY_FRAME.model_copy(update={"frames_per_second": 50.0}))
+    assert facts.container == "dv"
+    assert shown(clip)[0] == pytest.approx(LEVELS[::6], abs=4)
+
+
+def test_recordings_of_dahua_cameras_are_decoded(tmp_path: Path) -> None:
+    path = dahua(tmp_path / "camera.dav", painted(tmp_path / "source.mp4", LEVELS, rate=25))
+    assert assert_shows(path, LEVELS, set(), rate=25).container == "dav"
+
+
+def assert_refused(path: Path, *words: str) -> None:
+    with pytest.raises(UnsupportedVideo) as refusal:
+        decode(path)
+    for word in words:
+        assert word in str(refusal.value)
+
+
+WAY_OUT = ("Supported containers: MP4", "ffmpeg -i INPUT")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(b"", ("The file is empty", *WAY_OUT), id="empty"),
+        pytest.param(b"%PDF-1.4\n" + bytes(99), ("PDF", *WAY_OUT), id="pdf"),
+        pytest.param(b"PK\3\4" + bytes(99), ("ZIP", *WAY_OUT), id="zip"),
+        pytest.param(b".RMF\0\0\0\x12\0\1" + bytes(99), ("RealMedia", *WAY_OUT), id="realmedia"),
+        pytest.param(b"RIFF\x24\0\0\0WAVEfmt " + bytes(99), ("WAV", *WAY_OUT), id="wav"),
+        pytest.param(b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(99), ("JPEG", *WAY_OUT), id="jpeg"),
+        pytest.param(
+            b"RIFF\x40\0\0\0WEBPVP8X\x0a\0\0\0\2\0\0\0" + bytes(99), ("animated image (WEBP)", *WAY_OUT), id="webp"
+        ),
+        pytest.param(b"Milk, eggs, bread.\n" * 9, ("format is not known", *WAY_OUT), id="text"),
+    ],
+)
+def test_a_refusal_says_what_the_file_is_and_a_way_out(tmp_path: Path, content: bytes, words: tuple[str, ...]) -> None:
+    path = tmp_path / "file.mp4"
+    path.write_bytes(content)
+    assert_refused(path, *words)
+    # Once more: the answer does not depend on what was asked before.
+    assert_refused(path, *words)
+
+
+def test_a_refusal_names_a_codec_that_is_not_supported(tmp_path: Path) -> None:
+    path = encode(tmp_path / "video.mkv", moving(4), codec="snow", options={"strict": "-2"})
+    assert_refused(path, "coded as snow", *WAY_OUT)
+
+
+def test_an_encrypted_track_is_called_encrypted(tmp_path: Path) -> None:
+    source = levels_in(tmp_path / "source.mp4", LEVELS)
+    key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "0123456789abcdef" * 2, "encryption_kid": "00" * 16}
+    path = remuxed(tmp_path / "encrypted.mp4", source, container_options=key)
+    assert_refused(path, "h264 track is encrypted", "without encryption")
+
+
+@pytest.mark.parametrize("suffix", ["gif", "apng", "avif"])
+def test_one_picture_is_a_still_image_in_whatever_format(tmp_path: Path, suffix: str) -> None:
+    codec, pixel_format = {
+        "gif": ("gif", "rgb8"),
+        "apng": ("apng", "rgb24"),
+        "avif": ("libsvtav1", "yuv420p"),
+    }[suffix]
+    path = encode(tmp_path / f"still.{suffix}", [grey(99)], codec=codec, pixel_format=pixel_format)
+    assert_refused(path, "still image", *WAY_OUT)
+
+
+def test_the_units_that_these_files_are_made_of_are_those_of_the_source(tmp_path: Path) -> None:
+    source = levels_in(tmp_path / "source.mp4", LEVELS)
+    assert len(list(units(source))) == 24
