@@ -21,14 +21,41 @@ import numpy as np
 from service.video.clip import Clip, ClipSpec, DecodeLimits
 from service.video.decode import open_video
 from service.video.errors import VideoError
+from tests.recordings import (
+    B_FRAMES,
+    CROP_LEFT,
+    CROP_RIGHT,
+    SAMPLE_ENTRY,
+    appended,
+    begun_at_second_keyframe,
+    clean_aperture,
+    dahua,
+    matroska,
+    program_stream,
+    remuxed,
+    with_box,
+    with_equal_times,
+    with_presentation_as_decoding,
+)
 from tests.videos import encode, moving
 
 SPEC = ClipSpec(num_frames=4, height=16, width=16, frames_per_second=4, stride_seconds=1)
 LIMITS = DecodeLimits(max_pixels_per_frame=256 * 256, max_duration_seconds=30, max_packets=500)
 SEEDS = (
-    *(("mp4", "libx264"), ("mkv", "libx264"), ("ts", "libx264"), ("avi", "mpeg4"), ("flv", "libx264")),
-    *(("webm", "libvpx"), ("webm", "libvpx-vp9"), ("mp4", "libx265"), ("mpg", "mpeg2video"), ("mp4", "libsvtav1")),
+    *(("mp4", "libx264", "yuv420p"), ("mkv", "libx264", "yuv420p"), ("ts", "libx264", "yuv420p")),
+    *(("avi", "mpeg4", "yuv420p"), ("flv", "libx264", "yuv420p"), ("webm", "libvpx", "yuv420p")),
+    *(("webm", "libvpx-vp9", "yuv420p"), ("mp4", "libx265", "yuv420p"), ("mpg", "mpeg2video", "yuv420p")),
+    *(("mp4", "libsvtav1", "yuv420p"), ("h264", "libx264", "yuv420p"), ("hevc", "libx265", "yuv420p")),
+    *(("gif", "gif", "rgb8"), ("apng", "apng", "rgb24"), ("avif", "libsvtav1", "yuv420p")),
+    *(("y4m", "rawvideo", "yuv420p"), ("mxf", "mpeg2video", "yuv420p"), ("ivf", "libvpx-vp9", "yuv420p")),
+    *(("nut", "ffv1", "yuv420p"), ("avi", "rawvideo", "bgr24"), ("avi", "huffyuv", "yuv422p")),
+    *(("avi", "ffvhuff", "yuv420p"), ("avi", "utvideo", "yuv420p"), ("avi", "cinepak", "rgb24")),
+    *(("mov", "png", "rgb24"), ("mov", "qtrle", "rgb24"), ("mov", "prores_ks", "yuv422p10le")),
+    *(("mkv", "jpeg2000", "yuv420p"), ("avi", "magicyuv", "yuv420p"), ("mov", "v210", "yuv422p10le")),
+    *(("mov", "svq1", "yuv410p"), ("mkv", "mjpeg", "yuvj420p")),
 )
+"""(suffix, codec, pixel format) of each video that is mutated."""
+_ONLY_RATE_OF_MXF = 25
 
 
 def obeys_the_law(path: Path) -> bool:
@@ -58,12 +85,35 @@ def _decoded(path: Path, num_threads: int) -> list[Clip]:
 
 
 def seed_videos(directory: Path) -> list[bytes]:
-    """Small videos of many kinds."""
+    """Small videos of many kinds, and some that recorders, editors and cameras wrote."""
     directory.mkdir()
-    return [
-        encode(directory / f"{number}.{suffix}", moving(10, 32, 32), codec=codec).read_bytes()
-        for number, (suffix, codec) in enumerate(SEEDS)
+    videos = [
+        encode(
+            directory / f"{number}.{suffix}",
+            moving(10, 32, 32),
+            codec=codec,
+            pixel_format=pixel_format,
+            rate=_ONLY_RATE_OF_MXF if suffix == "mxf" else 8,
+        )
+        for number, (suffix, codec, pixel_format) in enumerate(SEEDS)
     ]
+    # Those that encoders of larger pictures or other muxers make.
+    pictures = moving(6, 128, 96)
+    videos.append(encode(directory / "cineform.mov", pictures, codec="cfhd", pixel_format="yuv422p10le"))
+    source = encode(directory / "source.mp4", moving(10, 64, 48), options=B_FRAMES | {"g": "5"})
+    videos += [
+        appended(directory / "both.ts", *[remuxed(directory / "one.ts", source)] * 2),
+        appended(directory / "both.webm", *[video for video in videos if video.suffix == ".webm"][:1] * 2),
+        program_stream(directory / "packed.mpg", source, 3),
+        dahua(directory / "camera.dav", source),
+        matroska(directory / "cropped.mkv", source, duration_seconds=9.0, video={CROP_LEFT: 8, CROP_RIGHT: 8}),
+        remuxed(directory / "ascending.mp4", source, with_presentation_as_decoding),
+        remuxed(directory / "cut.ts", source, begun_at_second_keyframe),
+        with_equal_times(remuxed(directory / "equal.mp4", source)),
+        with_box(remuxed(directory / "clean.mp4", source), SAMPLE_ENTRY, clean_aperture(32, 32)),
+        remuxed(directory / "turned.ts", source, filtered_by="h264_metadata=display_orientation=insert:rotate=90"),
+    ]
+    return [video.read_bytes() for video in videos]
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:

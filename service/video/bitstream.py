@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from service.video.orientation import Orientation
 
-MAX_HEADER_BYTES = 64
+_MAX_HEADER_BYTES = 64
 """A slice header's fields that are read here lie within so many bytes of the slice's start."""
 
 
@@ -47,21 +47,67 @@ def nal_length_bytes(codec: str, extradata: bytes | None) -> int:
     return 0 if extradata[:2] == b"\0\0" and extradata[2] <= 1 else (extradata[21] & 3) + 1
 
 
-def has_bidirectional_picture(codec: str, data: memoryview, num_length_bytes: int) -> bool:
-    """Whether a packet of H.264, MPEG-1, MPEG-2 or MPEG-4 Part 2 holds a B picture, which may be shown out of order.
+def is_idr(data: memoryview, num_length_bytes: int) -> bool:
+    """Whether a packet of H.264 holds a picture at which decoding begins without a look back."""
+    return any(data[start] & 0x1F == _H264_IDR for start, _ in _nal_units(data, num_length_bytes))
 
-    A recorder without B pictures stores pictures in the order in which they are shown.
+
+class BPictures:
+    """Tells which packets hold a B picture, which may be shown out of order; knows `CODECS`.
+
+    Without B pictures, a stream stores its pictures in the order in which they are shown.
     """
-    if codec == "h264":
-        for start, _ in _nal_units(data, num_length_bytes):
+
+    CODECS = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
+
+    def __init__(self, codec: str, extradata: bytes | None) -> None:
+        self._codec = codec
+        self._num_length_bytes = nal_length_bytes(codec, extradata)
+        self._num_extra_bits = _hevc_extra_slice_header_bits(extradata or b"") if codec == "hevc" else 0
+
+    def are_in(self, data: memoryview) -> bool:
+        """Whether a packet holds a B picture."""
+        if self._codec == "h264":
+            return self._is_h264_b(data)
+        if self._codec == "hevc":
+            return self._is_hevc_b(data)
+        if self._codec == "mpeg4":
+            return any(byte >> 6 == _MPEG4_B for byte in _bytes_after(data, b"\0\0\1\xb6", 0))
+        return any((byte >> 3) & 7 == _MPEG2_B for byte in _bytes_after(data, b"\0\0\1\0", 1))
+
+    def _is_h264_b(self, data: memoryview) -> bool:
+        for start, _ in _nal_units(data, self._num_length_bytes):
             if _is_h264_slice(data[start]):
                 # The first slice of a picture: first_mb_in_slice is 0, one bit, and slice_type 1 or 6 follows.
                 first = data[start + 1] if start + 1 < len(data) else 0
                 return first >> 4 == _H264_B_ONE or first >> 2 == _H264_B_SIX
         return False
-    if codec == "mpeg4":
-        return any(byte >> 6 == _MPEG4_B for byte in _bytes_after(data, b"\0\0\1\xb6", 0))
-    return any((byte >> 3) & 7 == _MPEG2_B for byte in _bytes_after(data, b"\0\0\1\0", 1))
+
+    def _is_hevc_b(self, data: memoryview) -> bool:
+        for start, _ in _nal_units(data, self._num_length_bytes):
+            if _is_hevc_slice(data[start]):
+                bits = _Bits(data[start + 2 : start + _MAX_HEADER_BYTES])
+                is_first_of_picture = bits.number(1)
+                if (data[start] >> 1) & 0x3F in _HEVC_RANDOM_ACCESS:
+                    bits.number(1)
+                bits.exp_golomb()
+                bits.number(self._num_extra_bits)
+                return bool(is_first_of_picture) and bits.exp_golomb() == _HEVC_B
+        return False
+
+
+def _hevc_extra_slice_header_bits(extradata: bytes) -> int:
+    """`num_extra_slice_header_bits` of the first picture parameter set in the decoder's extra data."""
+    for header in (b"\0\0\1" + bytes([_HEVC_PPS << 1, 1]), bytes([_HEVC_PPS << 1, 1])):
+        position = extradata.find(header)
+        if position >= 0:
+            start = position + len(header)
+            bits = _Bits(_without_emulation(extradata[start : start + _MAX_HEADER_BYTES]))
+            bits.exp_golomb()
+            bits.exp_golomb()
+            bits.number(2)
+            return bits.number(3)
+    return 0
 
 
 class H264Fields:
@@ -90,7 +136,7 @@ class H264Fields:
         """(frame number, 1 for the bottom field) of the packet's first slice; None for a whole picture."""
         for start, _ in _nal_units(data, self._num_length_bytes):
             if _is_h264_slice(data[start]):
-                bits = _Bits(data[start + 1 : start + MAX_HEADER_BYTES])
+                bits = _Bits(data[start + 1 : start + _MAX_HEADER_BYTES])
                 for _ in range(3):
                     bits.exp_golomb()  # first_mb_in_slice, slice_type, pic_parameter_set_id
                 if self._has_colour_planes:
@@ -195,7 +241,11 @@ def _sei_messages(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 _FIRST_NON_SLICE_TYPE = 32
 _HEVC_PREFIX_SEI = 39
+_HEVC_PPS = 34
+_HEVC_B = 0
+_HEVC_RANDOM_ACCESS = range(16, 24)
 _H264_SLICES = (1, 2, 5)
+_H264_IDR = 5
 _H264_SEI = 6
 _H264_SPS = 7
 _H264_HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 144, 244})

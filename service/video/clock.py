@@ -12,16 +12,17 @@ from typing import NamedTuple
 
 from service.video.orientation import Orientation
 
-_MIN_BACK_SECONDS = 0.1
-"""A clock that goes back by less is unsteady, not restarted (FFmpeg's command line draws the same line)."""
+_FAR_BACK_SECONDS = 1.0
+"""A clock that goes back by more is set anew wherever that is; by less, it may be unsteady."""
+_NEARBY_SECONDS = 1.0
+_NUM_BEHIND_KEYFRAME, _NUM_BEHIND = 1, 2
+"""So many pictures behind the first one are still behind where the clock was, if it was set anew."""
 _MAX_LEAP_SECONDS = 10.0
 """A longer gap is a leap of the clock where the container's clock may leap (FFmpeg's `dts_delta_threshold`)."""
 _MAX_GAP_SECONDS = 30 * 3600.0
 """A longer gap is a leap in any container (FFmpeg's `dts_error_threshold`)."""
-_MAX_REORDERED = 16
+MAX_REORDERED = 16
 """No codec shows a picture later than after so many that are stored behind it."""
-_MIN_SHARE_REORDERED = 0.1
-"""Where pictures are stored out of order, the clock goes back more often than this; appended parts are fewer."""
 _SECONDS_WITHOUT_STEPS = 0.04
 
 
@@ -55,8 +56,13 @@ class ClockRules:
     """The container's clock may be set anew on the way, as that of MPEG-TS."""
     has_decode_times: bool = True
     """Times of decoding come from the file; they are not derived from times of presentation."""
-    can_reorder: bool = True
-    """The codec may store pictures in another order than they are shown."""
+    reorder_depth: int = 0
+    """So many pictures, at most, are stored before one that is shown before them."""
+
+    @property
+    def is_reordered(self) -> bool:
+        """Whether the stream stores pictures in another order than they are shown."""
+        return self.reorder_depth > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +86,40 @@ def steady(packets: Sequence[PacketFacts], rules: ClockRules) -> SteadyPackets:
     shifted = list(packets[: bounds[0]])
     end = _End(rules.seconds_per_tick)
     end.move_behind(shifted)
+    shift_before = 0
     for first, last in pairwise(bounds):
         part = packets[first:last]
-        shift = end.ticks - min(packet.pts for packet in part if packet.pts is not None)
-        part = [
-            packet._replace(
-                pts=None if packet.pts is None else packet.pts + shift,
-                dts=None if packet.dts is None else packet.dts + shift,
-            )
-            for packet in part
-        ]
+        is_late = _late(part, packets[max(0, first - MAX_REORDERED) : first], rules.seconds_per_tick)
+        begins = [packet.pts for packet, late in zip(part, is_late, strict=True) if packet.pts is not None and not late]
+        shift = end.ticks - min(begins)
+        part = [_shifted(packet, shift_before if late else shift) for packet, late in zip(part, is_late, strict=True)]
         end.move_behind(part)
         shifted += part
+        shift_before = shift
     return SteadyPackets(
         shifted,
         [position for position, is_leap in breaks if not is_leap],
         [position for position, is_leap in breaks if is_leap],
+    )
+
+
+def _late(part: Sequence[PacketFacts], before: Sequence[PacketFacts], seconds_per_tick: float) -> list[bool]:
+    """Which pictures of a part still bear times of the part before, because they are stored behind the first of it."""
+    begin = part[0].pts or 0
+    ended = max((packet.pts for packet in before if packet.pts is not None), default=begin)
+    nearby = _NEARBY_SECONDS / seconds_per_tick
+    if abs(begin - ended) <= _MAX_LEAP_SECONDS / seconds_per_tick:
+        return [False] * len(part)
+    return [
+        position < MAX_REORDERED and packet.pts is not None and abs(packet.pts - ended) < nearby
+        for position, packet in enumerate(part)
+    ]
+
+
+def _shifted(packet: PacketFacts, ticks: int) -> PacketFacts:
+    return packet._replace(
+        pts=None if packet.pts is None else packet.pts + ticks,
+        dts=None if packet.dts is None else packet.dts + ticks,
     )
 
 
@@ -104,49 +128,62 @@ class _Breaks:
 
     def __init__(self, packets: Sequence[PacketFacts], rules: ClockRules) -> None:
         self._packets = packets
-        self._can_reorder = rules.can_reorder
-        self._min_back = _MIN_BACK_SECONDS / rules.seconds_per_tick
+        self._is_reordered = rules.is_reordered
+        self._far_back = _FAR_BACK_SECONDS / rules.seconds_per_tick
         self._max_leap = (_MAX_LEAP_SECONDS if rules.may_leap else _MAX_GAP_SECONDS) / rules.seconds_per_tick
-        timed = [packet for packet in packets if packet.pts is not None]
+        timed = [packet for packet in packets if packet.pts is not None and not packet.is_discarded]
         self._has_decode_times = rules.has_decode_times and all(packet.dts is not None for packet in timed)
-        # A container that calls every picture a keyframe may not know which ones are.
-        num_back = sum((after.pts or 0) < (before.pts or 0) for before, after in pairwise(timed))
-        self._knows_keyframes = not all(
-            packet.is_keyframe for packet in timed
-        ) or num_back <= _MIN_SHARE_REORDERED * len(timed)
+        # Where every picture is a keyframe, or is called one, that says nothing of where a recording begins.
+        self._knows_keyframes = not all(packet.is_keyframe for packet in timed)
 
     def __iter__(self) -> Iterator[tuple[int, bool]]:
-        latest: int | None = None
-        latest_dts: int | None = None
+        latest = latest_dts = None
         largest: list[int] = []
         for position, packet in enumerate(self._packets):
             pts = packet.pts
             if pts is None or packet.is_discarded:
                 continue
-            is_leap = latest is not None and pts - latest > self._max_leap
-            is_back = latest is not None and latest - pts > self._min_back
-            if is_back and self._has_decode_times:
-                is_back = latest_dts is not None and packet.dts is not None and packet.dts < latest_dts
-            elif is_back and self._can_reorder:
-                is_back = self._begins_again(position, pts, latest or 0, largest)
+            is_leap = is_back = False
+            if latest is not None:
+                is_leap = pts - latest > self._max_leap
+                is_back = pts <= latest and self._begins_again(position, latest, latest_dts, largest)
             if is_leap or is_back:
                 yield position, is_leap
                 latest, largest = None, []
             latest = pts if latest is None else max(latest, pts)
             latest_dts = packet.dts
-            if not self._has_decode_times:
+            if self._is_reordered and not self._has_decode_times:
                 insort(largest, pts)
-                del largest[: -_MAX_REORDERED - 1]
+                del largest[: -MAX_REORDERED - 1]
 
-    def _begins_again(self, position: int, pts: int, latest: int, largest: list[int]) -> bool:
-        """Whether a picture that is earlier than one before it cannot be one that is merely stored behind it."""
-        if len(largest) > _MAX_REORDERED and pts < largest[0]:
-            return True
-        if not (self._packets[position].is_keyframe and self._knows_keyframes):
+    def _begins_again(self, position: int, latest: int, latest_dts: int | None, largest: list[int]) -> bool:
+        """Whether a picture that is not later than one before it begins a recording, or goes on with another clock.
+
+        It may as well be stored behind those that are shown after it, or its clock may be unsteady.
+        """
+        packet = self._packets[position]
+        assert packet.pts is not None
+        is_far_back = latest - packet.pts > self._far_back
+        if self._has_decode_times and self._is_reordered:
+            # FFmpeg makes up a time of decoding for a lone picture, which may be later than its presentation.
+            is_back = packet.dts is not None and latest_dts is not None and packet.dts < latest_dts
+            is_made_up = packet.dts is not None and packet.dts > packet.pts
+            return (is_back or is_made_up) and (is_far_back or (packet.is_keyframe and self._knows_keyframes))
+        if packet.pts == latest:
+            # A picture without a time of its own.
             return False
-        # All that is stored before a keyframe is shown before it.
-        following = self._packets[position + 1].pts if position + 1 < len(self._packets) else None
-        return following is None or following <= latest
+        if self._is_reordered and len(largest) > MAX_REORDERED and packet.pts < largest[0]:
+            return True
+        if self._knows_keyframes:
+            # All that is stored before a keyframe is shown before it.
+            is_begun = packet.is_keyframe and self._stays_behind(position, latest, _NUM_BEHIND_KEYFRAME)
+            return is_begun or (is_far_back and not self._is_reordered)
+        return not self._is_reordered and (is_far_back or self._stays_behind(position, latest, _NUM_BEHIND))
+
+    def _stays_behind(self, position: int, latest: int, num_packets: int) -> bool:
+        """Whether the clock does not soon come to where it was, as an unsteady one would."""
+        following = self._packets[position + 1 : position + 1 + num_packets]
+        return all(packet.pts is None or packet.pts <= latest for packet in following)
 
 
 class _End:

@@ -19,6 +19,7 @@ from service.video.file_kind import file_kind
 from service.video.matroska import matroska_facts
 from service.video.mp4 import Mp4Track, mp4_tracks
 from service.video.orientation import Orientation
+from service.video.timeline import Timeline
 
 CONTAINERS = {
     "apng": "apng",
@@ -56,7 +57,7 @@ JUMPABLE_CODECS = frozenset(
 
 CODECS = JUMPABLE_CODECS | frozenset(
     [
-        *("apng", "cinepak", "flashsv", "flashsv2", "fraps", "gif", "h261", "lagarith", "mjpegb", "msrle", "msvideo1"),
+        *("apng", "cinepak", "fraps", "gif", "h261", "lagarith", "mjpegb", "msrle", "msvideo1"),
         *("png", "qtrle", "rpza", "svq1", "svq3", "zmbv"),
     ]
 )
@@ -135,27 +136,40 @@ def codec_name(stream: VideoStream) -> str:
     return stream.codec_context.codec.canonical_name
 
 
-def claimed_end_seconds(track: OpenedTrack, start_seconds: float) -> float | None:
-    """The length of the picture track by its header, counted from `start_seconds`, or None where it does not say."""
+def claimed_end_seconds(track: OpenedTrack, timeline: Timeline) -> float | None:
+    """How long the picture track lasts by its header, from its first frame, or None where the header does not say."""
     container, stream = track.container, track.stream
-    if stream.duration is not None and stream.time_base is not None and not _is_matroska(container):
-        return float(stream.duration * stream.time_base)
-    # Matroska states the whole file's length, which is the picture track's only if it is alone;
-    # some writers add each track's own as a tag, "00:00:02.500000000". Both count from the file's zero.
+    if _is_matroska(container):
+        end_seconds = _matroska_end_seconds(container, stream)
+        return None if end_seconds is None else end_seconds - max(timeline.start_seconds, 0.0)
+    if container.format.name == "asf" and len(container.streams) > 1:
+        # The length of the file, whichever of its tracks is the longest.
+        return None
+    if _is_avi(container) and stream.frames and stream.time_base is not None:
+        # Its count holds the empty pictures that stand where nothing moves; each has a place in time.
+        return float(stream.frames * stream.time_base) - max(timeline.start_seconds, 0.0)
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base) - timeline.seconds_never_shown
+    if container.duration is not None and len(container.streams) == 1:
+        return container.duration / av.time_base - timeline.seconds_never_shown
+    return None
+
+
+def _matroska_end_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    """When the picture track ends by its header, from the file's zero."""
+    # The whole file's length is the picture track's only if that is alone; some writers add each track's own as a
+    # tag, "00:00:02.500000000".
     tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if tag:
-        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) - max(start_seconds, 0.0)
-    if container.duration is not None and len(container.streams) == 1:
-        seconds = container.duration / av.time_base
-        return seconds - max(start_seconds, 0.0) if _is_matroska(container) else seconds
-    return None
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    return container.duration / av.time_base if container.duration is not None and len(container.streams) == 1 else None
 
 
 def claimed_num_packets(container: InputContainer, stream: VideoStream) -> int | None:
     """How many packets index or header promise of the picture track, or None where they do not say."""
     if container.format.name.startswith("mov"):
         return len(stream.index_entries)
-    return stream.frames or None
+    return None if _is_avi(container) else stream.frames or None
 
 
 def way_out(*, is_encrypted: bool = False) -> str:
@@ -199,7 +213,7 @@ def _picture_tracks(container: InputContainer) -> list[VideoStream]:
     tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
     if not tracks:
         kinds: list[str] = sorted({track.type for track in container.streams}) or ["no"]
-        raise UnsupportedVideo(f"The file has no picture track: it holds {' and '.join(kinds)} tracks.")
+        raise UnsupportedVideo(f"The file has no picture track: it holds {' and '.join(kinds)} tracks. {way_out()}")
     return tracks
 
 
@@ -285,6 +299,10 @@ def _container_facts(path: Path, container: InputContainer, stream: VideoStream)
 
 def _is_matroska(container: InputContainer) -> bool:
     return container.format.name == "matroska,webm"
+
+
+def _is_avi(container: InputContainer) -> bool:
+    return container.format.name == "avi"
 
 
 def _position(tracks: list[VideoStream], track: VideoStream) -> int:

@@ -179,7 +179,7 @@ class OpenVideo:
         num_claimed, num_read = self._num_packets_claimed, len(timeline.packet_order)
         # Where the clock was set anew, what a header or demuxer says of the whole is about a part of it.
         is_clock_steady = not timeline.num_clock_restarts + timeline.num_clock_leaps
-        claimed = claimed_end_seconds(self._track, timeline.start_seconds) if is_clock_steady else None
+        claimed = claimed_end_seconds(self._track, timeline) if is_clock_steady else None
         seconds = timeline.duration_seconds
         if claimed is not None and claimed - seconds > timeline.slack_seconds:
             yield VideoWarning(
@@ -201,7 +201,7 @@ class OpenVideo:
                 f"{timeline.num_clock_leaps} times, as in recordings that were joined: times carry on from the frame "
                 "before.",
             )
-        if timeline.is_rate_assumed:
+        if timeline.is_rate_assumed and timeline.frame_rate is not None:
             yield VideoWarning(
                 "assumed_frame_rate",
                 f"The file has no usable timestamps: times are counted at {timeline.frame_rate:.6g} frames per second.",

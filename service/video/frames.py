@@ -20,8 +20,11 @@ from service.video.timeline import Timeline
 _DROPPING_CODECS = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
 """Codecs whose decoder, when asked, drops just those frames that no other frame refers to."""
 
-_THREADED_CODECS = frozenset({"av1", "dvvideo", "ffv1", "h264", "mjpeg", "prores"})
+_THREADED_CODECS = frozenset({"av1", "h264", "mjpeg", "prores"})
 """Codecs whose decoder marks damaged pictures as such, whatever the number of its threads."""
+
+
+_NUM_REFUSED_OF_A_TRUE_SIZE = 3
 
 
 def hides_damage_from_threads(context: VideoCodecContext) -> bool:
@@ -63,8 +66,10 @@ class FrameDecoder:
     def _begin(self, context: VideoCodecContext) -> None:
         self._context = context
         self._is_decoding_all = True
+        self._is_never_shown = False
         self.num_frames_decoded = 0
         self.num_errors = self._timeline.num_read_errors
+        self._num_refused = 0
         self.refused_size: tuple[int, int] | None = None
         """(width, height) of a picture that was too large to decode."""
 
@@ -148,6 +153,7 @@ class FrameDecoder:
     def _scheduled(self, schedule: NDArray[np.uint8]) -> Iterator[VideoFrame]:
         """Yield what the scheduled packets decode to, run by run; a run is what lies between jumps."""
         last = int(np.flatnonzero(schedule).max())
+        never_shown_below = int(self._timeline.frame_order[0]) if self._timeline.seconds_never_shown else -1
         run: _Run | None = None
         for number, (what, packet) in enumerate(zip(schedule[: last + 1].tolist(), self._packets(), strict=False)):
             if what == SKIP:
@@ -161,7 +167,10 @@ class FrameDecoder:
                 run = _Run(int(self._timeline.packet_order[number]) if number else None)
             if self._can_drop:
                 self._drop_unless_referred_to(is_wanted=what == FRAME)
+            # Nothing is damaged by the failure of a picture that is never shown.
+            self._is_never_shown = never_shown_below > self._timeline.packet_order[number]
             yield from run.checked(self._send(packet))
+        self._is_never_shown = False
         self._drop_unless_referred_to(is_wanted=True)
         if run is not None:
             yield from run.checked(self._send(None))
@@ -184,11 +193,15 @@ class FrameDecoder:
         try:
             return self._context.decode(packet)
         except FILE_FAULTS:
-            self.num_errors += 1
+            self.num_errors += not self._is_never_shown
             # A decoder that was refused a buffer has read the size that it wanted one for.
             size = (self._context.width, self._context.height)
             if size[0] * size[1] > self.max_pixels_per_frame:
+                self._num_refused = self._num_refused + 1 if size == self.refused_size else 1
                 self.refused_size = size
+                # A damaged header states such a size once, a picture that grew states it again and again.
+                if self._num_refused == _NUM_REFUSED_OF_A_TRUE_SIZE:
+                    check_size(*size, self.max_pixels_per_frame)
             return []
 
 

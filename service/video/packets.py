@@ -17,12 +17,13 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from service.video.bitstream import (
+    BPictures,
     H264Fields,
     display_orientation,
-    has_bidirectional_picture,
     has_slice,
     hevc_temporal_layer,
     is_hidden,
+    is_idr,
     nal_length_bytes,
 )
 from service.video.clip import DecodeLimits
@@ -40,17 +41,16 @@ _MAX_KEPT_BYTES = 16 << 20
 """Packets of a file up to this size stay in memory. A larger one is opened a second time, which
 costs up to 20 ms: little beside decoding it."""
 
-_REORDERING_CODECS = frozenset(
-    {"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3", "msmpeg4v2", "msmpeg4v3", "dirac", "vvc"}
-)
-"""Codecs that may store pictures in another order than they are shown."""
-_CODECS_WITH_PLAIN_B_PICTURES = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
+_CODECS_THAT_DO_NOT_STATE_REORDERING = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
 _CODECS_OF_UNITS = frozenset({"h264", "hevc"})
 _MAX_BYTES_WITHOUT_PICTURE = 64
 """A larger packet of such a codec is not searched for a picture: it holds one."""
 
 _MAX_FACTOR_OF_TRACK = 2
 _MAX_PACKETS_BEFORE_FIRST_FRAME = 1000
+_MAX_PACKETS_BEHIND_FIRST_FRAME = 32
+_MAX_TICKS = 1 << 62
+"""Beyond it lies no time, and sums of times overflow."""
 
 
 class PacketReader:
@@ -93,11 +93,15 @@ class PacketReader:
         except FILE_FAULTS:
             num_errors += 1
         self._kept = kept
-        if all(fact.is_discarded for fact in facts):
+        if all(fact.is_discarded or fact.is_second_field for fact in facts):
             raise UnreadableVideo(f"The {codec_name(stream)} track holds no frame.")
         timeline = self._timeline(facts, num_errors, is_reordered=facts_of.is_reordered)
         self._order = timeline.packet_order.tolist()
-        timeline = self._without_what_is_never_shown(timeline)
+        if facts_of.may_begin_unshown or timeline.has_pictures_before_first_keyframe or not timeline.is_order_known:
+            timeline = self._without_what_is_never_shown(facts, timeline)
+        if facts_of.has_palette:
+            # A palette comes once, with the first picture that it is for.
+            timeline = replace(timeline, can_jump=False)
         timeline = self._with_last_picture_to_end(timeline)
         self._check_duration(timeline)
         return timeline
@@ -133,42 +137,53 @@ class PacketReader:
             may_leap=Flags.ts_discont in Flags(container.format.flags),
             # Matroska has none: those that FFmpeg derives are wrong where a clock goes back.
             has_decode_times=container.format.name != "matroska,webm",
-            can_reorder=codec_name(stream) in _REORDERING_CODECS,
+            reorder_depth=max(1, stream.codec_context.reorder_depth) if is_reordered else 0,
         )
-        return Timeline.from_packets(facts, clock, float(rate) if rate else None, num_errors, is_reordered=is_reordered)
+        return Timeline.from_packets(facts, clock, float(rate) if rate else None, num_errors)
 
-    def _without_what_is_never_shown(self, timeline: Timeline) -> Timeline:
+    def _without_what_is_never_shown(self, facts: list[PacketFacts], timeline: Timeline) -> Timeline:
         """`timeline` from the first frame that a decoder shows: a recording may begin within a group of pictures."""
-        if not timeline.is_order_known or not timeline.has_pictures_before_first_keyframe:
-            return timeline
         try:
             with self.fresh_decoder() as decoder:
-                first = self._first_shown(decoder)
+                decoded = self._first_decoded(decoder)
         except FILE_FAULTS:
             return timeline
-        if first is None or first > timeline.frame_order[-1]:
+        if not decoded:
             return timeline
-        return timeline.starting_at(first)
+        if timeline.is_order_known:
+            first = decoded[0]
+            return timeline.starting_at(first) if first <= timeline.frame_order[-1] else timeline
+        # Of pictures that are counted, those before the first one and those stored right behind it are left out.
+        never_shown = set(range(decoded[0])) | set(range(decoded[0] + 1, min(decoded[1:], default=0)))
+        if not never_shown:
+            return timeline
+        left = [
+            fact._replace(is_discarded=True) if number in never_shown else fact for number, fact in enumerate(facts)
+        ]
+        return self._timeline(left, timeline.num_read_errors, is_reordered=True)
 
-    def _first_shown(self, decoder: VideoCodecContext) -> int | None:
-        for number, packet in enumerate(self.packets()):
-            if number == _MAX_PACKETS_BEFORE_FIRST_FRAME:
-                return None
+    def _first_decoded(self, decoder: VideoCodecContext) -> list[int]:
+        """Of the first frames that a decoder shows, the places of their packets, in order of presentation."""
+        decoded: list[int] = []
+        num_left = _MAX_PACKETS_BEFORE_FIRST_FRAME
+        for packet in self.packets():
+            num_left -= 1
+            if not num_left:
+                return decoded
             try:
                 frames = decoder.decode(packet)
             except FILE_FAULTS:
                 continue
-            for frame in frames:
-                return frame.pts
-        for frame in decoder.decode(None):
-            return frame.pts
-        return None
+            if frames and not decoded:
+                num_left = _MAX_PACKETS_BEHIND_FIRST_FRAME
+            decoded += [frame.pts for frame in frames if frame.pts is not None]
+        return decoded + [frame.pts for frame in decoder.decode(None) if frame.pts is not None]
 
     def _with_last_picture_to_end(self, timeline: Timeline) -> Timeline:
         """`timeline` with its last picture on screen until the end that a whole file states."""
         if not self._track.is_whole or timeline.num_read_errors or timeline.num_clock_restarts:
             return timeline
-        end_seconds = claimed_end_seconds(self._track, timeline.start_seconds)
+        end_seconds = claimed_end_seconds(self._track, timeline)
         if end_seconds is None or end_seconds <= timeline.duration_seconds + timeline.slack_seconds:
             return timeline
         return replace(timeline, duration_seconds=end_seconds)
@@ -186,11 +201,14 @@ class _PacketFactsReader:
         self._num_length_bytes = nal_length_bytes(self._codec, context.extradata)
         self._fields = H264Fields(context.extradata) if self._codec == "h264" else None
         self._is_first = True
-        self._latest_pts: int | None = None
-        self._has_plain_b_pictures = self._codec in _CODECS_WITH_PLAIN_B_PICTURES
-        self.is_reordered = bool(context.has_b_frames) and not self._has_plain_b_pictures
-        """Whether pictures are stored in another order than shown, as far as timestamps keep silent about it."""
-        self._may_be_reordered = self._has_plain_b_pictures
+        # MPEG decoders and H.264's find out about reordering on the way; HEVC and others state it.
+        self._may_be_reordered = bool(context.has_b_frames) or self._codec in _CODECS_THAT_DO_NOT_STATE_REORDERING
+        self._b_pictures = BPictures(self._codec, context.extradata) if self._codec in BPictures.CODECS else None
+        self.is_reordered = self._may_be_reordered and self._b_pictures is None
+        """Whether pictures are stored in another order than they are shown."""
+        self.may_begin_unshown = False
+        """Whether the first picture is none that a decoder always shows first."""
+        self.has_palette = False
 
     def __call__(self, packet: VideoPacket) -> PacketFacts:
         layer = 0
@@ -199,6 +217,7 @@ class _PacketFactsReader:
         data = memoryview(packet)
         if self._is_first:
             self._is_first = False
+            self.may_begin_unshown = self._codec == "h264" and not is_idr(data, self._num_length_bytes)
             if packet.has_sidedata("encryption_info"):
                 raise UnsupportedVideo(f"The {self._codec} track is encrypted. {way_out(is_encrypted=True)}")
         if self._codec in ("vp8", "vp9"):
@@ -209,14 +228,15 @@ class _PacketFactsReader:
             is_discarded = is_discarded or not has_slice(self._codec, data, self._num_length_bytes)
         if packet.is_keyframe and self._codec in _CODECS_OF_UNITS:
             orientation = display_orientation(self._codec, data, self._num_length_bytes)
-        if self._may_be_reordered:
-            self._look_for_b_pictures(packet.pts, data)
+        if self._b_pictures is not None and self._may_be_reordered and not self.is_reordered:
+            self.is_reordered = self._b_pictures.are_in(data)
+        self.has_palette = self.has_palette or packet.has_sidedata("palette")
         return PacketFacts(
-            pts=packet.pts,
+            pts=_ticks(packet.pts),
             duration=packet.duration or 0,
             is_keyframe=packet.is_keyframe,
             is_discarded=is_discarded,
-            dts=packet.dts,
+            dts=_ticks(packet.dts),
             temporal_layer=layer,
             is_new_setup=packet.has_sidedata("new_extradata"),
             is_second_field=self._fields is not None and self._fields.may_have_fields and self._fields.is_second(data),
@@ -224,15 +244,9 @@ class _PacketFactsReader:
             orientation=orientation,
         )
 
-    def _look_for_b_pictures(self, pts: int | None, data: memoryview) -> None:
-        if pts is not None:
-            if self._latest_pts is not None and pts < self._latest_pts:
-                # Timestamps that go back tell the order themselves, or that the clock was restarted.
-                self._may_be_reordered = False
-                return
-            self._latest_pts = pts
-        if has_bidirectional_picture(self._codec, data, self._num_length_bytes):
-            self.is_reordered = True
+
+def _ticks(value: int | None) -> int | None:
+    return value if value is not None and abs(value) < _MAX_TICKS else None
 
 
 def _exceed_their_track(facts: Sequence[PacketFacts], track_ticks: int | None) -> bool:

@@ -1,6 +1,6 @@
 """When every frame of a video is shown, as read from its packets before one is decoded. Pure data."""
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from service.video.clock import ClockRules, PacketFacts, steady
+from service.video.clock import MAX_REORDERED, ClockRules, PacketFacts, steady
 from service.video.orientation import Orientation
 
 _ASSUMED_FRAME_RATE = 25.0
@@ -48,6 +48,8 @@ class Timeline:
     num_temporal_layers: int
     num_read_errors: int
     start_seconds: float = 0.0
+    seconds_never_shown: float = 0.0
+    """The file holds so much before its first frame that is shown."""
     num_clock_restarts: int = 0
     num_clock_leaps: int = 0
     is_rate_assumed: bool = False
@@ -61,18 +63,16 @@ class Timeline:
         clock: ClockRules,
         frame_rate: float | None,
         num_read_errors: int,
-        *,
-        is_reordered: bool = False,
     ) -> Self:
         """The timeline of `packets`, at least one of which is shown.
 
-        `frame_rate` is the container's claim; it counts only where the packets do not say. Where the decoder shows
-        pictures in another order than the file stores them (`is_reordered`), timestamps that only ascend in file
-        order are times of decoding: the order is then not known.
+        `frame_rate` is the container's claim; it counts only where the packets do not say.
         """
         repaired = steady(packets, clock)
+        breaks = [*repaired.restarts, *repaired.leaps]
         pictures = _Pictures(repaired.packets, clock)
-        is_order_known = pictures.has_order(is_reordered=is_reordered)
+        # Where the clock was set anew between reordered pictures, which of them it was is a guess.
+        is_order_known = pictures.has_order and not (clock.is_reordered and breaks)
         order = pictures.order() if is_order_known else np.arange(len(packets), dtype=np.int64)
         is_shown = np.array([not packet.is_discarded and not packet.is_second_field for packet in packets])
         shown = pictures.shown_ticks(order, is_order_known=is_order_known)
@@ -97,7 +97,7 @@ class Timeline:
             is_order_known=is_order_known,
             can_jump=not any(packet.is_new_setup for packet in packets[1:]),
             num_temporal_layers=1 + max(packet.temporal_layer for packet in packets),
-            num_read_errors=num_read_errors + _num_corrupt(packets, [*repaired.restarts, *repaired.leaps]),
+            num_read_errors=num_read_errors + _num_corrupt(packets, breaks),
             start_seconds=start_seconds,
             num_clock_restarts=len(repaired.restarts),
             num_clock_leaps=len(repaired.leaps),
@@ -153,6 +153,7 @@ class Timeline:
             frame_times_seconds=self.frame_times_seconds[first:] - first_seconds,
             duration_seconds=self.duration_seconds - first_seconds,
             start_seconds=self.start_seconds + first_seconds,
+            seconds_never_shown=self.seconds_never_shown + first_seconds,
         )
 
     def orientation_at(self, order: int) -> Orientation:
@@ -169,22 +170,17 @@ class _Pictures:
         self._first = [packet for packet in packets if not packet.is_second_field]
         timed = [packet for packet in self._first if packet.pts is not None]
         num_times = len({packet.pts for packet in timed if not packet.is_discarded})
-        self._has_times = num_times > min(1, len(self._first) - 1)
+        has_times = num_times > min(1, len(self._first) - 1)
+        self._has_all_times = len(timed) == len(self._first)
         self._has_decode_times = clock.has_decode_times and all(packet.dts is not None for packet in timed)
-        # Where it is not, timestamps go back all the same in files of a bad clock: that is no order.
-        may_be_reordered = clock.can_reorder and not (
-            self._has_decode_times and all(packet.pts == packet.dts for packet in timed)
+        is_ascending = all((after.pts or 0) >= (before.pts or 0) for before, after in pairwise(timed))
+        self._is_in_file_order = not clock.is_reordered or is_ascending or not has_times
+        # Timestamps of reordered pictures that only ascend are times of decoding; one that is missing may be any; and
+        # those that ask for more reordering than the stream allows are wrong.
+        self.has_order = not clock.is_reordered or (
+            not self._is_in_file_order and self._has_all_times and _reorder_depth(timed) <= clock.reorder_depth
         )
-        pts = [packet.pts or 0 for packet in timed]
-        is_ascending = all(after >= before for before, after in pairwise(pts))
-        self._is_in_file_order = is_ascending or not may_be_reordered or not self._has_times
-
-    def has_order(self, *, is_reordered: bool) -> bool:
         """Whether the order of presentation follows from the timestamps, or is that of the file."""
-        if self._is_in_file_order:
-            return not is_reordered
-        # A picture without a timestamp may belong anywhere.
-        return all(packet.pts is not None for packet in self._first)
 
     def order(self) -> NDArray[np.int64]:
         """int64 [P]: each packet's position in order of presentation."""
@@ -205,6 +201,8 @@ class _Pictures:
         """
         if not is_order_known:
             shown = [packet for packet in self._first if not packet.is_discarded]
+            if self._has_all_times:
+                return _filled(sorted(packet.pts or 0 for packet in shown))
             return _filled([packet.dts if self._has_decode_times else packet.pts for packet in shown])
         is_first = np.array([not packet.is_second_field for packet in self._packets])
         by_order = [self._first[position] for position in np.argsort(order[is_first], kind="stable")]
@@ -219,6 +217,18 @@ class _Pictures:
         durations = np.array([packet.duration for packet in self._packets])[is_shown]
         is_told = len(durations) == 1 or median(durations.tolist()) >= typical_ticks / 2
         return int(durations[np.argmax(order[is_shown])]) if is_told else 0
+
+
+def _reorder_depth(timed: Sequence[PacketFacts]) -> int:
+    """How many pictures are stored before one that is shown before them, at most; beyond `MAX_REORDERED`, that."""
+    depth = 0
+    latest: list[int] = []
+    for packet in timed:
+        pts = packet.pts or 0
+        insort(latest, pts)
+        del latest[: -MAX_REORDERED - 1]
+        depth = max(depth, len(latest) - bisect_right(latest, pts))
+    return depth
 
 
 def _filled(ticks: Sequence[int | None]) -> tuple[int, NDArray[np.float64]] | None:
@@ -257,6 +267,12 @@ def _rate(packets: Sequence[PacketFacts], seconds_per_tick: float, claimed: floa
 
 
 def _num_corrupt(packets: Sequence[PacketFacts], breaks: Sequence[int]) -> int:
-    """How many packets their demuxer found damaged, apart from those at which two parts join."""
-    at_joints = {position - back for position in breaks for back in range(-1, _MAX_CORRUPT_BEFORE_RESTART + 1)}
+    """How many packets their demuxer found damaged, apart from those at which two parts may join.
+
+    Segments of a stream begin with a keyframe, and may count their transport packets from 0 again.
+    """
+    if not any(packet.is_corrupt for packet in packets):
+        return 0
+    joints = [*breaks, *(position for position, packet in enumerate(packets) if packet.is_keyframe)]
+    at_joints = {position - back for position in joints for back in range(-1, _MAX_CORRUPT_BEFORE_RESTART + 1)}
     return sum(packet.is_corrupt for position, packet in enumerate(packets) if position not in at_joints)

@@ -511,7 +511,6 @@ SUPPORTED = {
     "magicyuv": ("avi", "magicyuv", "yuv420p"),
     "v210": ("mov", "v210", "yuv422p10le"),
     "sorenson": ("mov", "svq1", "yuv410p"),
-    "flash screen": ("flv", "flashsv", "bgr24"),
 }
 
 

@@ -11,15 +11,12 @@ def packet(pts: int | None, **facts: object) -> PacketFacts:
     return PacketFacts(**({"pts": pts, "duration": 0, "is_keyframe": False, "is_discarded": False} | facts))  # type: ignore[arg-type]
 
 
-def timeline(
-    *packets: PacketFacts, frame_rate: float | None = None, is_reordered: bool = False, **rules: bool
-) -> Timeline:
-    clock = ClockRules(0.1, **rules)
-    return Timeline.from_packets(packets, clock, frame_rate, 0, is_reordered=is_reordered)
+def timeline(*packets: PacketFacts, frame_rate: float | None = None, reorder_depth: int = 0) -> Timeline:
+    return Timeline.from_packets(packets, ClockRules(0.1, reorder_depth=reorder_depth), frame_rate, 0)
 
 
 def test_frames_are_ordered_by_time_and_count_from_the_first() -> None:
-    line = timeline(packet(5), packet(8), packet(6), packet(7))
+    line = timeline(packet(5), packet(8), packet(6), packet(7), reorder_depth=1)
     assert line.packet_order.tolist() == [0, 3, 1, 2]
     assert line.frame_order.tolist() == [0, 1, 2, 3]
     assert line.frame_times_seconds == pytest.approx([0, 0.1, 0.2, 0.3])
@@ -71,7 +68,8 @@ def test_pictures_that_share_a_time_are_shown_between_their_neighbours() -> None
 
 
 def test_pictures_out_of_order_of_which_some_have_no_time_are_counted_by_their_times_of_decoding() -> None:
-    line = timeline(packet(2, dts=0), packet(None), packet(8, dts=4), packet(None), packet(4, dts=8), packet(None))
+    packets = [packet(2, dts=0), packet(None), packet(8, dts=4), packet(None), packet(4, dts=8), packet(None)]
+    line = timeline(*packets, reorder_depth=1)
     assert not line.is_order_known
     assert line.frame_times_seconds == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
 
@@ -99,17 +97,25 @@ def test_frames_are_counted_by_the_durations_of_packets_before_the_claimed_rate(
 
 def test_ascending_timestamps_of_reordered_pictures_are_times_of_decoding() -> None:
     packets = [packet(ticks, dts=ticks) for ticks in (4, 5, 9)]
-    line = timeline(*packets, is_reordered=True)
+    line = timeline(*packets, reorder_depth=1)
     assert not line.is_order_known
     assert not line.is_rate_assumed
     assert line.frame_times_seconds == pytest.approx([0, 0.1, 0.5])
     assert timeline(*packets).is_order_known
-    assert timeline(packet(1), packet(3), packet(2), is_reordered=True).is_order_known
+    assert timeline(packet(1), packet(3), packet(2), reorder_depth=1).is_order_known
+
+
+def test_timestamps_that_ask_for_more_reordering_than_the_stream_allows_are_not_believed() -> None:
+    packets = [packet(pts) for pts in (0, 4, 5, 1, 2, 3)]
+    assert timeline(*packets, reorder_depth=2).packet_order.tolist() == [0, 4, 5, 1, 2, 3]
+    line = timeline(*packets, reorder_depth=1)
+    assert not line.is_order_known
+    assert line.frame_times_seconds == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
 
 
 def test_leading_pictures_are_told_by_the_first_keyframe() -> None:
     assert not timeline(packet(0, is_keyframe=True), packet(1)).has_pictures_before_first_keyframe
-    leading = timeline(packet(2, is_keyframe=True), packet(1), packet(3))
+    leading = timeline(packet(2, is_keyframe=True), packet(1), packet(3), reorder_depth=1)
     assert leading.has_pictures_before_first_keyframe
     begun = leading.starting_at(1)
     assert begun.frame_order.tolist() == [1, 2]
@@ -126,7 +132,7 @@ def test_an_orientation_holds_until_the_next_one() -> None:
 
 
 def test_packets_damaged_where_two_parts_join_are_no_damage() -> None:
-    first = [packet(number, dts=number, is_corrupt=number == 8) for number in range(10)]
+    first = [packet(number, dts=number, is_corrupt=number == 8, is_keyframe=number == 0) for number in range(10)]
     assert timeline(*first, *first[:5]).num_read_errors == 0
     assert timeline(*first).num_read_errors == 1
 
