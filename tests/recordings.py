@@ -172,6 +172,7 @@ def matroska(
     shift_seconds: float = 0.0,
     duration_seconds: float | None = None,
     video: dict[int, int | float | bytes] | None = None,
+    is_encrypted: bool = False,
 ) -> Path:
     """The H.264 track of `source` in Matroska, later by `shift_seconds`, with more elements in its `Video`."""
     with av.open(str(source)) as container:
@@ -186,6 +187,9 @@ def matroska(
         entries += b"".join(_element(identifier, value) for identifier, value in (video or {}).items())
         track = _element(0xD7, 1) + _element(0x73C5, 1) + _element(0x83, 1) + _element(0x86, b"V_MPEG4/ISO/AVC")
         track += _element(0x23E383, 125_000_000) + _element(0x63A2, context.extradata or b"") + _element(0xE0, entries)
+    if is_encrypted:
+        encryption = _element(0x5035, _element(0x47E1, 5) + _element(0x47E2, b"0123456789abcdef"))
+        track += _element(0x6D80, _element(0x6240, _element(0x5033, 1) + encryption))
     information = _element(0x2AD7B1, 1_000_000) + _element(0x4D80, b"tests") + _element(0x5741, b"tests")
     if duration_seconds is not None:
         information += _element(0x4489, duration_seconds * 1000)

@@ -16,10 +16,11 @@ from service.video.clip import DecodeLimits
 from service.video.crop import Crop
 from service.video.errors import UnreadableVideo, UnsupportedVideo, VideoTooLarge
 from service.video.file_kind import file_kind
-from service.video.matroska import matroska_facts
+from service.video.matroska import MatroskaTrack, matroska_facts
 from service.video.mp4 import Mp4Track, mp4_tracks
 from service.video.orientation import Orientation
 from service.video.timeline import Timeline
+from service.video.transport_stream import is_scrambled
 
 CONTAINERS = {
     "apng": "apng",
@@ -172,20 +173,35 @@ def claimed_num_packets(container: InputContainer, stream: VideoStream) -> int |
     return None if _is_avi(container) else stream.frames or None
 
 
-def way_out(*, is_encrypted: bool = False) -> str:
+def way_out() -> str:
     """What is supported, and one command that converts a file to it."""
-    if is_encrypted:
-        return "Encrypted (DRM-protected) videos cannot be decoded. Export or record the video without encryption."
     return (
         f"Supported containers: {_MAIN_CONTAINERS}. Supported codecs: {_MAIN_CODECS}; GET /capabilities lists all. "
         f"To convert the file: {_CONVERSION}"
     )
 
 
+def encrypted(kind: str) -> UnsupportedVideo:
+    """The error for an encrypted track of a codec."""
+    return UnsupportedVideo(
+        f"The {kind} track is encrypted (protected by DRM or scrambled) and cannot be decoded. "
+        "Export or record the video without encryption."
+    )
+
+
+def unreadable(path: Path, track: OpenedTrack, fact: str) -> UnreadableVideo | UnsupportedVideo:
+    """The error for a track of which nothing can be used: that it `fact`, or that it is scrambled."""
+    if track.container.format.name == "mpegts" and is_scrambled(path):
+        return encrypted(codec_name(track.stream))
+    return UnreadableVideo(f"The {codec_name(track.stream)} {fact}")
+
+
 def _opened(path: Path) -> InputContainer:
     try:
         return av.open(str(path.resolve()), metadata_errors="ignore", container_options=_OPEN_OPTIONS)
     except (av.error.FFmpegError, MemoryError, OverflowError) as error:
+        if any(track.is_encrypted for track in mp4_tracks(path).values()):
+            raise encrypted("video") from error
         kind = file_kind(path, CONTAINERS)
         raise (
             UnreadableVideo(kind.sentence)
@@ -285,16 +301,18 @@ def _has_several_packets(container: InputContainer, stream: VideoStream) -> bool
 
 def _container_facts(path: Path, container: InputContainer, stream: VideoStream) -> tuple[Crop, Orientation, bool]:
     """The cropping and orientation that the container asks for, and whether the file has the size that it states."""
+    facts: Mp4Track | MatroskaTrack = Mp4Track()
+    is_whole = False
     if container.format.name.startswith("mov"):
-        track = mp4_tracks(path).get(stream.id, Mp4Track())
-        return track.crop, track.orientation, False
-    if _is_matroska(container):
-        facts = matroska_facts(path)
+        facts = mp4_tracks(path).get(stream.id, facts)
+    elif _is_matroska(container):
+        file = matroska_facts(path)
         tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
-        position = _position(tracks, stream) - 1
-        crop, orientation = facts.tracks[position] if position < len(facts.tracks) else (Crop(), Orientation())
-        return crop, orientation, facts.is_whole
-    return Crop(), Orientation(), False
+        facts = next(iter(file.tracks[_position(tracks, stream) - 1 :]), facts)
+        is_whole = file.is_whole
+    if facts.is_encrypted:
+        raise encrypted(codec_name(stream))
+    return facts.crop, facts.orientation, is_whole
 
 
 def _is_matroska(container: InputContainer) -> bool:

@@ -21,8 +21,8 @@ from service.video.container import (
     claimed_num_packets,
     codec_name,
     open_track,
+    unreadable,
 )
-from service.video.errors import UnreadableVideo
 from service.video.frames import FrameDecoder, check_size, hides_damage_from_threads
 from service.video.orientation import Orientation
 from service.video.packets import PacketReader
@@ -59,7 +59,7 @@ def open_video(path: Path, limits: DecodeLimits, num_threads: int = 1) -> Iterat
         context.thread_count = 1 if hides_damage_from_threads(context) else num_threads
         context.thread_type = "AUTO"
         decoder = FrameDecoder(context, reader, timeline, limits.max_pixels_per_frame)
-        yield OpenVideo(track, timeline, decoder, num_packets_claimed)
+        yield OpenVideo(path, track, timeline, decoder, num_packets_claimed)
 
 
 class OpenVideo:
@@ -67,11 +67,13 @@ class OpenVideo:
 
     def __init__(
         self,
+        path: Path,
         track: OpenedTrack,
         timeline: Timeline,
         decoder: FrameDecoder,
         num_packets_claimed: int | None,
     ) -> None:
+        self._path = path
         self._track = track
         self._timeline = timeline
         self._decoder = decoder
@@ -139,7 +141,7 @@ class OpenVideo:
         if is_empty:
             if self._decoder.refused_size is not None:
                 check_size(*self._decoder.refused_size, self._decoder.max_pixels_per_frame)
-            raise UnreadableVideo(f"The {self.facts.codec} video holds no frame that can be decoded.")
+            raise unreadable(self._path, self._track, "video holds no frame that can be decoded.")
 
     def report(self) -> DecodeReport:
         """What came of decoding so far."""

@@ -37,6 +37,10 @@ _OTHER_SIGNATURES = (
     (0, b"7z\xbc\xaf\x27\x1c", "7z"),
 )
 
+_GUESSED = frozenset({"aac", "ac3", "loas", "mp3", "tty"})
+"""Demuxers that FFmpeg guesses from few bytes, and often of files of another kind."""
+_CONTROL_CHARACTERS = frozenset(range(32)) - frozenset(b"\t\n\r\f")
+
 _IMAGE_SUFFIX = "_pipe"
 _NOT_ON_WHITELIST = "Format not on whitelist"
 
@@ -64,10 +68,13 @@ def _sentence(head: bytes, path: Path, supported_demuxers: Container[str]) -> st
         return "The file is empty."
     if (name := _by_signature(head, _OTHER_SIGNATURES)) is not None:
         return f"It is a {name} file."
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "It is an HTML page."
     demuxer = _refused_demuxer(path)
     # That of a supported format was guessed by the file's name: its content would have been opened.
-    if demuxer is None or demuxer in supported_demuxers:
-        return "The file's format is not known."
+    if demuxer is None or demuxer in supported_demuxers or (demuxer in _GUESSED and not _looks_like_mp3(head)):
+        is_text = not set(head) & _CONTROL_CHARACTERS
+        return "It is a text file." if is_text else "The file's format is not known."
     if demuxer.endswith(_IMAGE_SUFFIX):
         is_animated = head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
         kind = "an animated" if is_animated else "a still"
@@ -75,6 +82,10 @@ def _sentence(head: bytes, path: Path, supported_demuxers: Container[str]) -> st
     name = ContainerFormat(demuxer, "r").long_name
     # Raw streams have no signature: FFmpeg takes other files for one now and then.
     return f"The file's format may be {name}." if name.startswith("raw") else f"The file's format is {name}."
+
+
+def _looks_like_mp3(head: bytes) -> bool:
+    return head.startswith(b"ID3") or (head[0] == 0xFF and head[1] & 0xE0 == 0xE0)  # noqa: PLR2004 - its sync word
 
 
 def _by_signature(head: bytes, signatures: tuple[tuple[int, bytes, str], ...]) -> str | None:

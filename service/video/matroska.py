@@ -5,7 +5,7 @@ Reads element headers and the few values it needs (RFC 8794 and RFC 9559); seeks
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -14,6 +14,7 @@ from service.video.orientation import Orientation
 
 _EBML, _SEGMENT, _TRACKS, _TRACK_ENTRY, _VIDEO = 0x1A45DFA3, 0x18538067, 0x1654AE6B, 0xAE, 0xE0
 _TRACK_TYPE = 0x83
+_CONTENT_ENCODINGS, _CONTENT_ENCRYPTION = 0x6D80, 0x5035
 _PROJECTION, _POSE_YAW, _POSE_PITCH, _POSE_ROLL = 0x7670, 0x7673, 0x7674, 0x7675
 _CROP_BOTTOM, _CROP_TOP, _CROP_LEFT, _CROP_RIGHT = 0x54AA, 0x54BB, 0x54CC, 0x54DD
 _TYPE_OF_VIDEO = 1
@@ -22,10 +23,19 @@ _MAX_VALUE_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
+class MatroskaTrack:
+    """The cropping and the orientation that one video track asks for, and whether it is encrypted."""
+
+    crop: Crop = field(default_factory=Crop)
+    orientation: Orientation = field(default_factory=Orientation)
+    is_encrypted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MatroskaFacts:
     """`tracks` has an entry for each video track, in file order; `is_whole` is false where bytes are missing."""
 
-    tracks: tuple[tuple[Crop, Orientation], ...] = ()
+    tracks: tuple[MatroskaTrack, ...] = ()
     is_whole: bool = False
 
 
@@ -42,7 +52,7 @@ def matroska_facts(path: Path) -> MatroskaFacts:
         elements = _Elements(file, num_bytes)
         for element in elements.within(0, num_bytes):
             if element.identifier == _SEGMENT:
-                tracks: tuple[tuple[Crop, Orientation], ...] = ()
+                tracks: tuple[MatroskaTrack, ...] = ()
                 for child in elements.within(element.start, element.end or num_bytes):
                     if child.identifier == _TRACKS:
                         tracks = tuple(elements.video_tracks(child))
@@ -73,15 +83,19 @@ class _Elements:
                 return
             position = content + size
 
-    def video_tracks(self, tracks: _Element) -> Iterator[tuple[Crop, Orientation]]:
-        """Yield the cropping and the orientation of each video track."""
+    def video_tracks(self, tracks: _Element) -> Iterator[MatroskaTrack]:
+        """Yield the facts of each video track."""
         for track in self._children(tracks):
             entries = {child.identifier: child for child in self._children(track)}
             if track.identifier != _TRACK_ENTRY or self._value(entries.get(_TRACK_TYPE)) != _TYPE_OF_VIDEO:
                 continue
             video = {child.identifier: child for child in self._children(entries.get(_VIDEO))}
             crop = Crop(*(self._value(video.get(edge)) for edge in (_CROP_LEFT, _CROP_TOP, _CROP_RIGHT, _CROP_BOTTOM)))
-            yield crop, self._orientation(video.get(_PROJECTION))
+            encodings = self._children(entries.get(_CONTENT_ENCODINGS))
+            is_encrypted = any(
+                child.identifier == _CONTENT_ENCRYPTION for encoding in encodings for child in self._children(encoding)
+            )
+            yield MatroskaTrack(crop, self._orientation(video.get(_PROJECTION)), is_encrypted)
 
     def _orientation(self, projection: _Element | None) -> Orientation:
         values = {child.identifier: child for child in self._children(projection)}

@@ -27,10 +27,11 @@ class _Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mp4Track:
-    """The cropping and the orientation that the header of one track asks for."""
+    """The cropping and the orientation that the header of one track asks for, and whether its samples are encrypted."""
 
     crop: Crop = field(default_factory=Crop)
     orientation: Orientation = field(default_factory=Orientation)
+    is_encrypted: bool = False
 
 
 def mp4_tracks(path: Path) -> dict[int, Mp4Track]:
@@ -63,8 +64,10 @@ class _Boxes:
                 continue
             number, of_track = self._track_number_and_matrix(header)
             samples = self.first(b"stbl", self.first(b"minf", self.first(b"mdia", track)))
-            crop = self._clean_aperture(self.first(b"stsd", samples))
-            yield number, Mp4Track(crop or Crop(), Orientation.from_matrix(multiplied(of_track, of_movie)))
+            entry = self._first_sample_entry(self.first(b"stsd", samples))
+            crop = None if entry is None else self._clean_aperture(entry)
+            orientation = Orientation.from_matrix(multiplied(of_track, of_movie))
+            yield number, Mp4Track(crop or Crop(), orientation, entry is not None and entry.kind == b"encv")
 
     def _movie_matrix(self, header: _Box) -> Matrix:
         """The matrix in a movie header box."""
@@ -84,14 +87,14 @@ class _Boxes:
         a, b, _, c, d = struct.unpack(">5i", values)
         return a, b, c, d
 
-    def _clean_aperture(self, description: _Box | None) -> Crop | None:
-        """The cropping in the first sample entry of a sample description box; None where there is none."""
+    def _first_sample_entry(self, description: _Box | None) -> _Box | None:
         if description is None:
             return None
         entries = description._replace(start=description.start + _SAMPLE_DESCRIPTION_HEADER_BYTES)
-        entry = next(self._within(entries), None)
-        if entry is None:
-            return None
+        return next(self._within(entries), None)
+
+    def _clean_aperture(self, entry: _Box) -> Crop | None:
+        """The cropping in a sample entry; None where there is none."""
         aperture = self.first(b"clap", entry._replace(start=entry.start + _VISUAL_SAMPLE_ENTRY_BYTES))
         if aperture is None:
             return None

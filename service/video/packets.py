@@ -28,8 +28,8 @@ from service.video.bitstream import (
 )
 from service.video.clip import DecodeLimits
 from service.video.clock import ClockRules, PacketFacts
-from service.video.container import OpenedTrack, claimed_end_seconds, codec_name, open_track, way_out
-from service.video.errors import UnreadableVideo, UnsupportedVideo, VideoTooLarge
+from service.video.container import OpenedTrack, claimed_end_seconds, codec_name, encrypted, open_track, unreadable
+from service.video.errors import VideoTooLarge
 from service.video.timeline import Timeline
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
@@ -94,7 +94,7 @@ class PacketReader:
             num_errors += 1
         self._kept = kept
         if all(fact.is_discarded or fact.is_second_field for fact in facts):
-            raise UnreadableVideo(f"The {codec_name(stream)} track holds no frame.")
+            raise unreadable(self._path, self._track, "track holds no frame.")
         timeline = self._timeline(facts, num_errors, is_reordered=facts_of.is_reordered)
         self._order = timeline.packet_order.tolist()
         if facts_of.may_begin_unshown or timeline.has_pictures_before_first_keyframe or not timeline.is_order_known:
@@ -219,7 +219,7 @@ class _PacketFactsReader:
             self._is_first = False
             self.may_begin_unshown = self._codec == "h264" and not is_idr(data, self._num_length_bytes)
             if packet.has_sidedata("encryption_info"):
-                raise UnsupportedVideo(f"The {self._codec} track is encrypted. {way_out(is_encrypted=True)}")
+                raise encrypted(self._codec)
         if self._codec in ("vp8", "vp9"):
             is_discarded = is_discarded or is_hidden(self._codec, data)
         elif self._codec == "hevc":

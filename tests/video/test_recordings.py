@@ -3,6 +3,7 @@
 Painted videos: frame i is one grey level, so the pixels tell which frames came out, and in which order.
 """
 
+import random
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -40,7 +41,7 @@ from tests.recordings import (
     with_equal_times,
     with_presentation_as_decoding,
 )
-from tests.videos import encode, grey, moving, painted
+from tests.videos import audio_only, encode, grey, moving, painted
 
 LEVELS = list(range(10, 250, 10))
 """24 frames; at 8 frames per second, 3 s."""
@@ -577,7 +578,9 @@ WAY_OUT = ("Supported containers: MP4", "ffmpeg -i INPUT")
         pytest.param(
             b"RIFF\x40\0\0\0WEBPVP8X\x0a\0\0\0\2\0\0\0" + bytes(99), ("animated image (WEBP)", *WAY_OUT), id="webp"
         ),
-        pytest.param(b"Milk, eggs, bread.\n" * 9, ("format is not known", *WAY_OUT), id="text"),
+        pytest.param(b"Milk, eggs, bread.\n" * 9, ("text file", *WAY_OUT), id="text"),
+        pytest.param(b"<!DOCTYPE html>\n<html><body>Sign in" * 9, ("HTML page", *WAY_OUT), id="html"),
+        pytest.param(random.Random(7).randbytes(999), ("format is not known", *WAY_OUT), id="noise"),  # noqa: S311
     ],
 )
 def test_a_refusal_says_what_the_file_is_and_a_way_out(tmp_path: Path, content: bytes, words: tuple[str, ...]) -> None:
@@ -598,6 +601,27 @@ def test_an_encrypted_track_is_called_encrypted(tmp_path: Path) -> None:
     key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "0123456789abcdef" * 2, "encryption_kid": "00" * 16}
     path = remuxed(tmp_path / "encrypted.mp4", source, container_options=key)
     assert_refused(path, "h264 track is encrypted", "without encryption")
+
+
+def test_a_scrambled_transport_stream_is_called_encrypted(tmp_path: Path) -> None:
+    content = bytearray(painted(tmp_path / "clear.ts", LEVELS).read_bytes())
+    for start in range(0, len(content), 188):
+        if (content[start + 1] & 0x1F) << 8 | content[start + 2] == 0x100:
+            content[start + 3] |= 0x80
+            payload = start + 4 + (1 + content[start + 4] if content[start + 3] & 0x20 else 0)
+            content[payload : start + 188] = bytes(byte ^ 0x5A for byte in content[payload : start + 188])
+    path = tmp_path / "scrambled.ts"
+    path.write_bytes(content)
+    assert_refused(path, "h264 track is encrypted", "without encryption")
+
+
+def test_an_encrypted_matroska_track_is_called_encrypted(tmp_path: Path) -> None:
+    source = painted(tmp_path / "source.mp4", LEVELS)
+    assert_refused(matroska(tmp_path / "encrypted.mkv", source, is_encrypted=True), "h264 track is encrypted")
+
+
+def test_sound_alone_gets_a_way_out(tmp_path: Path) -> None:
+    assert_refused(audio_only(tmp_path / "sound.mp4"), "no picture track", *WAY_OUT)
 
 
 @pytest.mark.parametrize("suffix", ["gif", "apng", "avif"])
