@@ -1,15 +1,15 @@
-# Everything a newcomer runs. `make demo` and `make test` start from a bare machine with Python 3.11+.
+# Everything a newcomer runs. `make demo` and `make test` need Python 3.11, 3.12 or 3.13 with venv.
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/uv pip install --quiet
+# Without --python, uv installs into the environment that is active in the shell.
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .PHONY: demo serve test test-distributed test-container test-kserve fuzz check train bench lock format
 
 # One stamp file per set of pins: it is remade when the pins change.
 $(VENV)/uv:
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	@$(PYTHON) requirements/create_venv.py $(VENV) $(firstword $(MAKECMDGOALS))
 	@touch $@
 
 $(VENV)/serve.stamp: $(VENV)/uv requirements/serve.txt
@@ -44,7 +44,7 @@ test-container: $(VENV)/dev.stamp ## Build the image, run it, break it; skipped 
 # KServe's client needs other versions than TensorFlow does of what they share.
 .cache/kserve/stamp: $(VENV)/uv tests/kserve/requirements.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/kserve
-	$(INSTALL) --python .cache/kserve/bin/python -r tests/kserve/requirements.txt
+	$(BIN)/uv pip install --quiet --python .cache/kserve/bin/python -r tests/kserve/requirements.txt
 	@touch $@
 
 test-kserve: $(VENV)/dev.stamp .cache/kserve/stamp ## Ask a running service with KServe's own client.
@@ -55,7 +55,8 @@ fuzz: $(VENV)/dev.stamp ## Try the laws on many more inputs: decoding, batching,
 	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/inference/test_batcher.py -k any_mix
 	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/contracts/test_openapi.py
 
-check: $(VENV)/dev.stamp ## Lint, types, import floors.
+check: $(VENV)/dev.stamp ## Lint, types, import floors, pins.
+	$(BIN)/python requirements/check_pins.py
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -72,7 +73,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks all
 
 # Pins are resolved for every platform at once, and name no index.
-LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+LOCK := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-header --python-version 3.11 pyproject.toml
 lock: $(VENV)/uv ## Resolve the pins anew from pyproject.toml.
 	$(LOCK) --extra cpu --extra tracing -o requirements/serve.txt
