@@ -1,7 +1,9 @@
-"""`python3 requirements/create_venv.py DIRECTORY [GOAL]`: a virtual environment with uv in it, or one line that says why.
+"""Creates a virtual environment with uv in it, or prints one line that says why it cannot.
 
-Runs on any Python, so that an unsupported one gets an error message instead of a syntax error. Leaves no directory
-behind when it fails. GOAL is the make target to name in the message.
+`python3 requirements/create_venv.py DIRECTORY [GOAL]`; GOAL is the make target to name in the message.
+
+Runs on any Python 3, so that an unsupported one gets an error message instead of a syntax error. Leaves no directory
+behind when it fails.
 """
 
 import os
@@ -74,7 +76,7 @@ def _run(command):
     try:
         status = subprocess.call(command)
     except OSError as error:
-        raise EnvironmentFailed("{} cannot be run: {}".format(command[0], error))
+        raise EnvironmentFailed("{} cannot be run: {}".format(command[0], error)) from error
     if status != 0:
         raise EnvironmentFailed("This command failed, its reason is above: " + " ".join(command))
 
@@ -93,8 +95,7 @@ def _suggested_python():
 
 def main():
     """Create the environment; 0 when it is there, 1 after the one line that says why it is not."""
-    directory = sys.argv[1]
-    goal = sys.argv[2] if len(sys.argv) > 2 else "demo"
+    directory, goal = [*sys.argv[1:], "demo"][:2]
     os.environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     try:
         check_version(sys.version_info, goal)
