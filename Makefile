@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Without --python, uv installs into the environment that is active in the shell.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo serve test test-distributed test-container test-kserve fuzz check train bench lock format
+.PHONY: demo serve test test-python test-selection test-distributed test-container test-debian test-kserve fuzz check train bench lock format
 
 # One stamp file per set of pins: it is remade when the pins change.
 $(VENV)/uv:
@@ -33,13 +33,26 @@ serve: $(VENV)/serve.stamp ## Start the service and leave it running; its jobs a
 	SERVICE_JOBS_DIR="$${SERVICE_JOBS_DIR:-.jobs}" $(BIN)/python -m service
 
 test: $(VENV)/dev.stamp ## The whole test suite.
-	$(BIN)/python -m pytest -m "not container and not kserve and not distributed"
+	$(BIN)/python -m pytest -m "not container and not debian and not kserve and not distributed"
+
+# What another Python must pass as well: decoding, models, the server, one training run.
+SELECTION := tests/video tests/inference tests/server tests/contracts/test_parity.py \
+	tests/model_training/test_train.py::test_training_exports_a_model_that_verifies
+PYTHON_VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+test-python: ## The demo and the core tests on another Python: make test-python PYTHON=python3.13
+	$(MAKE) VENV=.venv-$(PYTHON_VERSION) demo test-selection
+
+test-selection: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest --durations 10 $(SELECTION)
 
 test-distributed: $(VENV)/dev.stamp ## Train in two processes that stand for two machines.
 	$(BIN)/python -m pytest -m distributed tests/model_training
 
 test-container: $(VENV)/dev.stamp ## Build the image, run it, break it; skipped where no engine answers.
 	$(BIN)/python -m pytest -m container tests/container
+
+test-debian: $(VENV)/dev.stamp ## Run the demo in a bare Debian; needs root and debootstrap, skipped without.
+	$(BIN)/python -m pytest -m debian tests/debian
 
 # KServe's client needs other versions than TensorFlow does of what they share.
 .cache/kserve/stamp: $(VENV)/uv tests/kserve/requirements.txt
@@ -74,8 +87,8 @@ bench: $(VENV)/dev.stamp
 
 # Pins are resolved for every platform at once, and name no index.
 LOCK := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes --no-emit-index-url --no-emit-find-links \
-	--no-header --python-version 3.11 pyproject.toml
-lock: $(VENV)/uv ## Resolve the pins anew from pyproject.toml.
+	--no-header --python-version 3.11 $(UPGRADE) pyproject.toml
+lock: $(VENV)/uv ## Resolve the pins from pyproject.toml; as new as its bounds allow: make lock UPGRADE=--upgrade
 	$(LOCK) --extra cpu --extra tracing -o requirements/serve.txt
 	$(LOCK) --extra openvino --extra tracing -c requirements/serve.txt -o requirements/serve-openvino.txt
 	$(LOCK) --extra cpu --extra client -c requirements/serve.txt -o requirements/demo.txt

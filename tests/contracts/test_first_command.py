@@ -87,3 +87,17 @@ def test_a_directory_that_was_there_before_is_kept(tmp_path: Path) -> None:
     (tmp_path / "venv" / "notes").write_text("mine")
     make_demo(Path(sys.executable), tmp_path / "venv", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
     assert (tmp_path / "venv" / "notes").read_text() == "mine"
+
+
+def test_packages_go_into_the_environment_of_make_though_another_one_is_active(tmp_path: Path) -> None:
+    """Without `--python`, uv installs into the active environment, or into `.venv`."""
+    planned = subprocess.run(
+        ["make", "--dry-run", "test-selection", f"VENV={tmp_path / 'venv'}"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    installs = [line for line in planned.stdout.splitlines() if "uv pip install" in line]
+    assert len(installs) >= 4
+    assert all(f"--python {tmp_path / 'venv'}/bin/python " in line for line in installs)

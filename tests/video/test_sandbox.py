@@ -175,6 +175,18 @@ def test_a_crash_is_one_callers_unreadable_video(long_video: Path, video: Path, 
     in_sandbox(story)
 
 
+def test_ctrl_c_in_a_terminal_leaves_the_workers_to_the_service_that_drains(long_video: Path) -> None:
+    """It ended every worker, and with them the requests that were to be finished."""
+
+    async def story(sandbox: Sandbox) -> None:
+        workers = set(sandbox.idle_process_ids)
+        await signalled_while_decoding(sandbox, long_video, signal.SIGINT)
+        assert set(sandbox.idle_process_ids) == workers
+        assert sandbox.num_children_replaced == 0
+
+    in_sandbox(story)
+
+
 def test_a_hang_ends_at_the_callers_deadline(long_video: Path, video: Path) -> None:
     async def story(sandbox: Sandbox) -> None:
         with pytest.raises(TimeoutError):
