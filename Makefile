@@ -35,8 +35,9 @@ serve: $(VENV)/serve.stamp ## Start the service and leave it running; its jobs a
 test: $(VENV)/dev.stamp ## The whole test suite.
 	$(BIN)/python -m pytest -m "not container and not debian and not kserve and not distributed"
 
-# What another Python must pass as well: decoding, models, the server, one training run.
-SELECTION := tests/video tests/inference tests/server tests/contracts/test_parity.py \
+# What another Python must pass as well: decoding, the server and one training run. It takes up to ten minutes.
+SERVER_TESTS := bad_input every_problem faulty_worker hostile_requests leaving metrics predict security validate
+SELECTION := tests/video $(SERVER_TESTS:%=tests/server/test_%.py) \
 	tests/model_training/test_train.py::test_training_exports_a_model_that_verifies
 PYTHON_VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 test-python: ## The demo and the core tests on another Python: make test-python PYTHON=python3.13
