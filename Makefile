@@ -1,11 +1,12 @@
 # Everything a newcomer runs. `make demo` and `make test` need Python 3.11, 3.12 or 3.13 with venv.
 PYTHON ?= python3
-VENV ?= .venv
+VENV := .venv
 BIN := $(VENV)/bin
 # Without --python, uv installs into the environment that is active in the shell.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo serve test test-python test-selection test-distributed test-container test-debian test-kserve fuzz check train bench lock format
+.PHONY: demo serve test test-python test-selection test-distributed test-container test-debian test-kserve fuzz \
+	check train bench lock format
 
 # One stamp file per set of pins: it is remade when the pins change.
 $(VENV)/uv:
@@ -87,8 +88,8 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks all
 
 # Pins are resolved for every platform at once, and name no index.
-LOCK := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes --no-emit-index-url --no-emit-find-links \
-	--no-header --python-version 3.11 $(UPGRADE) pyproject.toml
+LOCK := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 $(UPGRADE) pyproject.toml
 lock: $(VENV)/uv ## Resolve the pins from pyproject.toml; as new as its bounds allow: make lock UPGRADE=--upgrade
 	$(LOCK) --extra cpu --extra tracing -o requirements/serve.txt
 	$(LOCK) --extra openvino --extra tracing -c requirements/serve.txt -o requirements/serve-openvino.txt

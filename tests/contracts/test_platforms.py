@@ -89,9 +89,12 @@ def test_an_index_that_cannot_be_reached_is_told_from_pins_that_do_not_resolve(t
     assert not unresolved.is_fetch_failure
 
 
-def test_the_pythons_are_those_that_the_package_asks_for() -> None:
+def test_the_same_pythons_are_named_wherever_they_are() -> None:
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     last_minor = int(PYTHONS[-1].removeprefix("3."))
     assert wanted == f">={PYTHONS[0]},<3.{last_minor + 1}"
+    numbers = tuple(tuple(int(part) for part in python.split(".")) for python in PYTHONS)
+    assert f"SUPPORTED = {numbers}" in (ROOT / "requirements" / "create_venv.py").read_text()
+    assert f"for version in {' '.join(PYTHONS)}; do" in (ROOT / ".ci" / "run").read_text()
     readme = (ROOT / "README.md").read_text()
     assert f"Python {', '.join(PYTHONS[:-1])} or {PYTHONS[-1]}" in readme
