@@ -1,13 +1,14 @@
 # Build:  docker build -t framewise .      (--build-arg ENGINE=openvino for OpenVINO instead of TensorFlow)
 # Run:    docker compose up
-FROM python:3.11-slim AS packages
+# For amd64, on which it is tested, and arm64, for which a test resolves the pins.
+FROM python:3.13-slim AS packages
 ARG ENGINE=tensorflow
 COPY requirements/serve.txt /tmp/tensorflow.txt
 COPY requirements/serve-openvino.txt /tmp/openvino.txt
 RUN python -m venv /opt/venv \
  && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r "/tmp/$ENGINE.txt"
 
-FROM python:3.11-slim
+FROM python:3.13-slim
 # The decode children take system calls away from themselves with it.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends libseccomp2 \

@@ -1,15 +1,16 @@
-# Everything a newcomer runs. `make demo` and `make test` start from a bare machine with Python 3.11+.
+# Everything a newcomer runs. `make demo` and `make test` need Python 3.11, 3.12 or 3.13 with venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/uv pip install --quiet
+# Without --python, uv installs into the environment that is active in the shell.
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo serve test test-distributed test-container test-kserve fuzz check train bench lock format
+.PHONY: demo serve test test-python test-selection test-distributed test-container test-debian test-kserve fuzz \
+	check train bench lock format
 
 # One stamp file per set of pins: it is remade when the pins change.
 $(VENV)/uv:
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	@$(PYTHON) requirements/create_venv.py $(VENV) $(firstword $(MAKECMDGOALS))
 	@touch $@
 
 $(VENV)/serve.stamp: $(VENV)/uv requirements/serve.txt
@@ -33,7 +34,18 @@ serve: $(VENV)/serve.stamp ## Start the service and leave it running; its jobs a
 	SERVICE_JOBS_DIR="$${SERVICE_JOBS_DIR:-.jobs}" $(BIN)/python -m service
 
 test: $(VENV)/dev.stamp ## The whole test suite.
-	$(BIN)/python -m pytest -m "not container and not kserve and not distributed"
+	$(BIN)/python -m pytest -m "not container and not debian and not kserve and not distributed"
+
+# What another Python must pass as well: decoding, the server and one training run. It takes up to ten minutes.
+SERVER_TESTS := bad_input every_problem faulty_worker hostile_requests leaving metrics predict security validate
+SELECTION := tests/video $(SERVER_TESTS:%=tests/server/test_%.py) \
+	tests/model_training/test_train.py::test_training_exports_a_model_that_verifies
+PYTHON_VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+test-python: ## The demo and the core tests on another Python: make test-python PYTHON=python3.13
+	$(MAKE) VENV=.venv-$(PYTHON_VERSION) demo test-selection
+
+test-selection: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest --durations 10 $(SELECTION)
 
 test-distributed: $(VENV)/dev.stamp ## Train in two processes that stand for two machines.
 	$(BIN)/python -m pytest -m distributed tests/model_training
@@ -41,10 +53,13 @@ test-distributed: $(VENV)/dev.stamp ## Train in two processes that stand for two
 test-container: $(VENV)/dev.stamp ## Build the image, run it, break it; skipped where no engine answers.
 	$(BIN)/python -m pytest -m container tests/container
 
+test-debian: $(VENV)/dev.stamp ## Run the demo in a bare Debian; needs root and debootstrap, skipped without.
+	$(BIN)/python -m pytest -m debian tests/debian
+
 # KServe's client needs other versions than TensorFlow does of what they share.
 .cache/kserve/stamp: $(VENV)/uv tests/kserve/requirements.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/kserve
-	$(INSTALL) --python .cache/kserve/bin/python -r tests/kserve/requirements.txt
+	$(BIN)/uv pip install --quiet --python .cache/kserve/bin/python -r tests/kserve/requirements.txt
 	@touch $@
 
 test-kserve: $(VENV)/dev.stamp .cache/kserve/stamp ## Ask a running service with KServe's own client.
@@ -55,7 +70,8 @@ fuzz: $(VENV)/dev.stamp ## Try the laws on many more inputs: decoding, batching,
 	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/inference/test_batcher.py -k any_mix
 	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/contracts/test_openapi.py
 
-check: $(VENV)/dev.stamp ## Lint, types, import floors.
+check: $(VENV)/dev.stamp ## Lint, types, import floors, pins.
+	$(BIN)/python requirements/check_pins.py
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -72,9 +88,9 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks all
 
 # Pins are resolved for every platform at once, and name no index.
-LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
-	--no-header --python-version 3.11 pyproject.toml
-lock: $(VENV)/uv ## Resolve the pins anew from pyproject.toml.
+LOCK := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 $(UPGRADE) pyproject.toml
+lock: $(VENV)/uv ## Resolve the pins from pyproject.toml; as new as its bounds allow: make lock UPGRADE=--upgrade
 	$(LOCK) --extra cpu --extra tracing -o requirements/serve.txt
 	$(LOCK) --extra openvino --extra tracing -c requirements/serve.txt -o requirements/serve-openvino.txt
 	$(LOCK) --extra cpu --extra client -c requirements/serve.txt -o requirements/demo.txt

@@ -21,7 +21,7 @@ from service.upload import ReceivedVideo, UploadLimits, is_json, receive_bytes, 
 from service.upload_directory import UploadDirectory
 from service.url_input import UrlInput
 from service.video.clip import Clip, ClipSpec
-from service.video.errors import VideoError
+from service.video.errors import DecoderFailed, VideoError
 from service.video.sandbox import Sandbox
 
 
@@ -218,7 +218,7 @@ async def decode_video(
                 clips.append(clip.times)
                 await take(clip)
         outcome = "decoded"
-    except VideoError as error:
+    except (VideoError, DecoderFailed) as error:
         outcome = type(error).__name__
         raise
     finally:

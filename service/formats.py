@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 import service
+from service.video.error_output import last_line
 
 
 class ProbedFormats(BaseModel):
@@ -34,10 +35,12 @@ class Formats:
             *(sys.executable, "-m", "service.video.probe"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
             env={"PYTHONPATH": str(Path(service.__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"},
         )
-        answer, _ = await process.communicate()
+        answer, error_output = await process.communicate()
         if process.returncode:
-            raise OSError(f"no decoder works here: the probe ended with status {process.returncode}")
+            raise OSError(
+                f"no decoder works here: the probe ended with status {process.returncode}: {last_line(error_output)}"
+            )
         self.probed = ProbedFormats.model_validate_json(answer)

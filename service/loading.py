@@ -25,7 +25,7 @@ from service.inference.repository import ReadyModel, StoredModel, read_model
 from service.metrics import Metrics
 from service.settings import Settings
 from service.video.clip import Clip, ClipSpec
-from service.video.errors import VideoError
+from service.video.errors import DecoderFailed, VideoError
 from service.video.sandbox import Sandbox
 
 _log = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ class ModelLoader:
 
         Raises:
             InvalidModel: it does not.
+            DecoderFailed: its golden clips cannot be decoded, through a fault of the service.
         """
         assert self._engine is not None
         assert self._answering is not None
@@ -141,6 +142,7 @@ async def replay_golden(
     Raises:
         InvalidModel: an answer differs by more than the manifest's tolerance, or one to the same pixels by more
             than `largest_difference`.
+        DecoderFailed: no worker can decode the clip, through a fault of the service.
     """
     manifest = stored.manifest
     sees_training_pixels = True
@@ -152,6 +154,9 @@ async def replay_golden(
             )
         except VideoError as error:
             raise InvalidModel(f"{where}: {error}") from error
+        except DecoderFailed as error:
+            # Neither the model nor its clip is wrong.
+            raise DecoderFailed(f"{where} was not decoded. {error}") from error
         expected = (golden.probabilities, golden.attention, golden.times_seconds)
         pairs = [(np.asarray(one), np.asarray(other)) for one, other in zip(expected, found, strict=True)]
         if any(one.shape != other.shape for one, other in pairs):

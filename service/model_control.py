@@ -12,6 +12,7 @@ from service.lifecycle import Lifecycle, NotReady
 from service.loading import ModelLoader
 from service.metrics import Metrics
 from service.settings import Settings
+from service.video.errors import DecoderFailed
 
 _log = logging.getLogger(__name__)
 
@@ -167,7 +168,7 @@ class ModelControl:
             if current is None or current.stored.digest != stored.digest:
                 ready = await self._loader.load(stored)
         except BaseException as error:
-            why = str(error) if isinstance(error, InvalidModel) else "it was not loaded to the end"
+            why = str(error) if isinstance(error, InvalidModel | DecoderFailed) else "it was not loaded to the end"
             if current is None:
                 self._lifecycle.set_model(name, version, "failed", why)
             else:

@@ -43,7 +43,7 @@ from service.schemas import Problem
 from service.upload import MalformedRequest, UnknownField, UploadTooLarge, UploadTooSlow
 from service.upload_directory import StorageFull
 from service.url_input import UrlTooSlow, UrlUnreachable
-from service.video.errors import DecodeDeadlineExceeded, UnreadableVideo, UnsupportedVideo, VideoTooLarge
+from service.video.errors import DecodeDeadlineExceeded, DecoderFailed, UnreadableVideo, UnsupportedVideo, VideoTooLarge
 
 _Errors = frozenset[type[Exception]]
 
@@ -65,6 +65,7 @@ _DECODED: _Errors = _RECEIVED | {
     VideoTooLarge,
     DecodeDeadlineExceeded,
     DeadlineExceeded,
+    DecoderFailed,
     ChildProcessError,
 }
 _OF_THE_MODEL: _Errors = frozenset({QueueFull, BatcherClosed, ModelFailed})
@@ -84,7 +85,7 @@ MAY_MEET: dict[str, _Errors] = {
     "GET /models": _ASKED,
     "GET /models/{name}": _OF_MODELS,
     "GET /models/{name}/versions/{version}": _OF_MODELS,
-    "POST /models/{name}/versions/{version}/load": _OF_MODELS | {NotReady, InvalidModel, TooManyModels},
+    "POST /models/{name}/versions/{version}/load": _OF_MODELS | {NotReady, InvalidModel, TooManyModels, DecoderFailed},
     "POST /models/{name}/versions/{version}/unload": _OF_MODELS | {NotReady, LastVersion},
     "GET /capabilities": _ASKED | {NotReady},
     "GET /metrics": _ASKED,

@@ -45,7 +45,7 @@ from service.telemetry import note
 from service.upload import MalformedRequest, UnknownField, UploadTooLarge, UploadTooSlow
 from service.upload_directory import StorageFull
 from service.url_input import UrlTooSlow, UrlUnreachable
-from service.video.errors import DecodeDeadlineExceeded, UnreadableVideo, UnsupportedVideo, VideoTooLarge
+from service.video.errors import DecodeDeadlineExceeded, DecoderFailed, UnreadableVideo, UnsupportedVideo, VideoTooLarge
 
 _log = logging.getLogger(__name__)
 
@@ -164,6 +164,12 @@ TABLE: dict[type[Exception], ProblemKind] = {
     ),
     JobAbandoned: ProblemKind(
         500, "job_abandoned", "Job abandoned", "Each process that ran the job ended before the job did."
+    ),
+    DecoderFailed: ProblemKind(
+        500,
+        "decoder_failed",
+        "Decoder failed",
+        "The decode worker failed through a fault of the service. The video may be fine.",
     ),
     ModelFailed: ProblemKind(500, "internal", "Internal error", "Our fault.", is_detail_public=False),
     Exception: ProblemKind(500, "internal", "Internal error", "Our fault.", is_detail_public=False),

@@ -7,6 +7,7 @@ from service.inference.errors import InferenceError
 from service.lifecycle import Lifecycle
 from service.loading import ModelLoader, timed
 from service.parts import Parts
+from service.video.errors import DecoderFailed
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def fail_if_raised(starting: asyncio.Task[None], lifecycle: Lifecycle) -> None:
         return
     _log.error("not ready", exc_info=error)
     # What a model lacks is for operators to read; what nobody expected is in the log.
-    lifecycle.fail(str(error) if isinstance(error, InferenceError | OSError) else "internal error")
+    lifecycle.fail(str(error) if isinstance(error, InferenceError | DecoderFailed | OSError) else "internal error")
 
 
 async def _probe(parts: Parts) -> None:

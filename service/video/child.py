@@ -5,6 +5,7 @@ Gives up what it does not need before it reads a job, and may be killed at any m
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import BinaryIO
@@ -16,12 +17,23 @@ from service.video.appearance import clip_appearance
 from service.video.decode import open_video
 from service.video.errors import VideoError, VideoTooLarge
 from service.video.isolation import allow_cpu_seconds, isolate
-from service.video.wire import ChildLimits, Job, encode_clip, encode_error, encode_facts, encode_ready, encode_report
+from service.video.wire import (
+    OUT_OF_MEMORY_EXIT_STATUS,
+    ChildLimits,
+    Job,
+    encode_clip,
+    encode_error,
+    encode_facts,
+    encode_ready,
+    encode_report,
+)
 
 
 def main() -> None:
     """Serve decode jobs until standard input ends."""
     limits = ChildLimits.model_validate_json(sys.argv[1])
+    # Ctrl-C reaches every process of a terminal. The service drains then, and ends its workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Whatever a library prints must not end up among the pixels.
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
@@ -31,7 +43,10 @@ def main() -> None:
         job = Job.model_validate_json(line)
         if isolation.has_cpu_limit:
             allow_cpu_seconds(limits.max_cpu_seconds * job.cpu_factor)
-        _serve(job, answers)
+        try:
+            _serve(job, answers)
+        except MemoryError:
+            sys.exit(OUT_OF_MEMORY_EXIT_STATUS)
 
 
 def _serve(job: Job, answers: BinaryIO) -> None:

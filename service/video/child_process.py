@@ -12,12 +12,14 @@ import tempfile
 from pathlib import Path
 
 import service
-from service.video.errors import DecodeDeadlineExceeded, UnreadableVideo, VideoError
+from service.video.error_output import ErrorOutput
+from service.video.errors import DecodeDeadlineExceeded, DecoderFailed, UnreadableVideo, VideoError, VideoTooLarge
 from service.video.isolation import Isolation
 from service.video.process_end import kill_and_wait
 from service.video.wire import (
     ANSWER,
     MAX_LINE_BYTES,
+    OUT_OF_MEMORY_EXIT_STATUS,
     ChildLimits,
     ClipMessage,
     ErrorMessage,
@@ -46,7 +48,9 @@ class ChildProcess:
     """A child process that decodes one video at a time."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
         self._process = process
+        self._error_output = ErrorOutput(process.stderr)
         self.is_idle = True
         """Whether the last job came to its end, well or with an error in due form."""
         self.num_jobs = 0
@@ -63,7 +67,7 @@ class ChildProcess:
                     *(sys.executable, *program, limits.model_dump_json()),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.PIPE,
                     limit=MAX_LINE_BYTES,
                     cwd=directory,
                     # Nothing of our own environment: it may hold secrets.
@@ -71,6 +75,9 @@ class ChildProcess:
                         "PYTHONPATH": str(Path(service.__file__).parents[1]),
                         "PYTHONDONTWRITEBYTECODE": "1",
                         "OPENBLAS_NUM_THREADS": "1",
+                        # The C library overwrites memory when it is freed and when it is handed out: a decoder that
+                        # does not fill its picture never shows a part of another caller's.
+                        "MALLOC_PERTURB_": "165",
                     },
                 )
             except OSError as error:
@@ -79,9 +86,9 @@ class ChildProcess:
             child = cls(process)
             try:
                 message = await child.receive()
-            except VideoError as error:
+            except (VideoError, DecoderFailed) as error:
                 await child.kill()
-                raise ChildProcessError("a decode child ended before it was ready") from error
+                raise ChildProcessError(f"a decode worker ended before it was ready: {child.last_words}") from error
             except BaseException:
                 await child.kill()
                 raise
@@ -99,6 +106,21 @@ class ChildProcess:
         """Whether it was not yet seen to have ended."""
         return self._process.returncode is None
 
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """What the log says of it: process id, exit status (of a signal, its negative number), end of stderr."""
+        return {
+            "process_id": self.process_id,
+            "exit_status": self._process.returncode,
+            "stderr": self._error_output.text,
+        }
+
+    @property
+    def last_words(self) -> str:
+        """How it ended and the last line of its stderr, such as `exit status 1: TypeError: ...`."""
+        end, line = _end_of(self._process.returncode), self._error_output.last_line
+        return f"{end}: {line}" if line else end
+
     def send(self, job: Job) -> None:
         """Give it a job; it is not idle until the last answer was received."""
         assert self._process.stdin is not None
@@ -111,6 +133,7 @@ class ChildProcess:
 
         Raises:
             VideoError: the error that it answers with, or that stands for its death or babble.
+            DecoderFailed: it exited, which no video makes it do.
         """
         assert self._process.stdout is not None
         try:
@@ -143,7 +166,7 @@ class ChildProcess:
         _log.error("a decode child broke the protocol")
         return UnreadableVideo("The video could not be decoded.")
 
-    async def _died(self) -> UnreadableVideo | DecodeDeadlineExceeded:
+    async def _died(self) -> VideoError | DecoderFailed:
         # A signal would ask whether it has ended, and so take its exit status from the watcher that tells
         # us: it first has a moment to end by itself. It may have closed its output and yet live on.
         with contextlib.suppress(TimeoutError):
@@ -152,7 +175,15 @@ class ChildProcess:
         await self.kill()
         status = await self._process.wait()
         self.is_idle = False
-        _log.warning("a decode child died", extra={"exit_status": status, "process_id": self.process_id})
+        if status >= 0 and status != OUT_OF_MEMORY_EXIT_STATUS:
+            _log.error("a decode worker failed", extra=self.log_fields)
+            return DecoderFailed(
+                f"The decode worker failed: it ended with {_end_of(status)}. "
+                "This is a fault of the service, not of the video."
+            )
+        _log.warning("a decode child died", extra=self.log_fields)
+        if status == OUT_OF_MEMORY_EXIT_STATUS:
+            return VideoTooLarge("Decoding the video needs more memory than allowed.")
         if status == -signal.SIGXCPU:
             return DecodeDeadlineExceeded("Decoding the video takes more processor time than allowed.")
         if status in _FROM_OUTSIDE:
@@ -173,3 +204,14 @@ class ChildProcess:
     async def kill(self) -> None:
         """End it, and wait until it has ended. Nobody may be waiting for an answer of it."""
         await kill_and_wait(self._process)
+        await self._error_output.close()
+
+
+def _end_of(status: int | None) -> str:
+    if status is None or status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        # A real-time signal has no name of its own.
+        return f"signal {-status}"

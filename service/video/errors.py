@@ -19,3 +19,10 @@ class VideoTooLarge(VideoError):
 
 class DecodeDeadlineExceeded(VideoError):
     """Decoding did not end within its deadline; the decoder was killed."""
+
+
+class DecoderFailed(Exception):
+    """The decode worker failed for a reason that is not the video: a fault of the service.
+
+    Not a `VideoError`: another video would fail too, and this one may be fine.
+    """

@@ -68,7 +68,8 @@ class SandboxedVideo:
         """Yield the clips in order; `report` and `appearance` are there after the last one.
 
         Raises:
-            VideoError: as `service.video.decode.OpenVideo.clips`, and when the child dies.
+            VideoError: as `service.video.decode.OpenVideo.clips`, and when the video crashes the worker.
+            DecoderFailed: the worker exited, which no video makes it do.
 
         A caller that is slow to take clips makes the child wait: little more than one is buffered.
         """
@@ -157,7 +158,8 @@ class Sandbox:
         to be dead, gives way to another, once: no video kills like that, short of the memory it takes.
 
         Raises:
-            VideoError: as `service.video.decode.open_video`, and when the child dies.
+            VideoError: as `service.video.decode.open_video`, and when the video crashes the worker.
+            DecoderFailed: the worker exited, which no video makes it do.
         """
         async with self._places:
             try:
@@ -216,7 +218,7 @@ class Sandbox:
         if watch is not asyncio.current_task():
             # It waits in vain for one that died with more to say than anybody reads.
             watch.cancel()
-        _log.warning("a decode child ended while it rested", extra={"process_id": child.process_id})
+        _log.warning("a decode child ended while it rested", extra=child.log_fields)
         self.num_children_replaced += 1
         self._replace_soon(child)
 

@@ -24,6 +24,9 @@ from service.video.quality import Appearance
 
 MAX_LINE_BYTES = 1 << 20
 
+OUT_OF_MEMORY_EXIT_STATUS = 77
+"""With this status a worker exits that has no memory left even to send an error."""
+
 _ERRORS: dict[str, type[VideoError]] = {
     kind.__name__: kind for kind in (UnsupportedVideo, UnreadableVideo, VideoTooLarge, DecodeDeadlineExceeded)
 }

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import logging
 import os
+import platform
 import resource
 import signal
 import subprocess
@@ -19,10 +21,18 @@ import pytest
 from service.video.child_process import ChildProcess
 from service.video.clip import Clip, ClipSpec, DecodeLimits
 from service.video.decode import open_video
-from service.video.errors import DecodeDeadlineExceeded, UnreadableVideo, UnsupportedVideo, VideoError, VideoTooLarge
+from service.video.error_output import MAX_BYTES
+from service.video.errors import (
+    DecodeDeadlineExceeded,
+    DecoderFailed,
+    UnreadableVideo,
+    UnsupportedVideo,
+    VideoError,
+    VideoTooLarge,
+)
 from service.video.isolation import Isolation
 from service.video.sandbox import Sandbox, SandboxedVideo, SandboxSettings
-from service.video.wire import ChildLimits, encode_ready
+from service.video.wire import OUT_OF_MEMORY_EXIT_STATUS, ChildLimits, Job, encode_ready
 from tests.videos import encode, moving, painted
 
 SPEC = ClipSpec(num_frames=4, height=32, width=32, frames_per_second=4, stride_seconds=1)
@@ -162,6 +172,18 @@ def test_a_crash_is_one_callers_unreadable_video(long_video: Path, video: Path, 
         with pytest.raises(UnreadableVideo):
             await signalled_while_decoding(sandbox, long_video, deadly)
         assert await clips_of(sandbox, video)
+
+    in_sandbox(story)
+
+
+def test_ctrl_c_in_a_terminal_leaves_the_workers_to_the_service_that_drains(long_video: Path) -> None:
+    """It ended every worker, and with them the requests that were to be finished."""
+
+    async def story(sandbox: Sandbox) -> None:
+        workers = set(sandbox.idle_process_ids)
+        await signalled_while_decoding(sandbox, long_video, signal.SIGINT)
+        assert set(sandbox.idle_process_ids) == workers
+        assert sandbox.num_children_replaced == 0
 
     in_sandbox(story)
 
@@ -340,6 +362,110 @@ def test_fifty_failures_leave_nothing_behind(long_video: Path, tmp_path: Path, c
     in_sandbox(story)
     assert not list(child_directories.iterdir())
     assert own_processes() <= processes_before
+
+
+NO_ISOLATION = Isolation(**dict.fromkeys(Isolation.__dataclass_fields__, False))
+JOB = Job(path="/nowhere.mp4", spec=SPEC, limits=DecodeLimits(), num_threads=1)
+
+
+async def answer_of_a_worker(end: str) -> None:
+    """The answer of a worker that says it is ready, is given a job, and runs the statements `end` instead."""
+    program = f"import os, signal, sys; os.write(1, {encode_ready(NO_ISOLATION)!r}); sys.stdin.readline()\n{end}\n"
+    child = await ChildProcess.start(LIMITS, ("-c", program))
+    try:
+        child.send(JOB)
+        await child.receive()
+    finally:
+        await child.kill()
+
+
+def test_a_worker_that_exits_with_a_traceback_is_a_fault_of_the_service(caplog: pytest.LogCaptureFixture) -> None:
+    """It was "The video crashed the decoder.", and its traceback was thrown away."""
+    with pytest.raises(DecoderFailed, match=r"exit status 1.*fault of the service"):
+        asyncio.run(answer_of_a_worker("raise TypeError('open() got an unexpected keyword argument')"))
+    (record,) = [record for record in caplog.records if record.message == "a decode worker failed"]
+    assert record.levelno == logging.ERROR
+    assert vars(record)["exit_status"] == 1
+    assert vars(record)["stderr"].startswith("Traceback")
+    assert vars(record)["stderr"].endswith(" | TypeError: open() got an unexpected keyword argument")
+
+
+@pytest.mark.parametrize("end", ["sys.exit(3)", "sys.exit(0)", "os._exit(255)"])
+def test_a_worker_that_exits_without_an_answer_is_a_fault_of_the_service(end: str) -> None:
+    with pytest.raises(DecoderFailed):
+        asyncio.run(answer_of_a_worker(end))
+
+
+@pytest.mark.parametrize("deadly", ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"])
+def test_a_worker_that_ends_by_a_signal_of_a_crash_is_the_videos_fault(deadly: str) -> None:
+    with pytest.raises(UnreadableVideo, match="crashed the decoder"):
+        asyncio.run(answer_of_a_worker(f"os.kill(os.getpid(), signal.{deadly})"))
+
+
+def test_a_worker_without_memory_for_an_answer_is_a_video_too_large() -> None:
+    with pytest.raises(VideoTooLarge):
+        asyncio.run(answer_of_a_worker(f"sys.exit({OUT_OF_MEMORY_EXIT_STATUS})"))
+
+
+def test_a_worker_that_writes_much_to_stderr_never_blocks_and_its_last_bytes_are_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(DecoderFailed):
+        asyncio.run(answer_of_a_worker("sys.stderr.write('x' * (8 << 20) + '\\nthe end'); sys.exit(1)"))
+    (record,) = [record for record in caplog.records if record.message == "a decode worker failed"]
+    stderr = vars(record)["stderr"]
+    assert stderr.endswith("x | the end")
+    assert MAX_BYTES // 2 < len(stderr) <= 2 * MAX_BYTES
+
+
+def test_the_stderr_of_a_worker_brings_no_control_characters_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    hostile = b"\x1b[2J\x00forged\r\n\xe2\x80\xaedesrever\xff\x07"
+    with pytest.raises(DecoderFailed):
+        asyncio.run(answer_of_a_worker(f"os.write(2, {hostile!r}); sys.exit(1)"))
+    (record,) = [record for record in caplog.records if record.message == "a decode worker failed"]
+    stderr = vars(record)["stderr"]
+    assert stderr.isprintable()
+    assert "forged | desrever" in stderr
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library of GNU overwrites memory on request")
+def test_memory_that_a_decoder_does_not_fill_shows_nothing_of_another_video(caplog: pytest.LogCaptureFixture) -> None:
+    reused = (
+        "import ctypes; libc = ctypes.CDLL(None); libc.malloc.restype = libc.calloc.restype = ctypes.c_void_p; "
+        "first = libc.malloc(50_000); ctypes.memset(first, 7, 50_000); libc.free(ctypes.c_void_p(first)); "
+        "again = libc.malloc(50_000); seen = ctypes.string_at(again, 50_000); "
+        "sys.stderr.write(f'{first == again} {seen.count(7)}'); sys.exit(1)"
+    )
+    with pytest.raises(DecoderFailed):
+        asyncio.run(answer_of_a_worker(reused))
+    (record,) = [record for record in caplog.records if record.message == "a decode worker failed"]
+    assert vars(record)["stderr"] == "True 0"
+
+
+def test_a_worker_that_ends_before_it_is_ready_says_why() -> None:
+    async def story() -> None:
+        with pytest.raises(ChildProcessError, match=r"before it was ready: exit status 1: ModuleNotFound.*no_av"):
+            await ChildProcess.start(LIMITS, ("-c", "import no_av"))
+        with pytest.raises(ChildProcessError, match=r"before it was ready: signal SIGSEGV$"):
+            await ChildProcess.start(LIMITS, ("-c", "import os; os.kill(os.getpid(), 11)"))
+
+    asyncio.run(story())
+
+
+def test_a_worker_that_fails_while_idle_leaves_its_stderr_in_the_log(
+    video: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(sandbox: Sandbox) -> None:
+        for child in sandbox._watches:  # noqa: SLF001 - a service of another release would send such a job
+            assert child._process.stdin is not None  # noqa: SLF001
+            child._process.stdin.write(b'{"job": "of another release"}\n')  # noqa: SLF001
+        await until(lambda: sandbox.num_children_replaced == 2)
+        assert await clips_of(sandbox, video)
+
+    in_sandbox(story)
+    ended = [vars(record) for record in caplog.records if record.message == "a decode child ended while it rested"]
+    assert [record["exit_status"] for record in ended] == [1, 1]
+    assert all("validation errors for Job" in record["stderr"] for record in ended)
 
 
 LINES = {
