@@ -1,8 +1,24 @@
 """The first bytes of coded pictures, written out by hand from the formats' own descriptions."""
 
-import pytest
+import random
+from pathlib import Path
 
-from service.video.bitstream import hevc_temporal_layer, is_hidden, nal_length_bytes
+import av
+import pytest
+from av.video.frame import PictureType
+
+from service.video.bitstream import (
+    BPictures,
+    H264Fields,
+    display_orientation,
+    has_slice,
+    hevc_temporal_layer,
+    is_hidden,
+    is_idr,
+    nal_length_bytes,
+)
+from service.video.orientation import Orientation
+from tests.videos import encode, moving
 
 
 @pytest.mark.parametrize(("first_byte", "hidden"), [(0b0001_0000, False), (0b0001_0001, False), (0b0000_0001, True)])
@@ -52,3 +68,117 @@ def test_the_size_of_lengths_is_read_from_the_decoders_extra_data() -> None:
     assert nal_length_bytes("hevc", None) == 0
     assert nal_length_bytes("hevc", b"\0\0\0\1" + bytes(30)) == 0
     assert nal_length_bytes("hevc", b"\1" + bytes(20) + b"\xff\0") == 4
+
+
+ENCODINGS = {
+    "h264": ("mp4", "libx264", {"qp": "24", "preset": "medium", "bf": "3", "g": "9"}),
+    "h264 with start codes": ("ts", "libx264", {"qp": "24", "preset": "medium", "bf": "3", "g": "9"}),
+    "hevc": ("mp4", "libx265", {"x265-params": "log-level=0:bframes=3:keyint=9"}),
+    "hevc with start codes": ("ts", "libx265", {"x265-params": "log-level=0:bframes=3:keyint=9"}),
+    "mpeg2": ("ts", "mpeg2video", {"bf": "2", "g": "9"}),
+    "mpeg4": ("mp4", "mpeg4", {"bf": "2", "g": "9"}),
+}
+
+
+@pytest.mark.parametrize("kind", ENCODINGS, ids=lambda name: name.replace(" ", "-"))
+def test_b_pictures_are_those_that_the_decoder_finds(tmp_path: Path, kind: str) -> None:
+    suffix, codec, options = ENCODINGS[kind]
+    path = encode(tmp_path / f"video.{suffix}", moving(30), rate=25, codec=codec, options=options)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        b_pictures = BPictures(stream.codec_context.codec.canonical_name, stream.codec_context.extradata)
+        told = {packet.pts: b_pictures.are_in(memoryview(packet)) for packet in container.demux(stream) if packet.size}
+    with av.open(str(path)) as container:
+        decoded = {frame.pts: frame.pict_type == PictureType.B for frame in container.decode(video=0)}
+    assert {pts: told[pts] for pts in decoded} == decoded
+    assert 3 < sum(decoded.values()) < 27
+
+
+def bits(text: str) -> bytes:
+    """Bytes of the digits in `text`, filled up with zeros."""
+    digits = text.replace(" ", "")
+    digits += "0" * (-len(digits) % 8)
+    return int(digits, 2).to_bytes(len(digits) // 8)
+
+
+# Main profile, frame numbers of 4 bits, order by count, one reference, no gaps, 2x2 macroblocks, fields allowed.
+SPS_WITH_FIELDS = b"\0\0\1\x67" + bytes([77, 0, 30]) + bits("1 1 1 1 010 0 010 010 0 1")
+SPS_WITHOUT_FIELDS = b"\0\0\1\x67" + bytes([77, 0, 30]) + bits("1 1 1 1 010 0 010 010 1 1")
+
+
+def h264_slice(frame_number: int, field: str) -> memoryview:
+    """A slice of picture `frame_number`: of its "top" or "bottom" field, or of the whole "frame"."""
+    parity = {"top": "1 0", "bottom": "1 1", "frame": "0"}[field]
+    return memoryview(b"\0\0\1\x41" + bits(f"1 1 1 {frame_number:04b} {parity} 1111"))
+
+
+def test_the_second_field_of_a_picture_is_told_by_number_and_parity() -> None:
+    fields = H264Fields(SPS_WITH_FIELDS)
+    assert fields.may_have_fields
+    told = [
+        fields.is_second(h264_slice(number, field))
+        for number, field in [
+            (0, "top"),
+            (0, "bottom"),
+            (1, "frame"),
+            (2, "bottom"),
+            (2, "top"),
+            (3, "top"),
+            (4, "top"),
+        ]
+    ]
+    assert told == [False, True, False, False, True, False, False]
+
+
+def test_a_stream_without_fields_has_no_second_ones() -> None:
+    assert not H264Fields(SPS_WITHOUT_FIELDS).may_have_fields
+    assert not H264Fields(None).may_have_fields
+
+
+def test_whole_pictures_of_a_real_interlaced_stream_are_not_taken_for_fields(tmp_path: Path) -> None:
+    for flags, may_have_fields in (("+ilme+ildct", True), ("-ilme", False)):
+        path = encode(tmp_path / "video.mp4", moving(6), options={"flags": flags})
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            fields = H264Fields(stream.codec_context.extradata)
+            assert fields.may_have_fields is may_have_fields
+            assert not any(fields.is_second(memoryview(packet)) for packet in container.demux(stream) if packet.size)
+
+
+def test_a_packet_that_holds_no_picture_is_told() -> None:
+    end_of_sequence = memoryview(b"\0\0\1\x0a")
+    assert not has_slice("h264", end_of_sequence, 0)
+    assert has_slice("h264", h264_slice(0, "frame"), 0)
+    assert not is_idr(h264_slice(0, "frame"), 0)
+    assert is_idr(memoryview(b"\0\0\1\x65\x88"), 0)
+
+
+def sei(payload: bytes, kind: int = 47) -> memoryview:
+    """An H.264 message, a picture behind it."""
+    return memoryview(b"\0\0\1\x06" + bytes([kind, len(payload)]) + payload + b"\x80\0\0\1\x65\x88")
+
+
+def test_the_orientation_in_a_message_is_read() -> None:
+    quarter = f"{16384:016b}"
+    assert display_orientation("h264", sei(bits(f"0 0 0 {quarter} 010 1")), 0) == Orientation(False, 270)  # noqa: FBT003
+    assert display_orientation("h264", sei(bits("0 1 0 " + "0" * 16 + " 010 1")), 0) == Orientation(is_mirrored=True)
+    assert display_orientation("h264", sei(bits("1")), 0) == Orientation()
+    assert display_orientation("h264", sei(bits("0 1 0"), kind=5), 0) is None
+    assert display_orientation("h264", h264_slice(0, "frame"), 0) is None
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "mpeg2video", "mpeg4"])
+def test_no_bytes_stop_the_reading(codec: str) -> None:
+    draw = random.Random(codec)  # noqa: S311
+    for _ in range(500):
+        content = bytearray(draw.randbytes(draw.randrange(1, 90)))
+        for _ in range(3):
+            content[draw.randrange(len(content)) :][:3] = b"\0\0\1"
+        data = memoryview(bytes(content))
+        for extradata in (None, bytes(content), SPS_WITH_FIELDS + bytes(content)):
+            for num_length_bytes in (0, 1, 2, 4):
+                display_orientation(codec, data, num_length_bytes)
+                has_slice(codec, data, num_length_bytes)
+                hevc_temporal_layer(data, num_length_bytes)
+            BPictures(codec, extradata).are_in(data)
+            H264Fields(extradata).is_second(data)
