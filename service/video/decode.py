@@ -14,22 +14,16 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from service.video.clip import Clip, ClipSpec, ClipTimes, DecodeLimits, DecodeReport, VideoFacts, VideoWarning
-from service.video.container import (
-    CONTAINERS,
-    OpenedTrack,
-    claimed_end_seconds,
-    claimed_num_packets,
-    codec_name,
-    open_track,
-    unreadable,
-)
+from service.video.container import CONTAINERS, codec_name
 from service.video.frames import FrameDecoder, check_size, hides_damage_from_threads
+from service.video.header_claims import claimed_end_seconds, claimed_num_packets
 from service.video.orientation import Orientation
 from service.video.packets import PacketReader
 from service.video.picture import PictureFitter
 from service.video.quality import PictureQuality
 from service.video.sampling import plan_clips
 from service.video.timeline import Timeline
+from service.video.track import OpenedTrack, open_track, unreadable_error
 
 DECODER_VERSION = f"4/av-{av.__version__}"
 """Changes whenever the same file may give other pixels; caches of decoded clips are keyed by it."""
@@ -141,7 +135,7 @@ class OpenVideo:
         if is_empty:
             if self._decoder.refused_size is not None:
                 check_size(*self._decoder.refused_size, self._decoder.max_pixels_per_frame)
-            raise unreadable(self._path, self._track, "video holds no frame that can be decoded.")
+            raise unreadable_error(self._path, self._track, "video holds no frame that can be decoded.")
 
     def report(self) -> DecodeReport:
         """What came of decoding so far."""

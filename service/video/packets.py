@@ -16,21 +16,13 @@ from av.stream import Discard
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from service.video.bitstream import (
-    BPictures,
-    H264Fields,
-    display_orientation,
-    has_slice,
-    hevc_temporal_layer,
-    is_hidden,
-    is_idr,
-    nal_length_bytes,
-)
 from service.video.clip import DecodeLimits
 from service.video.clock import ClockRules, PacketFacts
-from service.video.container import OpenedTrack, claimed_end_seconds, codec_name, encrypted, open_track, unreadable
 from service.video.errors import VideoTooLarge
+from service.video.header_claims import claimed_end_seconds
+from service.video.packet_facts import PacketFactsReader
 from service.video.timeline import Timeline
+from service.video.track import OpenedTrack, open_track, unreadable_error
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
@@ -41,16 +33,9 @@ _MAX_KEPT_BYTES = 16 << 20
 """Packets of a file up to this size stay in memory. A larger one is opened a second time, which
 costs up to 20 ms: little beside decoding it."""
 
-_CODECS_THAT_DO_NOT_STATE_REORDERING = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
-_CODECS_OF_UNITS = frozenset({"h264", "hevc"})
-_MAX_BYTES_WITHOUT_PICTURE = 64
-"""A larger packet of such a codec is not searched for a picture: it holds one."""
-
 _MAX_FACTOR_OF_TRACK = 2
 _MAX_PACKETS_BEFORE_FIRST_FRAME = 1000
 _MAX_PACKETS_BEHIND_FIRST_FRAME = 32
-_MAX_TICKS = 1 << 62
-"""Beyond it lies no time, and sums of times overflow."""
 
 
 class PacketReader:
@@ -79,7 +64,7 @@ class PacketReader:
         kept: list[VideoPacket] | None = []
         num_bytes = num_errors = 0
         stream = self._track.stream
-        facts_of = _PacketFactsReader(stream)
+        facts_of = PacketFactsReader(stream)
         try:
             for packet in _demuxed(self._track.container, stream):
                 facts.append(facts_of(packet))
@@ -94,11 +79,11 @@ class PacketReader:
             num_errors += 1
         self._kept = kept
         if all(fact.is_discarded or fact.is_second_field for fact in facts):
-            raise unreadable(self._path, self._track, "track holds no frame.")
+            raise unreadable_error(self._path, self._track, "track holds no frame.")
         timeline = self._timeline(facts, num_errors, is_reordered=facts_of.is_reordered)
         self._order = timeline.packet_order.tolist()
         if facts_of.may_begin_unshown or timeline.has_pictures_before_first_keyframe or not timeline.is_order_known:
-            timeline = self._without_what_is_never_shown(facts, timeline)
+            timeline = self._without_undecodable_start(facts, timeline)
         if facts_of.has_palette:
             # A palette comes once, with the first picture that it is for.
             timeline = replace(timeline, can_jump=False)
@@ -141,7 +126,7 @@ class PacketReader:
         )
         return Timeline.from_packets(facts, clock, float(rate) if rate else None, num_errors)
 
-    def _without_what_is_never_shown(self, facts: list[PacketFacts], timeline: Timeline) -> Timeline:
+    def _without_undecodable_start(self, facts: list[PacketFacts], timeline: Timeline) -> Timeline:
         """`timeline` from the first frame that a decoder shows: a recording may begin within a group of pictures."""
         try:
             with self.fresh_decoder() as decoder:
@@ -192,61 +177,6 @@ class PacketReader:
         seconds, max_seconds = timeline.duration_seconds, self._limits.max_duration_seconds
         if seconds > max_seconds:
             raise VideoTooLarge(f"The video lasts {seconds:.1f} s; at most {max_seconds:g} s are allowed.")
-
-
-class _PacketFactsReader:
-    def __init__(self, stream: VideoStream) -> None:
-        context = stream.codec_context
-        self._codec = codec_name(stream)
-        self._num_length_bytes = nal_length_bytes(self._codec, context.extradata)
-        self._fields = H264Fields(context.extradata) if self._codec == "h264" else None
-        self._is_first = True
-        # MPEG decoders and H.264's find out about reordering on the way; HEVC and others state it.
-        self._may_be_reordered = bool(context.has_b_frames) or self._codec in _CODECS_THAT_DO_NOT_STATE_REORDERING
-        self._b_pictures = BPictures(self._codec, context.extradata) if self._codec in BPictures.CODECS else None
-        self.is_reordered = self._may_be_reordered and self._b_pictures is None
-        """Whether pictures are stored in another order than they are shown."""
-        self.may_begin_unshown = False
-        """Whether the first picture is none that a decoder always shows first."""
-        self.has_palette = False
-
-    def __call__(self, packet: VideoPacket) -> PacketFacts:
-        layer = 0
-        is_discarded = packet.is_discard
-        orientation = None
-        data = memoryview(packet)
-        if self._is_first:
-            self._is_first = False
-            self.may_begin_unshown = self._codec == "h264" and not is_idr(data, self._num_length_bytes)
-            if packet.has_sidedata("encryption_info"):
-                raise encrypted(self._codec)
-        if self._codec in ("vp8", "vp9"):
-            is_discarded = is_discarded or is_hidden(self._codec, data)
-        elif self._codec == "hevc":
-            layer = hevc_temporal_layer(data, self._num_length_bytes)
-        if self._codec in _CODECS_OF_UNITS and packet.size <= _MAX_BYTES_WITHOUT_PICTURE:
-            is_discarded = is_discarded or not has_slice(self._codec, data, self._num_length_bytes)
-        if packet.is_keyframe and self._codec in _CODECS_OF_UNITS:
-            orientation = display_orientation(self._codec, data, self._num_length_bytes)
-        if self._b_pictures is not None and self._may_be_reordered and not self.is_reordered:
-            self.is_reordered = self._b_pictures.are_in(data)
-        self.has_palette = self.has_palette or packet.has_sidedata("palette")
-        return PacketFacts(
-            pts=_ticks(packet.pts),
-            duration=packet.duration or 0,
-            is_keyframe=packet.is_keyframe,
-            is_discarded=is_discarded,
-            dts=_ticks(packet.dts),
-            temporal_layer=layer,
-            is_new_setup=packet.has_sidedata("new_extradata"),
-            is_second_field=self._fields is not None and self._fields.may_have_fields and self._fields.is_second(data),
-            is_corrupt=packet.is_corrupt,
-            orientation=orientation,
-        )
-
-
-def _ticks(value: int | None) -> int | None:
-    return value if value is not None and abs(value) < _MAX_TICKS else None
 
 
 def _exceed_their_track(facts: Sequence[PacketFacts], track_ticks: int | None) -> bool:

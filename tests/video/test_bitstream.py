@@ -7,17 +7,11 @@ import av
 import pytest
 from av.video.frame import PictureType
 
-from service.video.bitstream import (
-    BPictures,
-    H264Fields,
-    display_orientation,
-    has_slice,
-    hevc_temporal_layer,
-    is_hidden,
-    is_idr,
-    nal_length_bytes,
-)
+from service.video.bitstream import BPictures, has_slice, hevc_temporal_layer, is_hidden, is_idr
+from service.video.h264_fields import H264Fields
+from service.video.nal_units import nal_length_bytes
 from service.video.orientation import Orientation
+from service.video.orientation_message import display_orientation
 from tests.videos import encode, moving
 
 
