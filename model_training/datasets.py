@@ -11,24 +11,9 @@ MANIFEST_NAMES = ("manifest.csv", "manifest.jsonl", "manifest.json")
 _MIN_LABELS = 2
 _VIDEO_SUFFIXES = frozenset(
     [
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".flv",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".ogg",
-        ".ogv",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
+        *(".264", ".265", ".3gp", ".apng", ".asf", ".avi", ".avif", ".dav", ".dv", ".flv", ".gif", ".h264", ".hevc"),
+        *(".ivf", ".m1v", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut"),
+        *(".ogg", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
     ]
 )
 
