@@ -62,6 +62,24 @@ def begun_at_second_keyframe(packets: list[Packet]) -> list[Packet]:
     return packets[keyframes[1] :]
 
 
+def with_hevc_orientation(is_mirrored: bool, quarter_turns: int) -> Callable[[list[Packet]], list[Packet]]:  # noqa: FBT001
+    """A change that puts a display orientation message before the first picture of HEVC with start codes."""
+    fields = f"0{int(is_mirrored)}0{quarter_turns * 16384:016b}0" + "1"
+    payload = int(fields.ljust(24, "0"), 2).to_bytes(3)
+    message = b"\0\0\0\1\x4e\x01" + bytes([47, len(payload)]) + payload + b"\x80"
+
+    def change(packets: list[Packet]) -> list[Packet]:
+        first, content = packets[0], bytes(packets[0])
+        # Before the first slice: a unit whose type is below 32.
+        starts = [start for start in range(len(content) - 3) if content[start : start + 3] == b"\0\0\1"]
+        slice_start = next(start for start in starts if (content[start + 3] >> 1) & 0x3F < 32)
+        new = Packet(content[:slice_start] + message[1:] + content[slice_start:])
+        new.pts, new.dts, new.time_base, new.is_keyframe = first.pts, first.dts, first.time_base, True
+        return [new, *packets[1:]]
+
+    return change
+
+
 def units(path: Path) -> Iterator[tuple[bytes, int, int, bool]]:
     """(bytes with start codes, pts, dts, is keyframe) of each picture of an H.264 or HEVC file, in 90 kHz ticks."""
     with av.open(str(path)) as container:

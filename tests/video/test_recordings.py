@@ -39,6 +39,7 @@ from tests.recordings import (
     units,
     with_box,
     with_equal_times,
+    with_hevc_orientation,
     with_presentation_as_decoding,
 )
 from tests.videos import audio_only, encode, grey, moving, painted
@@ -309,6 +310,17 @@ def test_an_orientation_in_the_stream_holds_for_all_pictures(
     sparse, _, _ = decode(path, spec)
     every, _, _ = decode(path)
     assert np.array_equal(sparse.frames[0], every.frames[0])
+
+
+@pytest.mark.parametrize(("quarter_turns", "is_mirrored"), [(0, True), (1, False), (2, False), (3, False), (1, True)])
+def test_an_orientation_in_an_hevc_stream_holds_for_all_pictures(
+    tmp_path: Path, quarter_turns: int, *, is_mirrored: bool
+) -> None:
+    options = {"x265-params": "log-level=0:keyint=4:lossless=1"}
+    source = encode(tmp_path / "source.ts", [CORNERS] * 12, codec="libx265", options=options)
+    path = remuxed(tmp_path / "turned.ts", source, with_hevc_orientation(is_mirrored, quarter_turns))
+    # It mirrors first, and turns anticlockwise then.
+    assert_oriented(path, Orientation(is_mirrored, -90 * quarter_turns % 360))
 
 
 # --- Colours ---
