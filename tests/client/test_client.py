@@ -47,9 +47,9 @@ def test_a_refusal_carries_status_code_detail_and_request_id(service_url: str, n
         client.predict(not_a_video)
     error = caught.value
     assert (error.status, error.code) == (415, "unsupported_media")
-    assert error.detail == "This is not a video in a supported container."
+    assert error.detail.startswith("This is not a video in a supported container. It is a text file.")
     assert error.request_id != ""
-    assert str(error) == "This is not a video in a supported container. (415 unsupported_media)"
+    assert str(error) == f"{error.detail} (415 unsupported_media)"
 
 
 @pytest.mark.parametrize(
