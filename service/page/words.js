@@ -61,6 +61,7 @@ export const PROBLEMS = {
   not_ready: ["The service is still starting", "Its models are loading. Try again in a moment."],
   draining: ["The service is shutting down", "Try again once it is back."],
   deadline_exceeded: ["No answer in time", "The video takes longer to look at than the service allows. Try a shorter one."],
+  decoder_failed: ["Something broke on our side", "The video may be fine. Try again. If it happens again, report the request id below."],
   internal: ["Something broke on our side", "Try again. If it happens again, report the request id below."],
   not_found: ["The service does not know this address", "Reload the page; it may be older than the service."],
   method_not_allowed: ["The service refused this kind of request", "Reload the page; it may be older than the service."],

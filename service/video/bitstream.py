@@ -48,6 +48,11 @@ def is_idr(data: memoryview, num_length_bytes: int) -> bool:
     return any(data[start] & 0x1F == _H264_IDR for start, _ in nal_units(data, num_length_bytes))
 
 
+def has_several_pictures(data: memoryview) -> bool:
+    """Whether a packet of MPEG-4 Part 2 holds several pictures, as in AVI files of DivX ("packed bitstream")."""
+    return len(list(_bytes_after(data, _MPEG4_PICTURE, 0))) > 1
+
+
 class BPictures:
     """Tells which packets hold a B picture, which may be shown out of order; knows `CODECS`.
 
@@ -68,7 +73,7 @@ class BPictures:
         if self._codec == "hevc":
             return self._is_hevc_b(data)
         if self._codec == "mpeg4":
-            return any(byte >> 6 == _MPEG4_B for byte in _bytes_after(data, b"\0\0\1\xb6", 0))
+            return any(byte >> 6 == _MPEG4_B for byte in _bytes_after(data, _MPEG4_PICTURE, 0))
         return any((byte >> 3) & 7 == _MPEG2_B for byte in _bytes_after(data, b"\0\0\1\0", 1))
 
     def _is_h264_b(self, data: memoryview) -> bool:
@@ -113,6 +118,7 @@ _H264_IDR = 5
 _H264_B_ONE, _H264_B_SIX = 0b1_010, 0b1_00111
 _MPEG2_B = 3
 _MPEG4_B = 2
+_MPEG4_PICTURE = b"\0\0\1\xb6"
 _SUPERFRAME_MARKER = 0b110
 
 

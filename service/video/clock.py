@@ -21,6 +21,8 @@ _MAX_LEAP_SECONDS = 10.0
 """A longer gap is a leap of the clock where the container's clock may leap (FFmpeg's `dts_delta_threshold`)."""
 _MAX_GAP_SECONDS = 30 * 3600.0
 """A longer gap is a leap in any container (FFmpeg's `dts_error_threshold`)."""
+_MIN_STRAY_SECONDS, _STRAY_FACTOR, _MIN_DELAYS = 1.0, 20, 4
+"""A picture is shown no later after its decoding than this, or so many typical delays or pictures."""
 MAX_REORDERED = 16
 """No codec shows a picture later than after so many that are stored behind it."""
 _SECONDS_WITHOUT_STEPS = 0.04
@@ -53,7 +55,9 @@ class ClockRules:
 
     seconds_per_tick: float
     may_leap: bool = False
-    """The container's clock may be set anew on the way, as that of MPEG-TS."""
+    """The container's clock may leap forward, as that of MPEG-TS."""
+    is_index: bool = False
+    """Times come from an index of the whole file, as in MP4: they go back only where the index asks for it."""
     has_decode_times: bool = True
     """Times of decoding come from the file; they are not derived from times of presentation."""
     reorder_depth: int = 0
@@ -77,9 +81,11 @@ class SteadyPackets:
 def steady(packets: Sequence[PacketFacts], rules: ClockRules) -> SteadyPackets:
     """Shift timestamps behind each restart or leap, so that the next picture follows the one before it.
 
-    Packets are in file order, and so are the results.
+    Packets are in file order, and so are the results. A time of presentation far from its own time of decoding is
+    left out.
     """
-    breaks = list(_Breaks(packets, rules))
+    packets = _without_stray_times(packets, rules)
+    breaks = [] if rules.is_index else list(_Breaks(packets, rules))
     if not breaks:
         return SteadyPackets(list(packets), [], [])
     bounds = [*(position for position, _ in breaks), len(packets)]
@@ -101,6 +107,27 @@ def steady(packets: Sequence[PacketFacts], rules: ClockRules) -> SteadyPackets:
         [position for position, is_leap in breaks if not is_leap],
         [position for position, is_leap in breaks if is_leap],
     )
+
+
+def _without_stray_times(packets: Sequence[PacketFacts], rules: ClockRules) -> Sequence[PacketFacts]:
+    """The packets without times of presentation that are damaged or made up, as their times of decoding show."""
+    if not (rules.is_reordered and rules.has_decode_times):
+        return packets
+    delays = [packet.pts - packet.dts for packet in packets if packet.pts is not None and packet.dts is not None]
+    if len(delays) < _MIN_DELAYS:
+        return packets
+    typical = abs(median(delays))
+    dts = sorted({packet.dts for packet in packets if packet.dts is not None})
+    step = median(after - before for before, after in pairwise(dts)) if len(dts) > 1 else 0
+    most = max(_MIN_STRAY_SECONDS / rules.seconds_per_tick, _STRAY_FACTOR * typical, _STRAY_FACTOR * step)
+    if max(delays) <= most and min(delays) >= -most:
+        return packets
+    return [
+        packet._replace(pts=None)
+        if packet.pts is not None and packet.dts is not None and abs(packet.pts - packet.dts) > most
+        else packet
+        for packet in packets
+    ]
 
 
 def _late(part: Sequence[PacketFacts], before: Sequence[PacketFacts], seconds_per_tick: float) -> list[bool]:

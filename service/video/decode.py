@@ -266,6 +266,6 @@ class OpenVideo:
             return self._track.orientation
         if self._timeline.orientations:
             # A message holds until the next one, but decoders hand it out with its own picture alone.
-            return self._timeline.orientation_at(frame.pts or 0)
+            return self._decoder.timeline.orientation_at(frame.pts or 0)
         # PyAV's list of all data of a picture would keep the picture in memory until Python collects garbage.
         return Orientation.turned(-frame.rotation)

@@ -11,6 +11,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from service.video.clock import MAX_REORDERED
 from service.video.container import JUMPABLE_CODECS
 from service.video.errors import VideoTooLarge
 from service.video.packets import FILE_FAULTS, PacketReader, VideoPacket
@@ -46,6 +47,10 @@ class _FalseKeyframeError(Exception):
     """A packet that its container calls a keyframe is none, so decoding cannot begin there."""
 
 
+class _WrongOrderError(Exception):
+    """Frames come out of the decoder in another order than their timestamps say."""
+
+
 class FrameDecoder:
     """Decodes a video's wanted frames once, in presentation order, and counts what went wrong."""
 
@@ -53,7 +58,7 @@ class FrameDecoder:
         self, context: VideoCodecContext, reader: PacketReader, timeline: Timeline, max_pixels_per_frame: int
     ) -> None:
         self._reader = reader
-        self._timeline = timeline
+        self.timeline = timeline
         self.max_pixels_per_frame = max_pixels_per_frame
         # In HEVC a frame that its own temporal layer can spare may be what a higher layer refers to.
         self._can_drop = (
@@ -68,7 +73,7 @@ class FrameDecoder:
         self._is_decoding_all = True
         self._is_never_shown = False
         self.num_frames_decoded = 0
-        self.num_errors = self._timeline.num_read_errors
+        self.num_errors = self.timeline.num_read_errors
         self._num_refused = 0
         self.refused_size: tuple[int, int] | None = None
         """(width, height) of a picture that was too large to decode."""
@@ -84,14 +89,47 @@ class FrameDecoder:
         Raises:
             VideoTooLarge: a frame turns out to hold more pixels than the limits allow.
         """
-        can_jump = self._timeline.can_jump and self._context.codec.canonical_name in JUMPABLE_CODECS
+        can_jump = self.timeline.can_jump and self._context.codec.canonical_name in JUMPABLE_CODECS
         yield from self._frames_behind(-1, wanted, can_jump=can_jump)
+
+    def _in_order(
+        self, frames: Iterator[tuple[int, VideoFrame]], wanted: NDArray[np.int64]
+    ) -> Iterator[tuple[int, VideoFrame]]:
+        """Yield `frames`; raises _WrongOrderError before one that comes out before a wanted one that precedes it."""
+        if not (self.timeline.is_order_known and self.timeline.is_reordered):
+            yield from frames
+            return
+        latest = -1
+        held: list[tuple[int, VideoFrame]] = []
+        missed = range(0)
+        for index, frame in frames:
+            if self.num_errors > self.timeline.num_read_errors:
+                # Damaged pictures may come out in any order.
+                yield from held
+                held.clear()
+                yield index, frame
+                continue
+            if index < latest and (not held or index in missed):
+                raise _WrongOrderError
+            if not held and np.searchsorted(wanted, latest, side="right") < np.searchsorted(wanted, index):
+                # A wanted frame did not come out: it is lost, or it comes out later.
+                missed = range(latest + 1, index)
+            latest = max(latest, index)
+            if missed:
+                held.append((index, frame))
+                if len(held) > MAX_REORDERED:
+                    yield from held
+                    held.clear()
+                    missed = range(0)
+            else:
+                yield index, frame
+        yield from held
 
     def _frames_behind(
         self, last_yielded: int, wanted: NDArray[np.int64], *, can_jump: bool
     ) -> Iterator[tuple[int, VideoFrame]]:
         try:
-            for index, frame in self._numbered(wanted, can_jump=can_jump):
+            for index, frame in self._in_order(self._numbered(wanted, can_jump=can_jump), wanted):
                 if self._is_doubtful(is_interlaced=frame.interlaced_frame):
                     break
                 if index > last_yielded:
@@ -102,6 +140,9 @@ class FrameDecoder:
                     return
         except _FalseKeyframeError:
             can_jump = False
+        except _WrongOrderError:
+            self.timeline = self.timeline.counted()
+            self._reader.number_by(self.timeline)
         # What has decoded nonsense remembers some of it, even when flushed; this gives its pictures back.
         self._context.flush_buffers()
         with self._reader.fresh_decoder() as context:
@@ -114,13 +155,11 @@ class FrameDecoder:
         The fields of an interlaced picture may come from two threads, like pictures that are reordered.
         """
         return self._context.thread_count > 1 and (
-            self.num_errors > self._timeline.num_read_errors
-            or is_interlaced
-            or hides_damage_from_threads(self._context)
+            self.num_errors > self.timeline.num_read_errors or is_interlaced or hides_damage_from_threads(self._context)
         )
 
     def _numbered(self, wanted: NDArray[np.int64], *, can_jump: bool) -> Iterator[tuple[int, VideoFrame]]:
-        timeline = self._timeline
+        timeline = self.timeline
         # Plain numbers: numpy's cost more to compare, one by one, than a small frame costs to decode.
         frame_order = timeline.frame_order.tolist()
         num_uncounted = 0
@@ -144,7 +183,7 @@ class FrameDecoder:
             yield index, frame
 
     def _schedule(self, wanted: NDArray[np.int64], *, can_jump: bool) -> NDArray[np.uint8]:
-        timeline = self._timeline
+        timeline = self.timeline
         if not timeline.is_order_known:
             return np.full(len(timeline.packet_order), FRAME, dtype=np.uint8)
         is_keyframe = timeline.is_keyframe if can_jump else np.zeros_like(timeline.is_keyframe)
@@ -153,7 +192,7 @@ class FrameDecoder:
     def _scheduled(self, schedule: NDArray[np.uint8]) -> Iterator[VideoFrame]:
         """Yield what the scheduled packets decode to, run by run; a run is what lies between jumps."""
         last = int(np.flatnonzero(schedule).max())
-        never_shown_below = int(self._timeline.frame_order[0]) if self._timeline.seconds_never_shown else -1
+        never_shown_below = int(self.timeline.frame_order[0]) if self.timeline.seconds_never_shown else -1
         run: _Run | None = None
         for number, (what, packet) in enumerate(zip(schedule[: last + 1].tolist(), self._packets(), strict=False)):
             if what == SKIP:
@@ -164,11 +203,11 @@ class FrameDecoder:
                     run = None
                 continue
             if run is None:
-                run = _Run(int(self._timeline.packet_order[number]) if number else None)
+                run = _Run(int(self.timeline.packet_order[number]) if number else None)
             if self._can_drop:
                 self._drop_unless_referred_to(is_wanted=what == FRAME)
             # Nothing is damaged by the failure of a picture that is never shown.
-            self._is_never_shown = never_shown_below > self._timeline.packet_order[number]
+            self._is_never_shown = never_shown_below > self.timeline.packet_order[number]
             yield from run.checked(self._send(packet))
         self._is_never_shown = False
         self._drop_unless_referred_to(is_wanted=True)

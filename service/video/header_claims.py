@@ -9,24 +9,33 @@ from av.video.stream import VideoStream
 from service.video.timeline import Timeline
 from service.video.track import OpenedTrack, is_avi, is_matroska
 
+_ESTIMATED = frozenset({"mpeg", "mpegts"})
+"""FFmpeg estimates the length of these files from their first and last timestamps."""
+
 
 def claimed_end_seconds(track: OpenedTrack, timeline: Timeline) -> float | None:
     """How long the picture track lasts by its header, from its first frame, or None where the header does not say."""
-    container, stream = track.container, track.stream
+    end_seconds = _end_seconds(track.container, track.stream)
+    if end_seconds is None:
+        return None
+    # Headers count from the file's zero, or from the first picture in it.
+    return end_seconds - max(timeline.start_seconds, timeline.seconds_never_shown, 0.0)
+
+
+def _end_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    if container.format.name in _ESTIMATED:
+        return None
     if is_matroska(container):
-        end_seconds = _matroska_end_seconds(container, stream)
-        return None if end_seconds is None else end_seconds - max(timeline.start_seconds, 0.0)
+        return _matroska_end_seconds(container, stream)
     if container.format.name == "asf" and len(container.streams) > 1:
         # The length of the file, whichever of its tracks is the longest.
         return None
     if is_avi(container) and stream.frames and stream.time_base is not None:
         # Its count holds the empty pictures that stand where nothing moves; each has a place in time.
-        return float(stream.frames * stream.time_base) - max(timeline.start_seconds, 0.0)
+        return float(stream.frames * stream.time_base)
     if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base) - timeline.seconds_never_shown
-    if container.duration is not None and len(container.streams) == 1:
-        return container.duration / av.time_base - timeline.seconds_never_shown
-    return None
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration is not None and len(container.streams) == 1 else None
 
 
 def _matroska_end_seconds(container: InputContainer, stream: VideoStream) -> float | None:

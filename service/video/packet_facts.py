@@ -3,7 +3,7 @@
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from service.video.bitstream import BPictures, has_slice, hevc_temporal_layer, is_hidden, is_idr
+from service.video.bitstream import BPictures, has_several_pictures, has_slice, hevc_temporal_layer, is_hidden, is_idr
 from service.video.clock import PacketFacts
 from service.video.container import codec_name, encrypted_error
 from service.video.h264_fields import H264Fields
@@ -36,6 +36,8 @@ class PacketFactsReader:
         self.may_begin_unshown = False
         """Whether the first picture is none that a decoder always shows first."""
         self.has_palette = False
+        self.is_packed = False
+        """Whether packets hold several pictures, and others none: their timestamps do not order pictures."""
 
     def __call__(self, packet: "Packet[VideoStream]") -> PacketFacts:
         """The facts of the next packet; raises UnsupportedVideo where it is encrypted."""
@@ -58,6 +60,8 @@ class PacketFactsReader:
             orientation = display_orientation(self._codec, data, self._num_length_bytes)
         if self._b_pictures is not None and self._may_be_reordered and not self.is_reordered:
             self.is_reordered = self._b_pictures.are_in(data)
+        if self._codec == "mpeg4" and self.is_reordered and not self.is_packed:
+            self.is_packed = has_several_pictures(data)
         self.has_palette = self.has_palette or packet.has_sidedata("palette")
         return PacketFacts(
             pts=_ticks(packet.pts),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 from statistics import median
 from typing import TypeAlias
@@ -34,6 +35,7 @@ _MAX_KEPT_BYTES = 16 << 20
 costs up to 20 ms: little beside decoding it."""
 
 _MAX_FACTOR_OF_TRACK = 2
+_GIF_DELAY = 10
 _MAX_PACKETS_BEFORE_FIRST_FRAME = 1000
 _MAX_PACKETS_BEHIND_FIRST_FRAME = 32
 
@@ -81,7 +83,9 @@ class PacketReader:
         if all(fact.is_discarded or fact.is_second_field for fact in facts):
             raise unreadable_error(self._path, self._track, "track holds no frame.")
         timeline = self._timeline(facts, num_errors, is_reordered=facts_of.is_reordered)
-        self._order = timeline.packet_order.tolist()
+        if facts_of.is_packed:
+            timeline = timeline.counted()
+        self.number_by(timeline)
         if facts_of.may_begin_unshown or timeline.has_pictures_before_first_keyframe or not timeline.is_order_known:
             timeline = self._without_undecodable_start(facts, timeline)
         if facts_of.has_palette:
@@ -89,7 +93,12 @@ class PacketReader:
             timeline = replace(timeline, can_jump=False)
         timeline = self._with_last_picture_to_end(timeline)
         self._check_duration(timeline)
+        self.number_by(timeline)
         return timeline
+
+    def number_by(self, timeline: Timeline) -> None:
+        """Let packets bear their places in `timeline` from now on."""
+        self._order = timeline.packet_order.tolist()
 
     def packets(self) -> Iterator[VideoPacket]:
         """Yield the packets of `read_timeline` again; raises what FFmpeg raises."""
@@ -117,9 +126,12 @@ class PacketReader:
             # The index gives each picture the length of the whole track: it knows no times.
             facts = [fact._replace(pts=None, dts=None, duration=0) for fact in facts]
             rate = len(facts) / ((stream.duration or 1) * seconds_per_tick)
+        if container.format.name == "gif":
+            facts = _with_gif_delays(facts)
         clock = ClockRules(
             seconds_per_tick=float(seconds_per_tick),
             may_leap=Flags.ts_discont in Flags(container.format.flags),
+            is_index=container.format.name.startswith("mov"),
             # Matroska has none: those that FFmpeg derives are wrong where a clock goes back.
             has_decode_times=container.format.name != "matroska,webm",
             reorder_depth=max(1, stream.codec_context.reorder_depth) if is_reordered else 0,
@@ -137,6 +149,9 @@ class PacketReader:
             return timeline
         if timeline.is_order_known:
             first = decoded[0]
+            if min(decoded) < first:
+                # The first picture bears a time of a later one.
+                return timeline.counted()
             return timeline.starting_at(first) if first <= timeline.frame_order[-1] else timeline
         # Of pictures that are counted, those before the first one and those stored right behind it are left out.
         never_shown = set(range(decoded[0])) | set(range(decoded[0] + 1, min(decoded[1:], default=0)))
@@ -181,9 +196,20 @@ class PacketReader:
 
 def _exceed_their_track(facts: Sequence[PacketFacts], track_ticks: int | None) -> bool:
     """Whether the pictures of an MP4 last far longer, taken together, than its header says of their track."""
-    if not track_ticks or len(facts) <= _MAX_FACTOR_OF_TRACK:
+    durations = [fact.duration for fact in facts if not fact.is_discarded]
+    if not track_ticks or len(durations) <= _MAX_FACTOR_OF_TRACK:
         return False
-    return median(fact.duration for fact in facts) * len(facts) > _MAX_FACTOR_OF_TRACK * track_ticks
+    return median(durations) * len(durations) > _MAX_FACTOR_OF_TRACK * track_ticks
+
+
+def _with_gif_delays(facts: Sequence[PacketFacts]) -> list[PacketFacts]:
+    """The pictures of a GIF as browsers show them: for a tenth of a second, where they ask for a hundredth or none."""
+    delays = [fact.duration if fact.duration > 1 else _GIF_DELAY for fact in facts]
+    starts = accumulate(delays, initial=0)
+    return [
+        fact._replace(pts=start, dts=start, duration=delay)
+        for fact, start, delay in zip(facts, starts, delays, strict=False)
+    ]
 
 
 def _numbered(packets: Iterator[VideoPacket] | list[VideoPacket], order: Sequence[int]) -> Iterator[VideoPacket]:

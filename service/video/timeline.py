@@ -4,6 +4,7 @@ from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from operator import itemgetter
 from statistics import median
 from typing import Self
 
@@ -52,6 +53,8 @@ class Timeline:
     """The file holds so much before its first frame that is shown."""
     num_clock_restarts: int = 0
     num_clock_leaps: int = 0
+    is_reordered: bool = False
+    """The stream stores pictures in another order than they are shown."""
     is_rate_assumed: bool = False
     """No timestamp can be used: frames are counted at a rate."""
     orientations: tuple[tuple[int, Orientation], ...] = ()
@@ -101,6 +104,7 @@ class Timeline:
             start_seconds=start_seconds,
             num_clock_restarts=len(repaired.restarts),
             num_clock_leaps=len(repaired.leaps),
+            is_reordered=clock.is_reordered,
             is_rate_assumed=shown is None and len(times) > 1,
             orientations=tuple(
                 sorted(
@@ -109,7 +113,7 @@ class Timeline:
                         for position, packet in zip(order, packets, strict=True)
                         if packet.orientation is not None
                     ),
-                    key=lambda entry: entry[0],
+                    key=itemgetter(0),
                 )
             ),
         )
@@ -156,9 +160,25 @@ class Timeline:
             seconds_never_shown=self.seconds_never_shown + first_seconds,
         )
 
+    def counted(self) -> "Timeline":
+        """The timeline where decoded frames are counted, because their order is not that of the timestamps."""
+        shown = np.flatnonzero(np.isin(self.packet_order, self.frame_order))
+        # The fields of a picture share their place: the first one stands for it.
+        _, first = np.unique(self.packet_order[shown], return_index=True)
+        place_of = dict(zip(self.packet_order.tolist(), range(len(self.packet_order)), strict=True))
+        return replace(
+            self,
+            packet_order=np.arange(len(self.packet_order), dtype=np.int64),
+            frame_order=np.sort(shown[first]),
+            is_order_known=False,
+            orientations=tuple(
+                sorted(((place_of[order], value) for order, value in self.orientations), key=itemgetter(0))
+            ),
+        )
+
     def orientation_at(self, order: int) -> Orientation:
         """The orientation that the stream asks for at packet order `order`."""
-        index = bisect_right(self.orientations, order, key=lambda entry: entry[0])
+        index = bisect_right(self.orientations, order, key=itemgetter(0))
         return self.orientations[max(index - 1, 0)][1] if self.orientations else Orientation()
 
 
@@ -175,10 +195,12 @@ class _Pictures:
         self._has_decode_times = clock.has_decode_times and all(packet.dts is not None for packet in timed)
         is_ascending = all((after.pts or 0) >= (before.pts or 0) for before, after in pairwise(timed))
         self._is_in_file_order = not clock.is_reordered or is_ascending or not has_times
-        # Timestamps of reordered pictures that only ascend are times of decoding; one that is missing may be any; and
-        # those that ask for more reordering than the stream allows are wrong.
+        # Timestamps of reordered pictures that only ascend are times of decoding; one that is missing may be any, one
+        # that two pictures share does not order them, and those that ask for more reordering than the stream allows
+        # are wrong.
+        num_shown = sum(not packet.is_discarded for packet in self._first)
         self.has_order = not clock.is_reordered or (
-            not self._is_in_file_order and self._has_all_times and _reorder_depth(timed) <= clock.reorder_depth
+            not self._is_in_file_order and num_times == num_shown and _reorder_depth(timed) <= clock.reorder_depth
         )
         """Whether the order of presentation follows from the timestamps, or is that of the file."""
 

@@ -7,7 +7,7 @@ import av
 import pytest
 from av.video.frame import PictureType
 
-from service.video.bitstream import BPictures, has_slice, hevc_temporal_layer, is_hidden, is_idr
+from service.video.bitstream import BPictures, has_several_pictures, has_slice, hevc_temporal_layer, is_hidden, is_idr
 from service.video.h264_fields import H264Fields
 from service.video.nal_units import nal_length_bytes
 from service.video.orientation import Orientation
@@ -86,6 +86,12 @@ def test_b_pictures_are_those_that_the_decoder_finds(tmp_path: Path, kind: str) 
         decoded = {frame.pts: frame.pict_type == PictureType.B for frame in container.decode(video=0)}
     assert {pts: told[pts] for pts in decoded} == decoded
     assert 3 < sum(decoded.values()) < 27
+
+
+def test_a_packet_of_several_mpeg4_pictures_is_told() -> None:
+    picture = b"\0\0\1\xb6\x10\x42"
+    assert not has_several_pictures(memoryview(b"\0\0\1\xb0\1" + picture))
+    assert has_several_pictures(memoryview(picture + picture))
 
 
 def bits(text: str) -> bytes:

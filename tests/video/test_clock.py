@@ -99,12 +99,20 @@ def test_a_pause_of_an_hour_is_kept_where_clocks_do_not_leap_but_not_one_of_days
     assert times(packets(0, 1, 2_000_001)) == [0, 1, 2]
 
 
-def test_a_picture_of_the_part_before_that_is_stored_behind_a_leap_keeps_its_place() -> None:
-    facts = packets(0, 2, 1, 3, 1005, 4, 1006, 1007, dts=range(-2, 6))
+def test_a_leap_between_reordered_pictures_leaves_no_gap() -> None:
+    facts = packets(0, 2, 1, 3, 1005, 4, 1006, 1007, dts=[-2, -1, 0, 1, 1003, 3, 1004, 1005])
     found = times(facts, may_leap=True, reorder_depth=1)
-    assert found[:4] == [0, 2, 1, 3]
-    assert found[5] == 4
-    assert found[4:5] + found[6:] == [4, 5, 6]
+    assert sorted(ticks for ticks in found if ticks is not None) == list(range(8))
+
+
+def test_a_time_far_from_its_own_time_of_decoding_is_left_out() -> None:
+    pts = [0, 3, 1, 400_002, 2, 5, 4, 6, 9, 7]
+    assert times(packets(*pts, dts=range(-2, 8)), reorder_depth=2) == [0, 3, 1, None, 2, 5, 4, 6, 9, 7]
+    assert times(packets(*pts), reorder_depth=0)[3] == 400_002
+
+
+def test_an_index_of_the_whole_file_is_believed_where_its_times_go_back() -> None:
+    assert times(packets(5, 6, 0, 1), is_index=True) == [5, 6, 0, 1]
 
 
 def test_what_is_not_shown_or_has_no_time_breaks_no_clock() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.packet import Packet
 from av.sidedata.sidedata import Type
 from numpy.typing import NDArray
 
@@ -218,6 +219,55 @@ def test_a_raw_stream_is_counted_at_the_rate_that_it_states(tmp_path: Path, opti
     assert facts.container == suffix
 
 
+def test_a_long_part_that_an_edit_list_cuts_off_leaves_the_times_of_the_rest(tmp_path: Path) -> None:
+    def begun_later(packets: list[Packet]) -> list[Packet]:
+        for packet in packets:
+            packet.pts -= round(2 / packet.time_base)
+            packet.dts -= round(2 / packet.time_base)
+        return packets
+
+    source = painted(tmp_path / "whole.mp4", LEVELS, options={"g": "24", "bf": "0"})
+    assert_shows(remuxed(tmp_path / "trimmed.mp4", source, begun_later), LEVELS[16:], set())
+
+
+@pytest.mark.parametrize("position", [0, 1, 5, 23])
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_one_wrong_time_of_presentation_loses_no_picture(tmp_path: Path, codec: str, position: int) -> None:
+    def with_wrong_time(packets: list[Packet]) -> list[Packet]:
+        packets[position].pts += round(3 / packets[position].time_base)
+        return packets
+
+    options = {"x265-params": "log-level=0:crf=10:bframes=3"} if codec == "libx265" else B_FRAMES
+    source = painted(tmp_path / "source.mp4", LEVELS, codec=codec, options=options, rate=25)
+    path = remuxed(tmp_path / "wrong.ts", source, with_wrong_time)
+    assert_shows(path, LEVELS, set(), rate=25)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_pictures_that_share_a_time_are_shown_in_the_order_of_the_decoder(tmp_path: Path, suffix: str) -> None:
+    def with_shared_times(packets: list[Packet]) -> list[Packet]:
+        order = sorted(packet.pts for packet in packets)
+        for packet in packets[1::3]:
+            packet.pts = max(order[order.index(packet.pts) - 1], packet.dts)
+        return packets
+
+    source = levels_in(tmp_path / "source.mp4", LEVELS, rate=25)
+    clip, facts, report = decode(
+        remuxed(tmp_path / f"shared.{suffix}", source, with_shared_times),
+        EVERY_FRAME.model_copy(update={"frames_per_second": 100.0}),
+    )
+    assert shown(clip)[0] == pytest.approx(LEVELS, abs=4)
+    assert facts.num_frames == 24
+    assert "damaged_video" not in codes(report)
+
+
+def test_hundredths_of_a_second_in_a_gif_are_tenths_as_in_browsers(tmp_path: Path) -> None:
+    path = painted(tmp_path / "fast.gif", LEVELS, codec="gif", pixel_format="rgb8", rate=100)
+    clip, facts, _ = decode(path)
+    assert shown(clip)[1] == pytest.approx([number / 10 for number in range(24)])
+    assert facts.duration_seconds == pytest.approx(2.4)
+
+
 # --- Pictures without a timestamp of their own ---
 
 
@@ -395,6 +445,19 @@ def test_a_matroska_file_that_starts_late_is_whole(tmp_path: Path, shift_seconds
     source = painted(tmp_path / "source.mp4", LEVELS)
     path = matroska(tmp_path / "late.mkv", source, shift_seconds=shift_seconds, duration_seconds=3.0 + shift_seconds)
     assert_shows(path, LEVELS, set())
+
+
+@pytest.mark.parametrize("kind", ["fragmented mp4", "nut", "asf"], ids=lambda name: name.replace(" ", "-"))
+def test_a_live_recording_that_starts_late_is_whole(tmp_path: Path, kind: str) -> None:
+    fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"} if kind == "fragmented mp4" else {}
+    path = painted(
+        tmp_path / f"late.{kind.rsplit(maxsplit=1)[-1]}",
+        LEVELS,
+        rate=25,
+        options={"g": "8", "bf": "0"},
+        container_options=fragments | {"output_ts_offset": "100"},
+    )
+    assert_shows(path, LEVELS, set(), rate=25)
 
 
 @pytest.mark.parametrize("shift_seconds", [0.0, 7.0])
