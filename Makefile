@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 # Without --python, uv installs into the environment that is active in the shell.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo serve test test-python test-selection test-distributed test-container test-debian test-kserve fuzz \
+.PHONY: demo serve test test-python test-decoding test-server-lifecycle test-server-starts \
+	test-server-requests test-distributed test-container test-debian test-kserve fuzz \
 	check train bench lock format
 
 # One stamp file per set of pins: it is remade when the pins change.
@@ -36,16 +37,27 @@ serve: $(VENV)/serve.stamp ## Start the service and leave it running; its jobs a
 test: $(VENV)/dev.stamp ## The whole test suite.
 	$(BIN)/python -m pytest -m "not container and not debian and not kserve and not distributed"
 
-# What another Python must pass as well: decoding, the server and one training run. It takes up to ten minutes.
-SERVER_TESTS := bad_input every_problem faulty_worker hostile_requests leaving metrics predict security validate
-SELECTION := tests/video $(SERVER_TESTS:%=tests/server/test_%.py) \
-	tests/model_training/test_train.py::test_training_exports_a_model_that_verifies
+# What another Python must pass as well, in up to ten minutes: the demo, decoding, one training run, and the server.
 PYTHON_VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 test-python: ## The demo and the core tests on another Python: make test-python PYTHON=python3.13
-	$(MAKE) VENV=.venv-$(PYTHON_VERSION) demo test-selection
+	$(MAKE) VENV=.venv-$(PYTHON_VERSION) demo .venv-$(PYTHON_VERSION)/dev.stamp
+	$(MAKE) VENV=.venv-$(PYTHON_VERSION) --jobs 4 --output-sync \
+		test-decoding test-server-lifecycle test-server-starts test-server-requests
 
-test-selection: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest --durations 10 $(SELECTION)
+test-decoding: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/video tests/model_training/test_train.py::test_training_exports_a_model_that_verifies
+
+# Those that start services of their own mostly wait, so they run beside the others.
+test-server-lifecycle: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/server/test_lifecycle.py
+
+STARTS := capabilities faulty_worker model_control multi_label tracing url_input
+STARTS_FILES := $(STARTS:%=tests/server/test_%.py)
+test-server-starts: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest $(STARTS_FILES)
+
+test-server-requests: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/server $(STARTS_FILES:%=--ignore=%) --ignore=tests/server/test_lifecycle.py
 
 test-distributed: $(VENV)/dev.stamp ## Train in two processes that stand for two machines.
 	$(BIN)/python -m pytest -m distributed tests/model_training

@@ -10,6 +10,7 @@ process: a crash ends it, and the last input lies in the file that it names at i
 import argparse
 import importlib
 import importlib.util
+import os
 import random
 import sys
 import tempfile
@@ -56,6 +57,7 @@ SEEDS = (
 )
 """(suffix, codec, pixel format) of each video that is mutated."""
 _ONLY_RATE_OF_MXF = 25
+_WORKER_ENVIRONMENT = {"MALLOC_PERTURB_": "165"}
 
 
 def obeys_the_law(path: Path) -> bool:
@@ -172,6 +174,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    if "MALLOC_PERTURB_" not in os.environ:
+        # As decode workers have it: the C library reads it when a process starts.
+        os.execve(  # noqa: S606 - this very program
+            sys.executable, [sys.executable, "-m", "fuzz.decode", *sys.argv[1:]], os.environ | _WORKER_ENVIRONMENT
+        )
     directory = Path(tempfile.mkdtemp(prefix="fuzz-"))
     sys.stdout.write(f"inputs are written to {directory / 'input'}\n")
     if importlib.util.find_spec("atheris"):

@@ -200,7 +200,10 @@ class _Pictures:
         # are wrong.
         num_shown = sum(not packet.is_discarded for packet in self._first)
         self.has_order = not clock.is_reordered or (
-            not self._is_in_file_order and num_times == num_shown and _reorder_depth(timed) <= clock.reorder_depth
+            not self._is_in_file_order
+            and self._has_all_times
+            and num_times == num_shown
+            and _reorder_depth(timed) <= clock.reorder_depth
         )
         """Whether the order of presentation follows from the timestamps, or is that of the file."""
 

@@ -113,6 +113,13 @@ def test_timestamps_that_ask_for_more_reordering_than_the_stream_allows_are_not_
     assert line.frame_times_seconds == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
 
 
+def test_a_hidden_picture_without_a_time_among_reordered_ones_leaves_the_order_to_the_decoder() -> None:
+    packets = [packet(0), packet(2), packet(1), packet(None, is_discarded=True)]
+    line = timeline(*packets, reorder_depth=1)
+    assert not line.is_order_known
+    assert line.frame_times_seconds == pytest.approx([0, 0.1, 0.2])
+
+
 def test_leading_pictures_are_told_by_the_first_keyframe() -> None:
     assert not timeline(packet(0, is_keyframe=True), packet(1)).has_pictures_before_first_keyframe
     leading = timeline(packet(2, is_keyframe=True), packet(1), packet(3), reorder_depth=1)
