@@ -226,7 +226,7 @@ class _Pictures:
         """
         if not is_order_known:
             shown = [packet for packet in self._first if not packet.is_discarded]
-            if self._has_all_times:
+            if all(packet.pts is not None for packet in shown):
                 return _filled(sorted(packet.pts or 0 for packet in shown))
             return _filled([packet.dts if self._has_decode_times else packet.pts for packet in shown])
         is_first = np.array([not packet.is_second_field for packet in self._packets])
