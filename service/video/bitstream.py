@@ -127,10 +127,10 @@ def _bytes_after(data: memoryview, start_code: bytes, offset: int) -> Iterator[i
     content = bytes(data)
     position = content.find(start_code)
     while position >= 0:
-        place = position + len(start_code) + offset
-        if place < len(content):
-            yield content[place]
-        position = content.find(start_code, position + len(start_code))
+        position += len(start_code)
+        if position + offset < len(content):
+            yield content[position + offset]
+        position = content.find(start_code, position)
 
 
 def _is_vp9_superframe(data: memoryview) -> bool:

@@ -28,6 +28,7 @@ from service.video.track import OpenedTrack, open_track, unreadable_error
 DECODER_VERSION = f"4/av-{av.__version__}"
 """Changes whenever the same file may give other pixels; caches of decoded clips are keyed by it."""
 
+_UPRIGHT = Orientation()
 _MAX_SHARE_DROPPED = 0.05
 """Cameras that write AVI leave pictures out where nothing moved, and count them all the same."""
 
@@ -262,10 +263,10 @@ class OpenVideo:
 
     def _orientation_of(self, frame: VideoFrame) -> Orientation:
         """The orientation by the container, else by the stream's own messages, else by the picture's own data."""
-        if self._track.orientation != Orientation():
+        if self._track.orientation != _UPRIGHT:
             return self._track.orientation
         if self._timeline.orientations:
             # A message holds until the next one, but decoders hand it out with its own picture alone.
             return self._decoder.timeline.orientation_at(frame.pts or 0)
         # PyAV's list of all data of a picture would keep the picture in memory until Python collects garbage.
-        return Orientation.turned(-frame.rotation)
+        return Orientation.turned(-frame.rotation) if frame.rotation else _UPRIGHT

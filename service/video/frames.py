@@ -166,7 +166,8 @@ class FrameDecoder:
         for frame in self._scheduled(self._schedule(wanted, can_jump=can_jump)):
             self.num_frames_decoded += 1
             self.num_errors += frame.is_corrupt
-            check_size(frame.width, frame.height, self.max_pixels_per_frame)
+            if frame.width * frame.height > self.max_pixels_per_frame:
+                check_size(frame.width, frame.height, self.max_pixels_per_frame)
             if timeline.is_order_known:
                 if frame.pts is None:
                     continue
@@ -206,8 +207,9 @@ class FrameDecoder:
                 run = _Run(int(self.timeline.packet_order[number]) if number else None)
             if self._can_drop:
                 self._drop_unless_referred_to(is_wanted=what == FRAME)
-            # Nothing is damaged by the failure of a picture that is never shown.
-            self._is_never_shown = never_shown_below > self.timeline.packet_order[number]
+            if never_shown_below >= 0:
+                # Nothing is damaged by the failure of a picture that is never shown.
+                self._is_never_shown = never_shown_below > self.timeline.packet_order[number]
             yield from run.checked(self._send(packet))
         self._is_never_shown = False
         self._drop_unless_referred_to(is_wanted=True)

@@ -12,6 +12,8 @@ from service.video.orientation_message import display_orientation
 
 _CODECS_THAT_DO_NOT_STATE_REORDERING = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
 _CODECS_OF_UNITS = frozenset({"h264", "hevc"})
+_HIDING_CODECS = frozenset({"vp8", "vp9"})
+_PALETTE_CODECS = frozenset({"cinepak", "msrle", "msvideo1", "png", "qtrle", "rawvideo", "rpza", "zmbv"})
 _MAX_BYTES_WITHOUT_PICTURE = 64
 """A larger packet of such a codec is not searched for a picture: it holds one."""
 
@@ -26,55 +28,73 @@ class PacketFactsReader:
         context = stream.codec_context
         self._codec = codec_name(stream)
         self._num_length_bytes = nal_length_bytes(self._codec, context.extradata)
-        self._fields = H264Fields(context.extradata) if self._codec == "h264" else None
+        self._has_units = self._codec in _CODECS_OF_UNITS
+        self._hides_pictures = self._codec in _HIDING_CODECS
+        self._may_have_palette = self._codec in _PALETTE_CODECS
+        fields = H264Fields(context.extradata) if self._codec == "h264" else None
+        self._fields = fields if fields is not None and fields.may_have_fields else None
         self._is_first = True
         # MPEG decoders and H.264's find out about reordering on the way; HEVC and others state it.
-        self._may_be_reordered = bool(context.has_b_frames) or self._codec in _CODECS_THAT_DO_NOT_STATE_REORDERING
-        self._b_pictures = BPictures(self._codec, context.extradata) if self._codec in BPictures.CODECS else None
-        self.is_reordered = self._may_be_reordered and self._b_pictures is None
+        may_be_reordered = bool(context.has_b_frames) or self._codec in _CODECS_THAT_DO_NOT_STATE_REORDERING
+        may_have_b_pictures = may_be_reordered and self._codec in BPictures.CODECS
+        self._b_pictures = BPictures(self._codec, context.extradata) if may_have_b_pictures else None
+        self.is_reordered = may_be_reordered and self._b_pictures is None
         """Whether pictures are stored in another order than they are shown."""
         self.may_begin_unshown = False
-        """Whether the first picture is none that a decoder always shows first."""
+        """Whether a decoder may not show the first picture, because it may refer to earlier ones."""
         self.has_palette = False
+        """Whether packets bring a palette, which holds for the pictures behind them."""
         self.is_packed = False
         """Whether packets hold several pictures, and others none: their timestamps do not order pictures."""
 
     def __call__(self, packet: "Packet[VideoStream]") -> PacketFacts:
         """The facts of the next packet; raises UnsupportedVideo where it is encrypted."""
         layer = 0
-        is_discarded = packet.is_discard
+        is_keyframe, is_discarded = packet.is_keyframe, packet.is_discard
         orientation = None
         data = memoryview(packet)
         if self._is_first:
-            self._is_first = False
-            self.may_begin_unshown = self._codec == "h264" and not is_idr(data, self._num_length_bytes)
-            if packet.has_sidedata("encryption_info"):
-                raise encrypted_error(self._codec)
-        if self._codec in ("vp8", "vp9"):
+            self._read_first(packet, data)
+        if self._hides_pictures:
             is_discarded = is_discarded or is_hidden(self._codec, data)
-        elif self._codec == "hevc":
-            layer = hevc_temporal_layer(data, self._num_length_bytes)
-        if self._codec in _CODECS_OF_UNITS and packet.size <= _MAX_BYTES_WITHOUT_PICTURE:
-            is_discarded = is_discarded or not has_slice(self._codec, data, self._num_length_bytes)
-        if packet.is_keyframe and self._codec in _CODECS_OF_UNITS:
-            orientation = display_orientation(self._codec, data, self._num_length_bytes)
-        if self._b_pictures is not None and self._may_be_reordered and not self.is_reordered:
-            self.is_reordered = self._b_pictures.are_in(data)
-        if self._codec == "mpeg4" and self.is_reordered and not self.is_packed:
-            self.is_packed = has_several_pictures(data)
-        self.has_palette = self.has_palette or packet.has_sidedata("palette")
+        elif self._has_units:
+            if self._codec == "hevc":
+                layer = hevc_temporal_layer(data, self._num_length_bytes)
+            if packet.size <= _MAX_BYTES_WITHOUT_PICTURE:
+                is_discarded = is_discarded or not has_slice(self._codec, data, self._num_length_bytes)
+            if is_keyframe:
+                orientation = display_orientation(self._codec, data, self._num_length_bytes)
+        elif self._may_have_palette and not self.has_palette:
+            self.has_palette = packet.has_sidedata("palette")
+        if self._b_pictures is not None:
+            self._look_for_b_pictures(self._b_pictures, data)
+        # In order of the fields: naming them costs as much as reading them.
         return PacketFacts(
-            pts=_ticks(packet.pts),
-            duration=packet.duration or 0,
-            is_keyframe=packet.is_keyframe,
-            is_discarded=is_discarded,
-            dts=_ticks(packet.dts),
-            temporal_layer=layer,
-            is_new_setup=packet.has_sidedata("new_extradata"),
-            is_second_field=self._fields is not None and self._fields.may_have_fields and self._fields.is_second(data),
-            is_corrupt=packet.is_corrupt,
-            orientation=orientation,
+            _ticks(packet.pts),
+            packet.duration or 0,
+            is_keyframe,
+            is_discarded,
+            _ticks(packet.dts),
+            layer,
+            packet.has_sidedata("new_extradata"),
+            self._fields is not None and self._fields.is_second(data),
+            packet.is_corrupt,
+            orientation,
         )
+
+    def _read_first(self, packet: "Packet[VideoStream]", data: memoryview) -> None:
+        self._is_first = False
+        self.may_begin_unshown = self._codec == "h264" and not is_idr(data, self._num_length_bytes)
+        if packet.has_sidedata("encryption_info"):
+            raise encrypted_error(self._codec)
+
+    def _look_for_b_pictures(self, b_pictures: BPictures, data: memoryview) -> None:
+        if not self.is_reordered:
+            self.is_reordered = b_pictures.are_in(data)
+        if self.is_reordered and (self._codec != "mpeg4" or has_several_pictures(data)):
+            self.is_packed = self._codec == "mpeg4"
+            # All is known.
+            self._b_pictures = None
 
 
 def _ticks(value: int | None) -> int | None:
