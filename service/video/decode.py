@@ -53,6 +53,10 @@ def open_video(path: Path, limits: DecodeLimits, num_threads: int = 1) -> Iterat
         timeline = reader.read_timeline()
         context.thread_count = 1 if hides_damage_from_threads(context) else num_threads
         context.thread_type = "AUTO"
+        if context.thread_count > 1 and context.codec.canonical_name == "h264":
+            # Several threads conceal damage in another way than one: the decoder reports it instead, and one thread
+            # decodes again.
+            context.options |= {"err_detect": "explode"}
         decoder = FrameDecoder(context, reader, timeline, limits.max_pixels_per_frame)
         yield OpenVideo(path, track, timeline, decoder, num_packets_claimed)
 
