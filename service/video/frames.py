@@ -130,13 +130,13 @@ class FrameDecoder:
     ) -> Iterator[tuple[int, VideoFrame]]:
         try:
             for index, frame in self._in_order(self._numbered(wanted, can_jump=can_jump), wanted):
-                if self._is_doubtful(is_interlaced=frame.interlaced_frame):
+                if self._is_doubtful(wanted, last_yielded, index, is_interlaced=frame.interlaced_frame):
                     break
                 if index > last_yielded:
                     last_yielded = index
                     yield index, frame
             else:
-                if not self._is_doubtful(is_interlaced=False):
+                if not self._is_doubtful(wanted, last_yielded, int(wanted[-1]) + 1, is_interlaced=False):
                     return
         except _FalseKeyframeError:
             can_jump = False
@@ -149,13 +149,17 @@ class FrameDecoder:
             self._begin(context)
             yield from self._frames_behind(last_yielded, wanted, can_jump=can_jump)
 
-    def _is_doubtful(self, *, is_interlaced: bool) -> bool:
+    def _is_doubtful(self, wanted: NDArray[np.int64], last_yielded: int, index: int, *, is_interlaced: bool) -> bool:
         """Whether what came so far is damaged, or may be without saying so, and several threads decoded it.
 
-        The fields of an interlaced picture may come from two threads, like pictures that are reordered.
+        The fields of an interlaced picture may come from two threads, like pictures that are reordered. A wanted frame
+        that did not come out between frame `last_yielded` and frame `index` may have been damaged.
         """
         return self._context.thread_count > 1 and (
-            self.num_errors > self.timeline.num_read_errors or is_interlaced or hides_damage_from_threads(self._context)
+            self.num_errors > self.timeline.num_read_errors
+            or is_interlaced
+            or bool(np.any((wanted > last_yielded) & (wanted < index)))
+            or hides_damage_from_threads(self._context)
         )
 
     def _numbered(self, wanted: NDArray[np.int64], *, can_jump: bool) -> Iterator[tuple[int, VideoFrame]]:
