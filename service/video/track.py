@@ -57,7 +57,7 @@ def open_track(path: Path, limits: DecodeLimits, index: int | None = None) -> Op
         if index is None:
             num_packets = _num_packets(path, tracks, limits.max_packets) if len(tracks) > 1 else {}
             stream = _track_to_show(tracks, num_packets)
-            _refuse_still_image(container, stream)
+            _refuse_still_image(path, container, stream)
         else:
             num_packets, stream = {}, next(track for track in tracks if track.index == index)
         limit_pixels(stream.codec_context, limits.max_pixels_per_frame)
@@ -140,32 +140,23 @@ def _num_packets(path: Path, tracks: list[VideoStream], max_packets: int) -> dic
     return dict(counts)
 
 
-def _refuse_still_image(container: InputContainer, stream: VideoStream) -> None:
+def _refuse_still_image(path: Path, container: InputContainer, stream: VideoStream) -> None:
     """Raise UnsupportedVideo for a file of images that holds but one."""
-    kind = _IMAGE_CONTAINERS.get(container.format.name)
-    brand = container.metadata.get("major_brand", "").strip()
-    if kind is None and brand in _STILL_IMAGE_BRANDS:
-        kind = brand.upper()
-        if len(stream.index_entries) > 1:
-            return
-    elif kind is None or _has_several_packets(container, stream):
-        return
-    raise UnsupportedVideo(f"This is a still image ({kind}), not a video. {conversion_advice()}")
+    if (kind := _IMAGE_CONTAINERS.get(container.format.name)) is not None:
+        is_still = _num_packets(path, [stream], 1).get(stream.index, 0) <= 1
+    else:
+        kind, is_still = _brand(container).upper(), _is_still_image(container, stream)
+    if is_still:
+        raise UnsupportedVideo(f"This is a still image ({kind}), not a video. {conversion_advice()}")
 
 
 def _is_still_image(container: InputContainer, track: VideoStream) -> bool:
     """Whether a track is the still image that stands for a sequence of them, as in AVIF."""
-    brand = container.metadata.get("major_brand", "").strip()
-    return brand in _STILL_IMAGE_BRANDS and len(track.index_entries) <= 1
+    return _brand(container) in _STILL_IMAGE_BRANDS and len(track.index_entries) <= 1
 
 
-def _has_several_packets(container: InputContainer, stream: VideoStream) -> bool:
-    with open_container(Path(container.name)) as again:
-        try:
-            packets = (packet for packet in again.demux(again.streams[stream.index]) if packet.size)
-            return next(packets, None) is not None and next(packets, None) is not None
-        except (av.error.FFmpegError, MemoryError, OverflowError):
-            return False
+def _brand(container: InputContainer) -> str:
+    return container.metadata.get("major_brand", "").strip()
 
 
 def _container_facts(path: Path, container: InputContainer, stream: VideoStream) -> tuple[Crop, Orientation, bool]:
