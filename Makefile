@@ -45,11 +45,11 @@ test-python: ## The demo and the core tests on another Python: make test-python 
 		test-decoding test-server-lifecycle test-server-starts test-server-requests
 
 test-decoding: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest tests/video tests/model_training/test_train.py::test_training_exports_a_model_that_verifies
+	$(BIN)/python -m pytest tests/video tests/model_training/commands/test_train.py::test_training_exports_a_model_that_verifies
 
 # Those that start services of their own mostly wait, so they run beside the others.
 test-server-lifecycle: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest tests/server/test_lifecycle.py
+	$(BIN)/python -m pytest tests/end_to_end/test_lifecycle.py
 
 STARTS := capabilities faulty_worker model_control multi_label tracing url_input
 STARTS_FILES := $(STARTS:%=tests/server/test_%.py)
@@ -57,7 +57,7 @@ test-server-starts: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest $(STARTS_FILES)
 
 test-server-requests: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest tests/server $(STARTS_FILES:%=--ignore=%) --ignore=tests/server/test_lifecycle.py
+	$(BIN)/python -m pytest tests/server $(STARTS_FILES:%=--ignore=%) --ignore=tests/end_to_end/test_lifecycle.py
 
 test-distributed: $(VENV)/dev.stamp ## Train in two processes that stand for two machines.
 	$(BIN)/python -m pytest -m distributed tests/model_training

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.machine import this_machine
-from benchmarks.report import Report, print_report, to_json
-from benchmarks.workload import default_model_dir
+from benchmarks.harness.machine import this_machine
+from benchmarks.harness.report import Report, print_report, to_json
+from benchmarks.harness.workload import default_model_dir
 
 NAMES = ("decode", "latency", "throughput", "overload", "memory", "startup")
 

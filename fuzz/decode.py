@@ -22,7 +22,7 @@ import numpy as np
 from service.video.clip import Clip, ClipSpec, DecodeLimits
 from service.video.decode import open_video
 from service.video.errors import VideoError
-from tests.recordings import (
+from tests.support.recordings import (
     B_FRAMES,
     CROP_LEFT,
     CROP_RIGHT,
@@ -38,7 +38,7 @@ from tests.recordings import (
     with_equal_times,
     with_presentation_as_decoding,
 )
-from tests.videos import encode, moving
+from tests.support.videos import encode, moving
 
 SPEC = ClipSpec(num_frames=4, height=16, width=16, frames_per_second=4, stride_seconds=1)
 LIMITS = DecodeLimits(max_pixels_per_frame=256 * 256, max_duration_seconds=30, max_packets=500)

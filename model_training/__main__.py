@@ -11,12 +11,14 @@ if __name__ == "__main__":
     # What follows takes a second, in which there is nothing to be said of an end and nothing to be lost.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from model_training import commands, comparing, measuring
+from model_training.commands import cross_validate as comparing
+from model_training.commands import evaluate as measuring
+from model_training.commands import train as commands
+from model_training.commands.validate_data import validate_data
 from model_training.config import BackboneName, Family
 from model_training.errors import TrainingError, TrainingInterrupted
-from model_training.scenes import EVENT_LABELS
-from model_training.validate_data import validate_data
-from model_training.verify import TOLERANCE
+from model_training.export.verify import TOLERANCE
+from model_training.synthetic.scenes import EVENT_LABELS
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130

@@ -9,8 +9,8 @@ from typing import Any, Protocol, Self, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from model_training.checkpoint import Progress as TrainingProgress
 from model_training.config import StageConfig
+from model_training.training.checkpoint import Progress as TrainingProgress
 
 
 class _Clips(Protocol):

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from service.chart import prediction_chart
-from service.client import Client, ProblemError, ServiceUnreachable
-from service.schemas import Prediction
+from framewise.cli.chart import prediction_chart
+from framewise.client import Client, ProblemError, ServiceUnreachable
+from framewise.schemas.prediction import Prediction
 
 SAMPLES_DIR = Path(__file__).parent
 START_TIMEOUT_SECONDS = 120

@@ -12,13 +12,13 @@ from types import FrameType
 import uvicorn
 from pydantic import ValidationError
 
+from service.api.access_log import set_up_logging
+from service.api.bounded_protocol import BoundedHead
 from service.app import create_app
-from service.bounded_head import BoundedHead
-from service.loading import ANSWERING_THREAD, LOADING_THREAD
-from service.parts import Parts
+from service.model_control.loader import ANSWERING_THREAD, LOADING_THREAD
 from service.settings import Settings
-from service.telemetry import set_up_logging
-from service.video.isolation import become_undumpable
+from service.state import Parts
+from service.video.sandbox.isolation import become_undumpable
 
 
 class DrainingServer(uvicorn.Server):

@@ -11,38 +11,38 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from service import problems
-from service.admission import Admission, Places
-from service.answer_cache import AnswerCache
-from service.api_keys import KeyRing
-from service.classify import Classifier
-from service.formats import Formats
-from service.headers import SecurityHeaders
+from service.api import problems
+from service.api.access_log import AccessLog
+from service.api.authorize import may_administer, may_change_models, may_predict
+from service.api.gauges import StateCollector
+from service.api.openapi import complete_openapi
+from service.api.routes import capabilities, health, jobs, metrics, models, open_inference, page, predict
+from service.api.security_headers import SecurityHeaders
+from service.api.strict_parameters import ask_once
 from service.inference.engines import import_engine
 from service.inference.repository import ModelRepository
-from service.jobs.assembly import build_jobs
+from service.jobs.build import build_jobs
+from service.keys.key_ring import KeyRing
 from service.lifecycle import Lifecycle
-from service.loading import ModelLoader
-from service.metrics import Metrics
-from service.model_control import ModelControl
-from service.openapi import complete_openapi
-from service.parts import Parts
-from service.reading import QuestionReader
-from service.routes import capabilities, health, jobs, metrics, models, open_inference, page, predict
-from service.routes.asked_once import ask_once
-from service.routes.authorize import may_administer, may_change_models, may_predict
+from service.model_control.control import ModelControl
+from service.model_control.loader import ModelLoader
+from service.open_inference.reader import QuestionReader
+from service.prediction.admission import Admission, Places
+from service.prediction.cache import AnswerCache
+from service.prediction.classifier import Classifier
 from service.settings import Settings
-from service.start import fail_if_raised, start
-from service.state import StateCollector
-from service.telemetry import AccessLog
-from service.upload import UploadLimits
-from service.upload_directory import UploadDirectory
-from service.url_input import UrlInput
+from service.startup import fail_if_raised, start
+from service.state import Parts
+from service.telemetry.metrics import Metrics
+from service.uploads.directory import UploadDirectory
+from service.uploads.from_url import UrlInput
+from service.uploads.receive import UploadLimits
 from service.video.clip import DecodeLimits
-from service.video.sandbox import Sandbox, SandboxSettings
+from service.video.sandbox.formats import Formats
+from service.video.sandbox.pool import Sandbox, SandboxSettings
 
 if TYPE_CHECKING:
-    from service.tracing import Tracing
+    from service.telemetry.tracing import Tracing
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -123,7 +123,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Says what a video shows, how sure that is, and when it happened.",
         version=_version(),
         lifespan=lifespan,
-        # The documentation is a page of our own: see `service.routes.page`.
+        # The documentation is a page of our own: see `service.api.routes.page`.
         docs_url=None,
         redoc_url=None,
     )
@@ -176,7 +176,7 @@ def _tracing(settings: Settings) -> "Tracing | None":
     if not settings.tracing:
         return None
     # OpenTelemetry comes with an extra of its own.
-    from service.tracing import Tracing  # noqa: PLC0415
+    from service.telemetry.tracing import Tracing  # noqa: PLC0415
 
     return Tracing(_version())
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from service.api_keys import changing_keys, new_key
-from tests.grey_model import write_grey_model
-from tests.running_service import RunningService, running_service
-from tests.videos import painted
+from service.keys.key_ring import changing_keys, new_key
+from tests.support.grey_model import write_grey_model
+from tests.support.running_service import RunningService, running_service
+from tests.support.videos import painted
 
 # What takes long on a busy machine is no fault: laws are about answers, not about time.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

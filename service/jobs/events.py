@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from framewise.schemas.prediction import JobEvent
 from service.jobs.leases import ENDED
-from service.jobs.reading import AnyRow, progress
-from service.schemas import JobEvent
+from service.jobs.queries import AnyRow, progress
 
 EVENT_ID = r"[0-9]{1,9}-(?:[0-9]{1,9}|queued|end)"
 # After every clip of the attempt that was given back, and the end after that.

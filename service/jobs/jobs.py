@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from service.classify import Classifier, Upload
+from framewise.schemas.prediction import JobList, JobListQuery
 from service.jobs.database import Database
 from service.jobs.events import Event, missed_events
 from service.jobs.leases import ENDED, cancel
 from service.jobs.listeners import Listeners
-from service.jobs.reading import Viewer, find_job, job_json, list_jobs, remove_ended
+from service.jobs.queries import Viewer, find_job, job_json, list_jobs, remove_ended
 from service.jobs.runner import Runner
 from service.jobs.submissions import Bounds, Request, new_job_id, require_room, submit
 from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
-from service.schemas import JobList, JobListQuery
-from service.upload import is_json
+from service.prediction.classifier import Classifier, Upload
+from service.uploads.receive import is_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, null, or_, select, update
 
+from framewise.schemas.prediction import PredictQuery
 from service.jobs.database import current_time
 from service.jobs.tables import JOBS
-from service.schemas import PredictQuery
 
 ENDED = ("done", "failed", "cancelled")
 

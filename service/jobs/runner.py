@@ -13,21 +13,21 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from service.classify import Classifier, Progress
+from framewise.schemas.prediction import Problem
 from service.jobs.database import Database
 from service.jobs.errors import DatabaseUnavailable, JobAbandoned
 from service.jobs.leases import Claim, Outcome, claim, fail_abandoned, finish, give_back, renew, report_progress
 from service.jobs.listeners import Listeners
-from service.jobs.reading import Census, census, remove_expired, unfinished, versions
+from service.jobs.queries import Census, census, remove_expired, unfinished, versions
 from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
-from service.metrics import Metrics
-from service.schemas import Problem
-from service.stages import Stages
-from service.upload import ReceivedVideo
+from service.prediction.classifier import Classifier, Progress
+from service.telemetry.metrics import Metrics
+from service.telemetry.spans import Stages
+from service.uploads.receive import ReceivedVideo
 
 if TYPE_CHECKING:
-    from service.tracing import Tracing, Work
+    from service.telemetry.tracing import Tracing, Work
 
 _log = logging.getLogger(__name__)
 

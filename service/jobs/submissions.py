@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, case, func, insert, select
 
+from framewise.schemas.prediction import JobQuery
 from service.jobs.database import current_time, lock_submissions
 from service.jobs.errors import IdempotencyConflict, JobStorageFull, TooManyJobs
 from service.jobs.tables import JOBS
-from service.schemas import JobQuery
-from service.upload import ReceivedVideo
+from service.uploads.receive import ReceivedVideo
 
 
 @dataclass(frozen=True, slots=True)

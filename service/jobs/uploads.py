@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.upload_directory import telling_if_full
+from service.uploads.directory import telling_if_full
 
 
 @dataclass(slots=True)

@@ -8,7 +8,9 @@ import time
 
 import httpx
 
-from service.jobs.callbacks import (
+from service.egress import UrlNotAllowed, async_client, judge_url
+from service.jobs.database import Database
+from service.jobs.deliveries import (
     DELIVERY_SECONDS,
     DueCallback,
     Persistence,
@@ -17,10 +19,8 @@ from service.jobs.callbacks import (
     record_delivery,
     take_due,
 )
-from service.jobs.database import Database
 from service.jobs.errors import CallbackNotAllowed, DatabaseUnavailable
-from service.metrics import Metrics
-from service.outbound import UrlNotAllowed, async_client, judge_url
+from service.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """From a video file to clips: the one decode path, for training and serving alike.
 
 Knows nothing of processes: a hostile file may make any call here crash or hang, so the service
-calls it in a child (`service.video.sandbox`).
+calls it in a child (`service.video.sandbox.pool`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,8 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from service.video.clip import Clip, ClipSpec, ClipTimes, DecodeLimits, DecodeReport, VideoFacts, VideoWarning
-from service.video.container import CONTAINERS, codec_name
+from service.video.containers.container import CONTAINERS, codec_name
+from service.video.containers.track import OpenedTrack, open_track, unreadable_error
 from service.video.frames import FrameDecoder, check_size, hides_damage_from_threads
 from service.video.header_claims import claimed_end_seconds, claimed_num_packets
 from service.video.orientation import Orientation
@@ -23,7 +24,6 @@ from service.video.picture import PictureFitter
 from service.video.quality import PictureQuality
 from service.video.sampling import plan_clips
 from service.video.timeline import Timeline
-from service.video.track import OpenedTrack, open_track, unreadable_error
 
 DECODER_VERSION = f"4/av-{av.__version__}"
 """Changes whenever the same file may give other pixels; caches of decoded clips are keyed by it."""

@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from service.video.clock import MAX_REORDERED
-from service.video.container import JUMPABLE_CODECS
+from service.video.containers.container import JUMPABLE_CODECS
 from service.video.errors import VideoTooLarge
 from service.video.packets import FILE_FAULTS, PacketReader, VideoPacket
 from service.video.sampling import FRAME, SKIP, schedule_packets

@@ -6,8 +6,8 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from service.video.containers.track import OpenedTrack, is_avi, is_matroska
 from service.video.timeline import Timeline
-from service.video.track import OpenedTrack, is_avi, is_matroska
 
 _ESTIMATED = frozenset({"mpeg", "mpegts"})
 """FFmpeg estimates the length of these files from their first and last timestamps."""

@@ -3,12 +3,19 @@
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from service.video.bitstream import BPictures, has_several_pictures, has_slice, hevc_temporal_layer, is_hidden, is_idr
+from service.video.bitstreams.h264_fields import H264Fields
+from service.video.bitstreams.nal_units import nal_length_bytes
+from service.video.bitstreams.orientation_message import display_orientation
+from service.video.bitstreams.picture_headers import (
+    BPictures,
+    has_several_pictures,
+    has_slice,
+    hevc_temporal_layer,
+    is_hidden,
+    is_idr,
+)
 from service.video.clock import PacketFacts
-from service.video.container import codec_name, encrypted_error
-from service.video.h264_fields import H264Fields
-from service.video.nal_units import nal_length_bytes
-from service.video.orientation_message import display_orientation
+from service.video.containers.container import codec_name, encrypted_error
 
 _CODECS_THAT_DO_NOT_STATE_REORDERING = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
 _CODECS_OF_UNITS = frozenset({"h264", "hevc"})

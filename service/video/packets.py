@@ -19,11 +19,11 @@ from av.video.stream import VideoStream
 
 from service.video.clip import DecodeLimits
 from service.video.clock import ClockRules, PacketFacts
+from service.video.containers.track import OpenedTrack, open_track, unreadable_error
 from service.video.errors import VideoTooLarge
 from service.video.header_claims import claimed_end_seconds
 from service.video.packet_facts import PacketFactsReader
 from service.video.timeline import Timeline
-from service.video.track import OpenedTrack, open_track, unreadable_error
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from benchmarks.__main__ import NAMES, main
-from benchmarks.load import Generator
-from benchmarks.machine import this_machine
-from benchmarks.report import Report, Table, to_json
-from benchmarks.spread import Spread
+from benchmarks.harness.load import Generator
+from benchmarks.harness.machine import this_machine
+from benchmarks.harness.report import Report, Table, to_json
+from benchmarks.harness.spread import Spread
 
 
 @pytest.mark.parametrize("name", NAMES)

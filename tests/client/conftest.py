@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.running_service import RunningService, running_service
-from tests.videos import painted
+from tests.support.running_service import RunningService, running_service
+from tests.support.videos import painted
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Bars in a terminal: at the right places, of the right height."""
 
-from service.chart import attention_chart, attention_columns
-from service.schemas import FrameAttention
+from framewise.cli.chart import attention_chart, attention_columns
+from framewise.schemas.prediction import FrameAttention
 
 
 def frame(time_seconds: float, attention: float, clip: int = 0) -> FrameAttention:

@@ -10,14 +10,14 @@ from pathlib import Path
 import av
 import pytest
 
-from service.client import Client
+from framewise.client import Client
 
 pytestmark = pytest.mark.tensorflow
 
 
 def framewise(*arguments: object, url: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command; `url` goes in as an option."""
-    command = [sys.executable, "-m", "service.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "framewise", *map(str, arguments)]
     return subprocess.run([*command, *(["--url", url] if url else [])], capture_output=True, text=True, check=False)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.client import AsyncClient, Client, ProblemError, ServiceUnreachable
-from service.video_form import CHUNK_BYTES, VideoForm
+from framewise.client import AsyncClient, Client, ProblemError, ServiceUnreachable
+from framewise.client.multipart import CHUNK_BYTES, VideoForm
 
 pytestmark = pytest.mark.tensorflow
 
@@ -128,7 +128,7 @@ def test_async_progress_and_problems_are_the_same(service_url: str, not_a_video:
     assert told == [0, not_a_video.stat().st_size]
 
 
-@pytest.mark.parametrize("module", ["service.client", "service.cli"])
+@pytest.mark.parametrize("module", ["service.client", "framewise.cli.app"])
 def test_asking_needs_neither_the_web_framework_nor_tensorflow_nor_a_decoder(module: str) -> None:
     heavy = {"fastapi", "starlette", "uvicorn", "tensorflow", "av", "cv2", "numpy"}
     script = f"import sys, {module}; print(*({heavy!r} & set(sys.modules)))"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from framewise.client import Client
 from samples.demo import DemoFailed, read_sample, verify
-from service.client import Client
 
 pytestmark = pytest.mark.tensorflow
 

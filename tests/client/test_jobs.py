@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from service.client import AsyncClient, Client, ProblemError
-from service.job_events import EventParser, ServerSentEvent
-from service.questions import JobOptions, PredictOptions, ValidateOptions
-from service.schemas import Job, JobEvent, JobQuery, PredictQuery, ValidateQuery
+from framewise.client import AsyncClient, Client, ProblemError
+from framewise.client.job_events import EventParser, ServerSentEvent
+from framewise.client.operations import JobOptions, PredictOptions, ValidateOptions
+from framewise.schemas.prediction import Job, JobEvent, JobQuery, PredictQuery, ValidateQuery
 from tests.client.test_cli import framewise
 from tests.conftest import KeyedService
-from tests.relay import breaking_line
+from tests.support.relay import breaking_line
 
 STREAM = (
     b'id: 1-0\nevent: running\ndata: {"a":\ndata:  1}\n\n: heartbeat\n\n'

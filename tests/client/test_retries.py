@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from service.client import Client, ProblemError, ServiceUnreachable
-from tests.client.narrow import slot_taken
-from tests.running_service import RunningService, running_service
+from framewise.client import Client, ProblemError, ServiceUnreachable
+from tests.support.narrow_terminal import slot_taken
+from tests.support.running_service import RunningService, running_service
 
 pytestmark = pytest.mark.tensorflow
 

@@ -7,22 +7,20 @@ from pathlib import Path
 import pytest
 
 import service
-from service import (
-    admission,
-    api_keys,
-    classify,
-    lifecycle,
-    open_inference,
-    outbound,
-    upload,
-    upload_directory,
-    url_input,
-)
+from docs.reference import TABLES, with_table
+from service import egress as outbound
+from service import lifecycle
+from service.api.problems import TABLE
 from service.inference import errors as inference_errors
 from service.jobs import errors as job_errors
-from service.problems import TABLE
-from service.reference import TABLES, with_table
+from service.keys import key_ring as api_keys
+from service.open_inference import codec as open_inference
+from service.prediction import admission
+from service.prediction import classifier as classify
 from service.settings import Settings
+from service.uploads import directory as upload_directory
+from service.uploads import from_url as url_input
+from service.uploads import receive as upload
 from service.video import errors as video_errors
 
 ROOT = Path(service.__file__).parents[1]
@@ -47,7 +45,7 @@ def test_every_error_has_a_row_in_the_table() -> None:
 
 @pytest.mark.parametrize("name", list(TABLES))
 def test_the_reference_tables_are_those_of_the_code(name: str) -> None:
-    """`python -m service.reference` renews them."""
+    """`python -m docs.reference` renews them."""
     document = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert with_table(document, TABLES[name]()) == document
 

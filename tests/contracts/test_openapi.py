@@ -20,13 +20,13 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from service.api.openapi import MAY_MEET, examples
+from service.api.problems import TABLE
 from service.app import create_app
 from service.jobs.errors import JobAbandoned
-from service.openapi import MAY_MEET, examples
-from service.problems import TABLE
 from service.settings import Settings
-from tests.grey_model import write_grey_model
-from tests.running_service import RunningService, running_service
+from tests.support.grey_model import write_grey_model
+from tests.support.running_service import RunningService, running_service
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "jump.mp4"
 # Of each operation at least two. `make fuzz` asks many more.

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from model_training.synthesise import synthesise_dataset
-from tests.running_service import RunningService, running_service
+from model_training.synthetic.render import synthesise_dataset
+from tests.support.running_service import RunningService, running_service
 
 pytestmark = pytest.mark.tensorflow
 

@@ -15,7 +15,7 @@ from service.inference.engines import import_engine
 from service.inference.errors import InvalidModel
 from service.inference.manifest import read_manifest
 from service.inference.repository import find_models
-from tests.grey_model import SPEC
+from tests.support.grey_model import SPEC
 
 pytestmark = pytest.mark.tensorflow
 

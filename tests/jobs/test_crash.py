@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.jobs.job_client import JobClient, log_lines
-from tests.running_service import RunningService, running_service
-from tests.videos import painted
+from tests.support.job_client import JobClient, log_lines
+from tests.support.running_service import RunningService, running_service
+from tests.support.videos import painted
 
 # Four services start one after the other, which takes a busy machine a while.
 pytestmark = [pytest.mark.tensorflow, pytest.mark.timeout(900)]

@@ -10,14 +10,14 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from service.api_keys import Scope, changing_keys, new_key
+from framewise.schemas.prediction import Job
 from service.app import create_app
-from service.schemas import Job
+from service.keys.key_ring import Scope, changing_keys, new_key
 from service.settings import Settings
-from tests.jobs.job_client import JobClient, decoders_standing_still, log_lines
-from tests.jobs.receiver import Receiver, running_receiver
-from tests.running_service import RunningService, running_service
-from tests.videos import painted
+from tests.support.job_client import JobClient, decoders_standing_still, log_lines
+from tests.support.running_service import RunningService, running_service
+from tests.support.videos import painted
+from tests.support.webhook_receiver import Receiver, running_receiver
 
 pytestmark = [
     pytest.mark.tensorflow,

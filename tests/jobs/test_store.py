@@ -12,20 +12,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, select
 
+from framewise.schemas.prediction import Job, JobListQuery, JobQuery
 from service.jobs.database import Database
-from service.jobs.errors import (
-    DatabaseUnavailable,
-    IdempotencyConflict,
-    JobStorageFull,
-    TooManyJobs,
-    UnknownJob,
-)
+from service.jobs.errors import DatabaseUnavailable, IdempotencyConflict, JobStorageFull, TooManyJobs, UnknownJob
 from service.jobs.leases import Claim, Outcome, cancel, claim, fail_abandoned, finish, give_back, renew, report_progress
-from service.jobs.reading import Viewer, census, find_job, job_json, list_jobs, remove_ended, remove_expired
+from service.jobs.queries import Viewer, census, find_job, job_json, list_jobs, remove_ended, remove_expired
 from service.jobs.submissions import Bounds, Request, new_job_id, require_room, submit
 from service.jobs.tables import JOBS, METADATA
-from service.schemas import Job, JobListQuery, JobQuery
-from service.upload import ReceivedVideo
+from service.uploads.receive import ReceivedVideo
 
 ROOMY = Bounds(max_queued=100, max_kept=100, max_bytes=1 << 30, share_per_key=1.0)
 EVERYBODY = Viewer("", sees_all=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.job_client import JobClient, decoders_standing_still, log_lines
-from tests.running_service import RunningService, running_service
-from tests.videos import painted
+from tests.support.job_client import JobClient, decoders_standing_still, log_lines
+from tests.support.running_service import RunningService, running_service
+from tests.support.videos import painted
 
 pytestmark = [
     pytest.mark.tensorflow,

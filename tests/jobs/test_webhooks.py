@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from service.formats import Formats
-from service.jobs.callbacks import Persistence, give_up_stale, take_due
+from framewise.schemas.prediction import Job
+from service.jobs.deliveries import Persistence, give_up_stale, take_due
 from service.jobs.errors import CallbackNotAllowed
 from service.jobs.leases import cancel
 from service.jobs.webhooks import Webhooks, sign
-from service.metrics import Metrics
-from service.schemas import Job
-from tests.jobs.receiver import running_receiver
+from service.telemetry.metrics import Metrics
+from service.video.sandbox.formats import Formats
 from tests.jobs.test_store import (
     FAILED,
     KEPT_SECONDS,
@@ -29,6 +28,7 @@ from tests.jobs.test_store import (
     submitted,
     with_database,
 )
+from tests.support.webhook_receiver import running_receiver
 
 SECRET = b"a secret of thirty-two characters"
 # No time at all between deliveries.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.grey_model import SPEC
-from tests.running_service import RunningService
+from tests.support.grey_model import SPEC
+from tests.support.running_service import RunningService
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.kserve]
 

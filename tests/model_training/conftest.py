@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from model_training.synthesise import synthesise_dataset
-from tests.model_training.commands import places, run
+from model_training.synthetic.render import synthesise_dataset
+from tests.support.training.commands import places, run
 
 TINY_CONFIG = """
 from model_training.config import AugmentConfig, HeadConfig, LossConfig, OptimiserConfig, StageConfig, TrainConfig

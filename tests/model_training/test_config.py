@@ -8,7 +8,7 @@ import pytest
 import model_training.configs
 from model_training.config import read_config
 from model_training.errors import InvalidConfig
-from tests.model_training.small_config import small_config
+from tests.support.training.small_config import small_config
 
 _CONFIGS = Path(model_training.configs.__file__).parent
 _IMPORTS = "from model_training.config import AugmentConfig, LossConfig, TrainConfig\n\n"

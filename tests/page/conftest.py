@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.page.visitor import CHROMIUM_ARGS, TIMEOUT_MS, Visitor
-from tests.videos import painted
+from tests.support.page_visitor import CHROMIUM_ARGS, TIMEOUT_MS, Visitor
+from tests.support.videos import painted
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

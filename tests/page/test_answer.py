@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.page.visitor import Visitor
-from tests.videos import encode, grey
+from tests.support.page_visitor import Visitor
+from tests.support.videos import encode, grey
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

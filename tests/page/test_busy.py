@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.client.narrow import slot_taken
-from tests.page.visitor import Visitor
-from tests.running_service import RunningService, running_service
+from tests.support.narrow_terminal import slot_taken
+from tests.support.page_visitor import Visitor
+from tests.support.running_service import RunningService, running_service
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.page.visitor import Visitor
+from tests.support.page_visitor import Visitor
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -5,8 +5,8 @@ import re
 import httpx
 import pytest
 
-from service.problems import TABLE
-from service.routes.page import PAGE_DIR
+from service.api.problems import TABLE
+from service.api.routes.page import PAGE_DIR
 
 pytestmark = pytest.mark.tensorflow
 

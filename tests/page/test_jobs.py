@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from tests.conftest import KeyedService
-from tests.page.visitor import Visitor
-from tests.relay import breaking_line
-from tests.videos import painted
+from tests.support.page_visitor import Visitor
+from tests.support.relay import breaking_line
+from tests.support.videos import painted
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Route

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.page.visitor import Visitor
-from tests.videos import encode
+from tests.support.page_visitor import Visitor
+from tests.support.videos import encode
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 pytestmark = pytest.mark.tensorflow

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import KeyedService
 from tests.page.test_jobs import enter_key
-from tests.page.visitor import Visitor
+from tests.support.page_visitor import Visitor
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Route

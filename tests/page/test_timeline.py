@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.page.visitor import Visitor
+from tests.support.page_visitor import Visitor
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 pytestmark = pytest.mark.tensorflow

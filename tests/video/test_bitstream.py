@@ -7,12 +7,19 @@ import av
 import pytest
 from av.video.frame import PictureType
 
-from service.video.bitstream import BPictures, has_several_pictures, has_slice, hevc_temporal_layer, is_hidden, is_idr
-from service.video.h264_fields import H264Fields
-from service.video.nal_units import nal_length_bytes
+from service.video.bitstreams.h264_fields import H264Fields
+from service.video.bitstreams.nal_units import nal_length_bytes
+from service.video.bitstreams.orientation_message import display_orientation
+from service.video.bitstreams.picture_headers import (
+    BPictures,
+    has_several_pictures,
+    has_slice,
+    hevc_temporal_layer,
+    is_hidden,
+    is_idr,
+)
 from service.video.orientation import Orientation
-from service.video.orientation_message import display_orientation
-from tests.videos import encode, moving
+from tests.support.videos import encode, moving
 
 
 @pytest.mark.parametrize(("first_byte", "hidden"), [(0b0001_0000, False), (0b0001_0001, False), (0b0000_0001, True)])

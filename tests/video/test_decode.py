@@ -12,7 +12,7 @@ import pytest
 from service.video.clip import Clip, ClipSpec, DecodeLimits, DecodeReport, VideoFacts
 from service.video.decode import open_video
 from service.video.errors import UnreadableVideo, UnsupportedVideo, VideoTooLarge
-from tests.videos import audio_only, encode, grey, moving, painted
+from tests.support.videos import audio_only, encode, grey, moving, painted
 
 LEVELS = range(10, 250, 10)
 """24 frames; at 8 frames per second, 3 s."""

@@ -16,8 +16,8 @@ from service.video.clip import ClipSpec, DecodeLimits
 from service.video.decode import open_video
 from service.video.errors import VideoError
 from service.video.picture import PictureFitter
-from tests.shared_data import shared_files
-from tests.videos import encode, moving
+from tests.support.shared_data import shared_files
+from tests.support.videos import encode, moving
 
 _X265 = "log-level=0:keyint={}:bframes={}"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from service.video.containers.file_kind import file_kind
+from service.video.containers.matroska import matroska_facts
+from service.video.containers.mp4 import mp4_tracks
+from service.video.containers.transport_stream import is_scrambled
 from service.video.crop import Crop
-from service.video.file_kind import file_kind
-from service.video.matroska import matroska_facts
-from service.video.mp4 import mp4_tracks
 from service.video.orientation import IDENTITY, Orientation, multiplied
-from service.video.transport_stream import is_scrambled
-from tests.recordings import (
+from tests.support.recordings import (
     CROP_LEFT,
     CROP_RIGHT,
     PROJECTION,
@@ -23,7 +23,7 @@ from tests.recordings import (
     projection,
     with_box,
 )
-from tests.videos import painted
+from tests.support.videos import painted
 
 
 def readings(path: Path) -> None:

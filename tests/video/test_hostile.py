@@ -12,9 +12,9 @@ import pytest
 
 from service.video.clip import ClipSpec, DecodeLimits
 from service.video.errors import UnreadableVideo, UnsupportedVideo, VideoError, VideoTooLarge
-from service.video.sandbox import Sandbox, SandboxSettings
-from tests.shared_data import shared_data, shared_files
-from tests.videos import encode, grey, moving
+from service.video.sandbox.pool import Sandbox, SandboxSettings
+from tests.support.shared_data import shared_data, shared_files
+from tests.support.videos import encode, grey, moving
 
 SPEC = ClipSpec(num_frames=8, height=32, width=32, frames_per_second=4, stride_seconds=2)
 SETTINGS = SandboxSettings(num_children=2, num_threads=1, max_memory_bytes=2 << 30, max_cpu_seconds=8)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.videos import encode, moving
+from tests.support.videos import encode, moving
 
 PROGRAM = """
 import resource, sys

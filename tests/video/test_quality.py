@@ -8,15 +8,8 @@ import pytest
 from service.video.appearance import clip_appearance, luminance, sharpness
 from service.video.clip import ClipSpec, DecodeLimits
 from service.video.decode import open_video
-from service.video.quality import (
-    Appearance,
-    PictureEnvelope,
-    PictureQuality,
-    is_black,
-    median_appearance,
-    seen_rows,
-)
-from tests.videos import encode, grey, moving, painted
+from service.video.quality import Appearance, PictureEnvelope, PictureQuality, is_black, median_appearance, seen_rows
+from tests.support.videos import encode, grey, moving, painted
 
 SPEC = ClipSpec(num_frames=8, height=32, width=32, frames_per_second=4, stride_seconds=1)
 

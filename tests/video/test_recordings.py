@@ -19,7 +19,7 @@ from service.video.clip import Clip, ClipSpec, DecodeLimits, DecodeReport, Video
 from service.video.decode import open_video
 from service.video.errors import UnsupportedVideo, VideoTooLarge
 from service.video.orientation import Orientation
-from tests.recordings import (
+from tests.support.recordings import (
     B_FRAMES,
     CROP_BOTTOM,
     CROP_LEFT,
@@ -43,7 +43,7 @@ from tests.recordings import (
     with_hevc_orientation,
     with_presentation_as_decoding,
 )
-from tests.videos import audio_only, encode, grey, moving, painted
+from tests.support.videos import audio_only, encode, grey, moving, painted
 
 LEVELS = list(range(10, 250, 10))
 """24 frames; at 8 frames per second, 3 s."""

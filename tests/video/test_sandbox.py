@@ -18,10 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.video.child_process import ChildProcess
 from service.video.clip import Clip, ClipSpec, DecodeLimits
 from service.video.decode import open_video
-from service.video.error_output import MAX_BYTES
 from service.video.errors import (
     DecodeDeadlineExceeded,
     DecoderFailed,
@@ -30,10 +28,12 @@ from service.video.errors import (
     VideoError,
     VideoTooLarge,
 )
-from service.video.isolation import Isolation
-from service.video.sandbox import Sandbox, SandboxedVideo, SandboxSettings
-from service.video.wire import OUT_OF_MEMORY_EXIT_STATUS, ChildLimits, Job, encode_ready
-from tests.videos import encode, moving, painted
+from service.video.sandbox.error_output import MAX_BYTES
+from service.video.sandbox.isolation import Isolation
+from service.video.sandbox.pool import Sandbox, SandboxedVideo, SandboxSettings
+from service.video.sandbox.process import ChildProcess
+from service.video.sandbox.protocol import OUT_OF_MEMORY_EXIT_STATUS, ChildLimits, Job, encode_ready
+from tests.support.videos import encode, moving, painted
 
 SPEC = ClipSpec(num_frames=4, height=32, width=32, frames_per_second=4, stride_seconds=1)
 SETTINGS = SandboxSettings(num_children=1, num_threads=1, max_memory_bytes=1 << 30, max_cpu_seconds=20)
@@ -595,7 +595,7 @@ def test_what_a_child_says_of_its_isolation_is_true() -> None:
     }
     program = (
         "import ctypes, fcntl, json, os, resource, sys\n"
-        "from service.video.isolation import isolate\n"
+        "from service.video.sandbox.isolation import isolate\n"
         "libc = ctypes.CDLL(None, use_errno=True)\n"
         "def check(status):\n"
         "    if status:\n"
@@ -632,7 +632,7 @@ def test_an_undumpable_process_says_so_to_the_kernel() -> None:
     get_dumpable = 3
     program = (
         "import ctypes\n"
-        "from service.video.isolation import become_undumpable\n"
+        "from service.video.sandbox.isolation import become_undumpable\n"
         f"dumpable = lambda: ctypes.CDLL(None).prctl({get_dumpable}, 0, 0, 0, 0)\n"
         "print(dumpable(), become_undumpable(), dumpable())\n"
     )

@@ -7,7 +7,7 @@ import pytest
 from service.video.clip import ClipSpec, DecodeLimits
 from service.video.decode import open_video
 from service.video.errors import UnsupportedVideo
-from tests.shared_data import shared_data
+from tests.support.shared_data import shared_data
 
 SPEC = ClipSpec(num_frames=400, height=16, width=16, frames_per_second=16, stride_seconds=400)
 RISING = tuple(range(10, 250, 10))

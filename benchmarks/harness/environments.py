@@ -1,0 +1,51 @@
+"""One virtual environment for each peer, made when first needed, so that no peer meets our packages.
+
+Knows nothing of what a peer does.
+"""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".cache" / "benchmarks"
+PEERS = Path(__file__).parent / "peers"
+
+_INSTALL_TIMEOUT_SECONDS = 1200
+
+
+class PeerUnavailable(Exception):
+    """A peer could not be installed or started here; `str(error)` says why."""
+
+
+def peer_python(name: str) -> Path:
+    """The interpreter of the peer's own environment, which holds just its pinned requirements.
+
+    Raises:
+        PeerUnavailable: the requirements cannot be installed on this machine.
+    """
+    requirements = PEERS / name / "requirements.txt"
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    environment = CACHE / "venvs" / name
+    python = environment / "bin" / "python"
+    stamp = environment / "requirements.sha256"
+    if stamp.exists() and stamp.read_text() == digest:
+        return python
+    print(f"installing {name} into {environment.relative_to(ROOT)}", file=sys.stderr)
+    uv = Path(sys.executable).parent / "uv"
+    for command in (
+        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, environment],
+        [uv, "pip", "install", "--quiet", "--python", python, "-r", requirements],
+    ):
+        try:
+            outcome = subprocess.run(  # noqa: S603 - our own command
+                command, check=False, capture_output=True, text=True, timeout=_INSTALL_TIMEOUT_SECONDS
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise PeerUnavailable(f"cannot be installed: {error}") from error
+        if outcome.returncode != 0:
+            lines = outcome.stderr.strip().splitlines() or [f"exit status {outcome.returncode}"]
+            raise PeerUnavailable(f"cannot be installed: {lines[-1]}")
+    stamp.write_text(digest)
+    return python

@@ -1,0 +1,184 @@
+"""The servers that are compared: ours and the peers, all with the same SavedModel on the same machine."""
+
+import base64
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+
+from benchmarks.harness.environments import CACHE, PEERS, ROOT, peer_python
+from benchmarks.harness.processes import Server, base_environment, free_port, running_server
+
+LONG_LINE = {"max_concurrent_uploads": 64, "max_uploads_per_caller": 64, "max_waiting_requests": 64}
+"""Settings of ours with a place for every client of a closed loop: peers queue without a bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """How to start one server, how to ask it about a video, and how to read its answer."""
+
+    name: str
+    start: Callable[[Path], AbstractContextManager[Server]]
+    request: Callable[[str, bytes], httpx.Request]
+    probabilities: Callable[[httpx.Response], list[float]]
+
+
+@contextmanager
+def our_service(model_dir: Path, **settings: object) -> Iterator[Server]:
+    """The service of this checkout with one model and its default settings, but those given.
+
+    It keeps no answers: the same videos are sent over and over, and remembering them is no work.
+    """
+    port = free_port()
+    chosen = {f"SERVICE_{name.upper()}": str(value) for name, value in ({"answer_cache_bytes": 0} | settings).items()}
+    environment = base_environment() | {
+        "SERVICE_PORT": str(port),
+        "SERVICE_MODELS_DIR": str(models_dir_of(model_dir)),
+        "SERVICE_DEFAULT_MODEL": model_dir.parent.name,
+        "PYTHONPATH": str(ROOT),
+        **chosen,
+    }
+    ready_url = f"http://127.0.0.1:{port}/health"
+    with running_server("ours", [sys.executable, "-m", "service"], environment, ready_url) as server:
+        yield server
+
+
+def models_dir_of(model_dir: Path) -> Path:
+    """A models directory in which `model_dir` is the only one."""
+    models_dir = CACHE / "models" / f"only-{model_dir.parent.name}"
+    models_dir.mkdir(parents=True, exist_ok=True)
+    link = models_dir / model_dir.parent.name
+    if not link.is_symlink():
+        link.symlink_to(model_dir.parent.resolve(), target_is_directory=True)
+    return models_dir
+
+
+def ours(name: str = "ours", **settings: object) -> Contender:
+    """Our service, as a contender."""
+    return Contender(
+        name,
+        lambda model_dir: our_service(model_dir, **settings),
+        _multipart_request,
+        lambda response: _in_manifest_order(response.json()["probabilities"]),
+    )
+
+
+def ours_with_each_engine(**settings: object) -> list[Contender]:
+    """Our service with its default engine, and with OpenVINO where that is installed."""
+    contenders = [ours(**settings)]
+    if find_spec("openvino") is not None:
+        contenders.append(ours("ours, OpenVINO", engine="openvino", **settings))
+    return contenders
+
+
+def peers() -> list[Contender]:
+    """LitServe, BentoML, Ray Serve and MLServer, each with its own batching on."""
+    return [
+        Contender("LitServe", _litserve, _multipart_request, _plain),
+        Contender("BentoML", _bentoml, _multipart_request, _plain),
+        Contender("Ray Serve", _ray_serve, _multipart_request, _plain),
+        Contender("MLServer", _mlserver, _v2_request, lambda response: list(response.json()["outputs"][0]["data"])),
+    ]
+
+
+def usual_service() -> Contender:
+    """What most people write."""
+    return Contender("usual service", _usual, _multipart_request, _plain)
+
+
+def _plain(response: httpx.Response) -> list[float]:
+    probabilities: list[float] = response.json()["probabilities"]
+    return probabilities
+
+
+def _in_manifest_order(ranked: list[dict[str, object]]) -> list[float]:
+    # Ours ranks labels; the others give them in the manifest's order, which is alphabetical.
+    return [float(str(entry["probability"])) for entry in sorted(ranked, key=lambda entry: str(entry["label"]))]
+
+
+def _multipart_request(url: str, video: bytes) -> httpx.Request:
+    return httpx.Request("POST", f"{url}/predict", files={"video": ("video.mp4", video, "video/mp4")})
+
+
+def _v2_request(url: str, video: bytes) -> httpx.Request:
+    tensor = {
+        "name": "video",
+        "shape": [1],
+        "datatype": "BYTES",
+        "parameters": {"content_type": "base64"},
+        "data": [base64.b64encode(video).decode()],
+    }
+    return httpx.Request("POST", f"{url}/v2/models/video/infer", json={"inputs": [tensor]})
+
+
+def _environment(model_dir: Path, port: int) -> dict[str, str]:
+    return base_environment() | {"PORT": str(port), "MODEL_DIR": str(model_dir.resolve()), "PYTHONPATH": str(ROOT)}
+
+
+def _tuned_environment(model_dir: Path, port: int) -> dict[str, str]:
+    # TensorFlow's faster kernels, as our service asks for them: on by themselves on some processors only.
+    return _environment(model_dir, port) | {"TF_ENABLE_ONEDNN_OPTS": "1"}
+
+
+def _usual(model_dir: Path) -> AbstractContextManager[Server]:
+    port = free_port()
+    command = [peer_python("usual"), PEERS / "usual" / "server.py"]
+    return running_server("usual", command, _environment(model_dir, port), f"http://127.0.0.1:{port}/health")
+
+
+def _litserve(model_dir: Path) -> AbstractContextManager[Server]:
+    port = free_port()
+    command = [peer_python("litserve"), PEERS / "litserve" / "server.py"]
+    return running_server("litserve", command, _tuned_environment(model_dir, port), f"http://127.0.0.1:{port}/health")
+
+
+def _bentoml(model_dir: Path) -> AbstractContextManager[Server]:
+    port = free_port()
+    python = peer_python("bentoml")
+    command = [python.parent / "bentoml", "serve", "server:Videos", "--host", "127.0.0.1", "--port", str(port)]
+    environment = _tuned_environment(model_dir, port) | {
+        "BENTOML_HOME": str(CACHE / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    ready_url = f"http://127.0.0.1:{port}/readyz"
+    return running_server("bentoml", command, environment, ready_url, folder=PEERS / "bentoml")
+
+
+def _ray_serve(model_dir: Path) -> AbstractContextManager[Server]:
+    port = free_port()
+    environment = _tuned_environment(model_dir, port) | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
+    command = [peer_python("ray_serve"), PEERS / "ray_serve" / "server.py"]
+    return running_server("ray_serve", command, environment, f"http://127.0.0.1:{port}/predict")
+
+
+def _mlserver(model_dir: Path) -> AbstractContextManager[Server]:
+    ports = [free_port() for _ in range(3)]
+    folder = CACHE / "mlserver"
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "host": "127.0.0.1",
+        "http_port": ports[0],
+        "grpc_port": ports[1],
+        "metrics_port": ports[2],
+        "parallel_workers": os.cpu_count() or 1,
+    }
+    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "model-settings.json").write_text((PEERS / "mlserver" / "model-settings.json").read_text())
+    python = peer_python("mlserver")
+    ready_url = f"http://127.0.0.1:{ports[0]}/v2/models/video/ready"
+    command = [python.parent / "mlserver", "start", folder]
+    running = running_server("mlserver", command, _tuned_environment(model_dir, ports[0]), ready_url, folder=folder)
+    return _at(running, f"http://127.0.0.1:{ports[0]}")
+
+
+@contextmanager
+def _at(running: AbstractContextManager[Server], url: str) -> Iterator[Server]:
+    with running as server:
+        yield Server(server.name, url, server.process, server.log_path)

@@ -1,0 +1,173 @@
+"""Memory: the resident bytes of the service and its children, over many mixed requests and one very long video.
+
+Pages that processes share are counted once for each of them, so the sums are upper bounds. Knows
+only processes and requests, nothing of what the service does.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from benchmarks.harness.environments import CACHE
+from benchmarks.harness.load import Generator
+from benchmarks.harness.processes import Server
+from benchmarks.harness.report import Report, Table
+from benchmarks.harness.servers import Contender, ours
+from benchmarks.harness.workload import long_videos, paint_video, short_videos
+
+MEBIBYTE = 1 << 20
+
+_LONGEST_SECONDS = 15
+_NUM_CLIENTS = 4
+_HOUR_LIMITS = {
+    "max_duration_seconds": 4000,
+    "max_upload_bytes": 4096 * MEBIBYTE,
+    "deadline_seconds": 3600,
+    "decode_cpu_seconds": 3600,
+}
+
+
+@dataclass(slots=True)
+class Watch:
+    """Resident bytes at moments in seconds from the beginning."""
+
+    times: list[float] = field(default_factory=list)
+    num_bytes: list[int] = field(default_factory=list)
+
+
+def measure(model_dir: Path, *, is_quick: bool) -> Report:
+    """The report of this benchmark."""
+    num_requests = 200 if is_quick else 2000
+    after_200, at_end, rows = _mixed_requests(model_dir, num_requests)
+    minutes = 3 if is_quick else 60
+    short_peak, long_peak, seconds = _long_video(model_dir, minutes)
+    extra = (long_peak - short_peak) / MEBIBYTE
+    return Report(
+        name="memory",
+        figures={
+            "growth_percent": 100 * (at_end / after_200 - 1),
+            "hour_extra_mb": extra,
+        },
+        tables=[
+            Table("Resident MiB of the service and its children", ["after requests", "MiB"], rows),
+            Table(
+                "Largest resident MiB while one video is classified, 720p at 4 frames a second",
+                ["video", "MiB"],
+                [
+                    ["ten seconds", f"{short_peak / MEBIBYTE:.0f}"],
+                    [f"{minutes} minutes, {seconds:.0f} s of work", f"{long_peak / MEBIBYTE:.0f}"],
+                ],
+            ),
+        ],
+        notes=["a quick run takes three minutes of video for the hour"] if is_quick else [],
+        details={"resident_mib": rows, "long_minutes": minutes, "short_peak": short_peak, "long_peak": long_peak},
+    )
+
+
+def _mixed_requests(model_dir: Path, num_requests: int) -> tuple[float, float, list[list[object]]]:
+    """Resident bytes after a tenth of the requests and at the end, and a table of what was between.
+
+    The first 200 of 2000 fill every pool and cache. Of the videos, most are short; some are long,
+    of other codecs; some are cut off, and some are no video at all.
+    """
+    shorts = [video.path.read_bytes() for video in short_videos()]
+    longs = [video.path.read_bytes() for video in long_videos() if video.duration_seconds < _LONGEST_SECONDS]
+    longs = [content for content in longs if len(content) < MEBIBYTE]
+    broken = [shorts[0][: len(shorts[0]) // 2], b"not a video" * 1000, b"", longs[0][: len(longs[0]) * 2 // 3]]
+    contender = ours()
+    with contender.start(model_dir) as server:
+        # One in 32 is long, one in eight is broken.
+        contents = [*(shorts * 4)[:84], *longs[:4], *(broken * 3)[:12]]
+        generator = Generator(server.url, contender.request, contents)
+        rows: list[list[object]] = []
+        step = num_requests // 10
+        levels = []
+        for number in range(10):
+            load = generator.closed_loop(_NUM_CLIENTS, 600, max_requests=step)
+            levels.append(_steady_bytes(server))
+            rows.append([step * (number + 1), f"{levels[-1] / MEBIBYTE:.0f}"])
+            print(f"{rows[-1]} {load.statuses()} {load.per_second:.1f}/s", file=sys.stderr)
+    return levels[0], float(np.mean(levels[-2:])), rows
+
+
+def _steady_bytes(server: Server) -> float:
+    samples = []
+    for _ in range(10):
+        samples.append(server.resident_bytes())
+        time.sleep(0.05)
+    return float(np.median(samples))
+
+
+def _long_video(model_dir: Path, minutes: int) -> tuple[int, int, float]:
+    """The largest resident bytes during a ten-second video and during a long one, and the latter's seconds."""
+    ten_seconds = paint_video("libx264-720p-4fps-10s.mp4", "libx264", 720, duration_seconds=10, frame_rate=4)
+    contender = ours(**_HOUR_LIMITS)
+    with contender.start(model_dir) as server:
+        for _ in range(3):
+            _ask(contender, server, ten_seconds)
+        with _watched(server) as short:
+            _ask(contender, server, ten_seconds)
+        with _watched(server) as long:
+            _ask(contender, server, _repeated(ten_seconds, 6 * minutes))
+    return max(short.num_bytes), max(long.num_bytes), long.times[-1]
+
+
+def _ask(contender: Contender, server: Server, path: Path) -> None:
+    generator = Generator(server.url, contender.request, [path.read_bytes()], _HOUR_LIMITS["deadline_seconds"])
+    [answer] = generator.closed_loop(1, 1, max_requests=1).answers
+    if answer.status != 200:  # noqa: PLR2004
+        raise RuntimeError(f"{path.name} was answered {answer.status}: {answer.content[:300]!r}")
+
+
+@contextmanager
+def _watched(server: Server) -> Iterator[Watch]:
+    """Sample the resident memory every tenth of a second for the length of the context."""
+    watch = Watch()
+    has_ended = threading.Event()
+    started_at = time.perf_counter()
+
+    def sample() -> None:
+        while not has_ended.is_set():
+            watch.times.append(time.perf_counter() - started_at)
+            watch.num_bytes.append(server.resident_bytes())
+            has_ended.wait(0.1)
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        has_ended.set()
+        thread.join()
+
+
+def _repeated(source: Path, num_times: int) -> Path:
+    """The pictures of `source` over and over, its packets copied with later times: nothing is encoded anew."""
+    path = CACHE / "videos" / f"{source.stem}-x{num_times}.mp4"
+    if path.exists():
+        return path
+    unfinished = path.with_suffix(".part.mp4")
+    with av.open(str(source)) as container, av.open(str(unfinished), "w") as output:
+        stream = container.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        assert stream.duration is not None
+        for repetition in range(num_times):
+            container.seek(0)
+            for packet in container.demux(stream):
+                if packet.dts is None or packet.pts is None:
+                    continue
+                packet.pts += repetition * stream.duration
+                packet.dts += repetition * stream.duration
+                packet.time_base = stream.time_base or Fraction(1, 90000)
+                packet.stream = copy
+                output.mux(packet)
+    unfinished.rename(path)
+    return path

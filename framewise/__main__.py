@@ -1,0 +1,6 @@
+"""`python -m framewise`: the command `framewise`."""
+
+from framewise.cli.app import app
+
+if __name__ == "__main__":
+    app()

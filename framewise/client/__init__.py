@@ -1,0 +1,5 @@
+"""The Python client of a running service."""
+
+from framewise.client.client import DEFAULT_URL, AsyncClient, Client, ProblemError, ServiceUnreachable
+
+__all__ = ["DEFAULT_URL", "AsyncClient", "Client", "ProblemError", "ServiceUnreachable"]

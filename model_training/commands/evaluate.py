@@ -1,0 +1,297 @@
+"""The stories behind `evaluate`, `card` and `verify`: what is measured of an exported model, step by step."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from model_training.atomic_files import check_places, write_whole
+from model_training.config import TrainConfig
+from model_training.datasets.decoding import Unreadable, decode_examples, readable_videos
+from model_training.datasets.examples import Example, read_examples
+from model_training.errors import CardDiffers, TrainingDataError
+from model_training.evaluation.baselines import Baselines, measure_baselines
+from model_training.evaluation.recorded_split import recorded_split
+from model_training.evaluation.results import Assessment, Evaluation, Figures
+from model_training.export.card import Card
+from model_training.export.verify import differences, disagreements
+from model_training.interrupt import stop_flag
+from model_training.progress import RunProgress
+from service.inference.errors import InvalidModel
+from service.inference.manifest import CARD_JSON_NAME, CARD_NAME, Manifest, read_manifest, verify_files
+
+if TYPE_CHECKING:
+    from model_training.evaluation.measure import Predictor
+
+STANDARD_OUTPUT = Path("-")
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where an evaluation is written; `figures` may be `STANDARD_OUTPUT`, which leaves the table out."""
+
+    figures: Path | None = None
+    predictions: Path | None = None
+    report: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to evaluate on: all videos of `data`, or those of some `folds`; what trained the model lies in `taught`.
+
+    Videos that cannot be used are named and left out where `skip_unreadable` says so, and an error elsewhere.
+    """
+
+    data: Path
+    folds: tuple[int, ...]
+    taught: Path
+    cache: Path
+    skip_unreadable: bool = False
+
+
+def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: str | None) -> None:
+    """Print how good a model is on labelled videos, and how good guesses are that see no movement.
+
+    Asks the exported model here, or the service at `over_http`, which must hold the same bytes. Guesses are taught
+    on the model's own training videos; without these it is said why there are none.
+    """
+    check_places(*({outputs.figures, outputs.predictions, outputs.report} - {STANDARD_OUTPUT}))
+    data, folds = asked.data, asked.folds
+    examples = _examples_of(data, folds)
+    manifest = _checked_manifest(model_directory)
+    from model_training.evaluation.measure import measure, predict_examples, prediction_record  # noqa: PLC0415
+
+    with RunProgress() as display:
+        with (
+            display.bar("evaluate", len(examples), "videos") as on_video,
+            _predictor(model_directory, over_http) as model,
+        ):
+            unreadable: list[Unreadable] = []
+            predictions = predict_examples(
+                model, manifest, examples, on_video, unreadable if asked.skip_unreadable else None
+            )
+        for left_out in unreadable:
+            display.say(f"left out: {left_out.example.listed}: {left_out.reason}")
+        without = {left_out.example for left_out in unreadable}
+        examples = [example for example in examples if example not in without]
+        if not examples:
+            raise TrainingDataError(f"{data}: not one video can be read")
+        figures = measure(predictions, examples, manifest)
+        try:
+            baselines = _baselines(model_directory, manifest, asked, examples, display)
+        except TrainingDataError as error:
+            baselines = None
+            display.say(f"no baselines: {error}")
+    evaluation = Evaluation.model_validate(
+        dict(figures)
+        | {"model": manifest.name, "version": manifest.version, "digest": manifest.digest}
+        | {"folds": folds, "over_http": over_http, "baselines": baselines, "num_unreadable": len(unreadable)}
+    )
+    # What is printed is there, whatever becomes of the files.
+    if outputs.figures == STANDARD_OUTPUT:
+        sys.stdout.write(evaluation.model_dump_json() + "\n")
+    else:
+        _print_figures(evaluation)
+        if set(folds) != {manifest.training.get("config", {}).get("held_out_fold")}:
+            sys.stdout.write("These videos may include those that the model was trained on.\n")
+    texts = {}
+    if outputs.figures not in {None, STANDARD_OUTPUT}:
+        texts[outputs.figures] = evaluation.model_dump_json(indent=1) + "\n"
+    if outputs.predictions is not None:
+        root = data if data.is_dir() else data.parent
+        pairs = zip(predictions, examples, strict=True)
+        records = [prediction_record(prediction, example, root) for prediction, example in pairs]
+        texts[outputs.predictions] = json.dumps({"labels": manifest.labels, "videos": records}) + "\n"
+    if outputs.report is not None:
+        from model_training.evaluation.html_report import report_html  # noqa: PLC0415
+
+        history = _card_of(model_directory).history if (model_directory / CARD_JSON_NAME).exists() else ()
+        texts[outputs.report] = report_html(evaluation, predictions, examples, history, manifest)
+    write_whole(texts)
+
+
+def verify(model_directory: Path, data: Path, tolerance: float) -> None:
+    """Measure again what the card of a model states of it, and see whether the other documents say the same.
+
+    Figures of cross-validation and of training are of other weights: of those only what the documents say is compared.
+
+    Raises:
+        CardDiffers: a figure, a digest, a file, the manifest or the Markdown is not what the card says.
+    """
+    manifest = _checked_manifest(model_directory)
+    card = _card_of(model_directory)
+    markdown = (model_directory / CARD_NAME).read_text(encoding="utf-8")
+    measured = _assessed(model_directory, manifest, data)
+    from model_training.evaluation.assessment import with_assessment  # noqa: PLC0415
+
+    config = TrainConfig.model_validate(manifest.training["config"])
+    found = differences(card.assessment, measured, tolerance)
+    unlike = disagreements(card, markdown, manifest, with_assessment(manifest, config, card.assessment))
+    counted = ((found, "figures differ from the card"), (unlike, "statements of its documents differ"))
+    lines = [line for some, what in counted if some for line in (f"{model_directory}: {len(some)} {what}", *some)]
+    if lines:
+        raise CardDiffers("\n".join(lines))
+    sys.stdout.write(
+        f"{model_directory}: every figure that the card says of this model was measured again within {tolerance:g}, and"
+        " its documents agree\n"
+    )
+
+
+def write_card(model_directory: Path, data: Path) -> None:
+    """Measure a model anew and write its card and what its manifest says of it; weights and golden clips stay."""
+    manifest = _checked_manifest(model_directory)
+    history = _card_of(model_directory).history
+    config = TrainConfig.model_validate(manifest.training["config"])
+    assessment = _assessed(model_directory, manifest, data)
+    from model_training.export.export import write_documents  # noqa: PLC0415
+
+    # Ctrl-C waits: a card beside the manifest of another one is a model that nobody loads.
+    with stop_flag():
+        written = write_documents(model_directory, manifest, config, assessment, history)
+    sys.stdout.write(f"{model_directory}: {written.digest}\n")
+
+
+@contextmanager
+def _predictor(model_directory: Path, over_http: str | None) -> "Iterator[Predictor]":
+    if over_http is None:
+        from model_training.evaluation.measure import ExportedModel  # noqa: PLC0415
+
+        yield ExportedModel(model_directory)
+        return
+    from model_training.evaluation.remote_model import remote_model  # noqa: PLC0415
+
+    with remote_model(over_http) as model:
+        yield model
+
+
+def _baselines(
+    model_directory: Path, manifest: Manifest, asked: Asked, examples: Sequence[Example], display: RunProgress
+) -> Baselines:
+    """How good the guesses are on `examples`, taught on the videos that the model was trained on.
+
+    Raises:
+        TrainingDataError: these are not known, not there, or among the examples.
+    """
+    taught = read_examples(asked.taught)
+    recorded = _card_of(model_directory).assessment.data
+    config = TrainConfig.model_validate(manifest.training["config"])
+    training = recorded_split(config, recorded, taught, asked.cache, display).training
+    with display.bar("baselines", len(training) + len(examples), "videos") as on_video:
+        known, new = (
+            readable_videos(decode_examples(part, manifest.clip, asked.cache, on_video), skip_unreadable=False)
+            for part in (training, examples)
+        )
+    contents = {(video.file_sha256, video.example.segment_seconds) for video in known}
+    num_known = sum((video.file_sha256, video.example.segment_seconds) in contents for video in new)
+    if num_known:
+        raise TrainingDataError(f"the model was trained on {num_known} of these {len(new)} videos")
+    return measure_baselines(known, new, manifest.labels)
+
+
+def _assessed(model_directory: Path, manifest: Manifest, source: Path) -> Assessment:
+    from model_training.evaluation.assessment import assess  # noqa: PLC0415
+    from model_training.evaluation.measure import ExportedModel  # noqa: PLC0415
+
+    config = TrainConfig.model_validate(manifest.training["config"])
+    recorded = _card_of(model_directory).assessment.data
+    with RunProgress() as display, TemporaryDirectory() as cache:
+        try:
+            split = recorded_split(config, recorded, read_examples(source), Path(cache), display)
+        except TrainingDataError as error:
+            raise TrainingDataError(f"{source}: {error}") from error
+        return assess(ExportedModel(model_directory), manifest, config, split, Path(cache), display.say)
+
+
+def _examples_of(data: Path, folds: Sequence[int]) -> list[Example]:
+    examples = [example for example in read_examples(data) if not folds or example.fold in folds]
+    if not examples:
+        raise TrainingDataError(f"{data}: no video is in fold {', '.join(map(str, folds))}")
+    return examples
+
+
+def _checked_manifest(directory: Path) -> Manifest:
+    try:
+        manifest = read_manifest(directory)
+        verify_files(directory, manifest)
+    except InvalidModel as error:
+        raise TrainingDataError(str(error)) from error
+    return manifest
+
+
+def _card_of(directory: Path) -> Card:
+    try:
+        return Card.model_validate_json((directory / CARD_JSON_NAME).read_bytes())
+    except OSError as error:
+        raise TrainingDataError(f"{directory}: no readable {CARD_JSON_NAME}: {error.strerror}") from error
+    except ValidationError as error:
+        raise TrainingDataError(f"{directory}/{CARD_JSON_NAME}: not a card: {error.errors()[0]['msg']}") from error
+
+
+def _print_figures(figures: Evaluation) -> None:
+    console = Console(file=sys.stdout, highlight=False)
+    columns = ("label", "precision", "recall", "F1", "ROC AUC", "average precision", "videos")
+    table = Table(*columns, title=f"{figures.model} {figures.version}")
+    for name, row in (*figures.per_label.items(), ("macro", figures.macro)):
+        shares = (row.precision, row.recall, row.f1, row.roc_auc, row.average_precision)
+        count = getattr(row, "num_videos", figures.num_videos)
+        table.add_row(name, *("-" if share is None else f"{share:.3f}" for share in shares), str(count))
+    console.print(table)
+    if figures.confusion is not None:
+        confusion = Table("true \\ answered", *figures.labels, title="confusion")
+        for label, counts in zip(figures.labels, figures.confusion, strict=True):
+            confusion.add_row(label, *map(str, counts))
+        console.print(confusion)
+    if figures.baselines is not None:
+        guesses = Table("answered by", "accuracy", "macro F1", title="baselines, on the same videos")
+        for name, score in figures.baselines.beside(figures.accuracy, figures.macro.f1):
+            guesses.add_row(name, f"{score.accuracy:.3f}", f"{score.macro_f1:.3f}")
+        console.print(guesses)
+        verdict = figures.baselines.verdict(figures.accuracy)
+        if verdict is not None:
+            console.print(verdict, soft_wrap=True)
+    for line in _lines(figures):
+        console.print(line)
+
+
+def _lines(figures: Figures) -> Iterator[str]:
+    def sure(name: str) -> str:
+        interval = figures.intervals.get(name)
+        return "" if interval is None else f" [{interval.low:.3f}, {interval.high:.3f}]"
+
+    yield (
+        f"accuracy {figures.accuracy:.3f}{sure('accuracy')}, balanced {figures.balanced_accuracy:.3f}"
+        f"{sure('balanced_accuracy')} on {figures.num_videos} videos of {figures.num_groups} groups,"
+        f" {figures.num_clips} clips; brackets are 95 % intervals, groups drawn"
+    )
+    for k, share in figures.top_k_accuracy.items():
+        yield f"top-{k} accuracy {share:.3f}"
+    yield f"calibration error {figures.expected_calibration_error:.3f}{sure('expected_calibration_error')}"
+    abstention, sets, attention, cost = figures.abstention, figures.label_sets, figures.attention, figures.cost
+    if abstention is not None:
+        yield (
+            f"threshold {abstention.threshold}: {abstention.coverage:.3f} answered,"
+            f" accuracy {abstention.accuracy_when_answering}"
+        )
+    if sets is not None:
+        yield (
+            f"label sets for {sets.coverage_asked:.0%}: the true label is in {sets.coverage:.3f},"
+            f" {sets.mean_size:.2f} labels on average"
+        )
+    if attention is not None:
+        yield (
+            f"attention: peak inside the event {attention.pointing_game_hit_rate:.3f},"
+            f" mass inside {attention.mass_inside_event:.3f} (chance {attention.chance_mass:.3f})"
+        )
+    if cost is not None:
+        yield (
+            f"cost: decode {cost.decode_milliseconds_per_video:.1f} ms a video,"
+            f" model {cost.model_milliseconds_per_clip:.1f} ms a clip (medians)"
+        )

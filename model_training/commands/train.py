@@ -1,0 +1,168 @@
+"""The stories behind `train` and `synthesise`, step by step; those of measuring are in `measuring`."""
+
+import hashlib
+import json
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from model_training.atomic_files import write_whole
+from model_training.commands.cross_validate import command_line, cross_validation_of
+from model_training.config import TrainConfig, read_config
+from model_training.datasets.clip_cache import CachedClip
+from model_training.datasets.examples import read_examples
+from model_training.datasets.preparation import TrainingData, settle_data, split_of
+from model_training.errors import TrainingInterrupted
+from model_training.interrupt import stop_flag
+from model_training.progress import RunProgress
+from model_training.synthetic.render import render_video, synthesise_dataset
+from model_training.synthetic.scenes import EventLabel
+
+
+def train(
+    config_path: Path,
+    data_directory: Path,
+    models_directory: Path,
+    version: str | None,
+    runs_directory: Path,
+    *,
+    cross_validation_path: Path | None,
+    skip_unreadable: bool,
+    allow_leakage: bool,
+) -> None:
+    """Train what a config says on a folder of labelled videos, and export it.
+
+    Interrupted, it goes on where it was when the same command is given again.
+    """
+    config = read_config(config_path)
+    examples = read_examples(data_directory)
+    split_of(config, examples)
+    cross_validation = (
+        None
+        if cross_validation_path is None
+        else cross_validation_of(config, examples, cross_validation_path, skip_unreadable=skip_unreadable)
+    )
+    # What cannot be written had better be known before an hour of training, and before TensorFlow's seconds.
+    for directory in (models_directory, runs_directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    from model_training.evaluation.calibration import fitted_temperature  # noqa: PLC0415
+    from model_training.export.export import TrainedRun, check_is_free, export_run, next_version  # noqa: PLC0415
+    from model_training.training.distillation import with_lessons  # noqa: PLC0415
+    from model_training.training.distribution import is_chief  # noqa: PLC0415
+    from model_training.training.loop import TrainingPlan, clip_logits, clip_targets, train_network  # noqa: PLC0415
+
+    version = version or next_version(models_directory, config.name)
+    check_is_free(models_directory, config.name, version)
+    with RunProgress() as display:
+        data = settle_data(
+            config,
+            examples,
+            runs_directory / "cache",
+            display,
+            skip_unreadable=skip_unreadable,
+            allow_leakage=allow_leakage,
+        )
+        labels, split = data.labels, data.split
+        training, validation = data.clips(split.training), data.clips(split.validation)
+        run_directory = runs_directory / f"{config.name}-{_run_key(config, labels, training, validation)}"
+        run_directory.mkdir(parents=True, exist_ok=True)
+        display.say(_opening(config, data, training, run_directory))
+        with stop_flag() as is_stopping:
+            if config.teacher is not None:
+                cache = runs_directory / "cache"
+                training = with_lessons(training, config.teacher, cache, display, is_stopping)
+            network, history = train_network(
+                TrainingPlan(config, labels, training, validation, run_directory, display, is_stopping)
+            )
+            if is_stopping():
+                raise TrainingInterrupted("interrupted: training is done and kept; the same command exports the model")
+        if not is_chief(config):
+            _say("done; the first worker exports the model")
+            return
+        write_whole({run_directory / "history.json": json.dumps(history, indent=2) + "\n"})
+        temperature = fitted_temperature(
+            clip_logits(network, validation), clip_targets(validation, labels, config.head.kind), config.head.kind
+        )
+        display.say("exporting")
+        manifest = export_run(
+            TrainedRun(
+                config,
+                labels,
+                split,
+                network,
+                temperature,
+                history,
+                command=_command_of(
+                    config_path, cross_validation_path, skip_unreadable=skip_unreadable, allow_leakage=allow_leakage
+                ),
+                num_leaks=data.num_leaks,
+                cross_validation=cross_validation,
+            ),
+            models_directory,
+            version,
+            runs_directory / "cache",
+            display.say,
+        )
+    figures = manifest.metrics.get("held_out", manifest.metrics["validation"])
+    which = f"fold {config.held_out_fold}, held out" if split.held_out else "validation videos; none was held out"
+    _say(f"{models_directory / config.name / version}: accuracy {figures['accuracy']:.3f} ({which})")
+
+
+def synthesise(directory: Path, num_videos: int, seed: int) -> None:
+    """Render a dataset of painted events."""
+    with RunProgress() as display, display.bar("render", num_videos) as on_video:
+        videos = synthesise_dataset(directory, num_videos, seed, on_video)
+    counts = Counter(video.label for video in videos)
+    _say(f"{directory}: {len(videos)} videos: " + ", ".join(f"{n} {label}" for label, n in sorted(counts.items())))
+
+
+def synthesise_sample(path: Path, label: EventLabel, seed: int) -> None:
+    """Render one painted video, and print when its event is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    video = render_video(path, label, seed=seed)
+    _say(
+        json.dumps(
+            {
+                "path": str(path),
+                "label": label,
+                "event_start_seconds": video.event_start_seconds,
+                "event_end_seconds": video.event_end_seconds,
+            }
+        )
+    )
+
+
+def _command_of(
+    config_path: Path, cross_validation_path: Path | None, *, skip_unreadable: bool, allow_leakage: bool
+) -> str:
+    """The command that trains the same on the same data."""
+    options = [] if cross_validation_path is None else ["--cross-validation", "FILE"]
+    flags = {"--skip-unreadable": skip_unreadable, "--allow-leakage": allow_leakage}
+    return command_line("train", config_path, options, flags)
+
+
+def _run_key(
+    config: TrainConfig, labels: tuple[str, ...], training: list[CachedClip], validation: list[CachedClip]
+) -> str:
+    """Differs whenever the config, the videos, their labels or the split do."""
+    lines = [config.recipe, *labels]
+    for use, clips in (("training", training), ("validation", validation)):
+        lines += [f"{use} {c.cache_file.name} {c.index} {c.example.labels} {c.example.event_seconds}" for c in clips]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+
+def _opening(config: TrainConfig, data: TrainingData, training: list[CachedClip], run_directory: Path) -> str:
+    split = data.split
+    leaks = f"; {data.num_leaks} leaks between the held-out fold and the rest were allowed" if data.num_leaks else ""
+    return (
+        f"{config.name}: {len(split.training)} videos ({len(training)} clips) to train on, {len(split.validation)} for"
+        f" validation, {len(split.held_out)} held out; checkpoints in {run_directory}{leaks}"
+    )
+
+
+def _say(line: str) -> None:
+    """One line of result, on standard output."""
+    sys.stdout.write(f"{line}\n")

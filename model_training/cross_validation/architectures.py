@@ -1,0 +1,194 @@
+"""Which of the three families to use: one protocol for all, and what can be told from its answers."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.config import Family, TrainConfig
+from model_training.cross_validation.folds import FoldData, HeldOutAnswer, is_right, out_of_fold, shared_features
+from model_training.evaluation.baselines import Baselines
+from model_training.evaluation.bootstrap import mean_interval
+from model_training.evaluation.measure import ExportedModel
+from model_training.evaluation.results import Figure, Interval
+from model_training.export.export import save_graph
+from model_training.networks.heads import build_network
+
+_NUM_TIMED_CALLS = 5
+
+
+class FamilyFigures(Figure):
+    """One family. Intervals are of 95 %, whole groups drawn; accuracy is a mean over seeds."""
+
+    family: Family
+    accuracy: float
+    accuracy_interval: Interval | None = None
+    accuracy_by_seed: tuple[float, ...]
+    accuracy_deviation: float
+    """Standard deviation over seeds."""
+    shuffled_accuracy: float
+    """Of the same networks, when the frames of the videos they are shown are shuffled in time."""
+    shuffling_costs: float
+    shuffling_costs_interval: Interval | None = None
+    milliseconds_per_clip: float
+    """Median of calls of the exported model with one clip, on this machine."""
+    num_parameters: int
+
+
+class Difference(Figure):
+    """How much more often one family is right than another on the same videos."""
+
+    family: Family
+    than: Family
+    accuracy_difference: float
+    interval: Interval | None = None
+
+
+class Comparison(Figure):
+    """What `compare` prints. `advice` is one sentence."""
+
+    config: str
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    num_videos: int
+    num_groups: int
+    families: tuple[FamilyFigures, ...]
+    differences: tuple[Difference, ...]
+    advice: str
+    num_leaks: int = 0
+    """Between a fold and the rest, all of them allowed."""
+    baselines: Baselines | None = None
+    """On the same videos, each fold taught on the others."""
+
+
+def compare_families(config: TrainConfig, data: FoldData, folds: Sequence[int], seeds: Sequence[int]) -> Comparison:
+    """Train every family on the same folds with the same seeds, and say which to use.
+
+    Raises:
+        TrainingInterrupted: `data.is_stopping()` turned true; the folds done are kept.
+    """
+    shared = shared_features(config, data, with_shuffled=True)
+    rights: dict[Family, NDArray[np.float64]] = {}
+    figures: list[FamilyFigures] = []
+    groups: list[str] = []
+    for family in get_args(Family):
+        own = config.model_copy(update={"family": family})
+        data.display.say(f"{family}: {len(folds)} folds, {len(seeds)} seeds")
+        answers = out_of_fold(own, data, shared, folds, seeds)
+        groups = [answer.example.group for answer in answers[: len(answers) // len(seeds)]]
+        right = rights_by_seed(own, data, answers, len(seeds))
+        shuffled = rights_by_seed(own, data, answers, len(seeds), is_shuffled=True)
+        rights[family] = right.mean(axis=0)
+        milliseconds, num_parameters = clip_cost(own, len(data.labels))
+        lost = rights[family] - shuffled.mean(axis=0)
+        figures.append(
+            FamilyFigures(
+                family=family,
+                accuracy=_rounded(right.mean()),
+                accuracy_interval=mean_interval(rights[family].tolist(), groups),
+                accuracy_by_seed=tuple(_rounded(row.mean()) for row in right),
+                accuracy_deviation=_rounded(right.mean(axis=1).std(ddof=1)) if len(seeds) > 1 else 0.0,
+                shuffled_accuracy=_rounded(shuffled.mean()),
+                shuffling_costs=_rounded(lost.mean()),
+                shuffling_costs_interval=mean_interval(lost.tolist(), groups),
+                milliseconds_per_clip=milliseconds,
+                num_parameters=num_parameters,
+            )
+        )
+    differences = differences_between(rights, groups)
+    return Comparison(
+        config=config.name,
+        folds=tuple(folds),
+        seeds=tuple(seeds),
+        num_videos=len(groups),
+        num_groups=len(set(groups)),
+        families=tuple(figures),
+        differences=differences,
+        advice=advice_from(figures, differences),
+    )
+
+
+def rights_by_seed(
+    config: TrainConfig,
+    data: FoldData,
+    answers: Sequence[HeldOutAnswer],
+    num_seeds: int,
+    *,
+    is_shuffled: bool = False,
+) -> NDArray[np.float64]:
+    """1 where an answer is right, float64 [seeds, videos]; the videos come in the same order for each seed."""
+    right = [
+        is_right(
+            answer.shuffled_probabilities if is_shuffled else answer.probabilities,
+            answer.example.labels,
+            data.labels,
+            sums_to_one=config.head.sums_to_one,
+        )
+        for answer in answers
+    ]
+    return np.array(right, np.float64).reshape(num_seeds, -1)
+
+
+def differences_between(rights: dict[Family, NDArray[np.float64]], groups: Sequence[str]) -> tuple[Difference, ...]:
+    """Each family against each simpler one, on the same videos; `rights` float64 [videos] by family."""
+    families = list(rights)
+    return tuple(
+        Difference(
+            family=family,
+            than=simpler,
+            accuracy_difference=_rounded((rights[family] - rights[simpler]).mean()),
+            interval=mean_interval((rights[family] - rights[simpler]).tolist(), groups),
+        )
+        for place, family in enumerate(families)
+        for simpler in families[:place]
+    )
+
+
+def advice_from(figures: Sequence[FamilyFigures], differences: Sequence[Difference]) -> str:
+    """One sentence: the simplest family that no other surely beats, and whether order matters to it."""
+    chosen = figures[0]
+    for other in figures[1:]:
+        gain = next(d for d in differences if d.family == other.family and d.than == chosen.family)
+        if gain.interval is not None and gain.interval.low > 0:
+            chosen = other
+    costs = chosen.shuffling_costs_interval
+    if costs is not None and costs.low > 0:
+        order = f"order matters to it: shuffling the frames costs {chosen.shuffling_costs:.3f} of accuracy"
+    else:
+        order = f"order cannot be told to matter to it: shuffling the frames costs {chosen.shuffling_costs:.3f}"
+    which = (
+        "no network that looks further over time is surely better"
+        if chosen is figures[0]
+        else "it is surely better than the simpler ones it replaces"
+    )
+    return (
+        f"Use {chosen.family} (accuracy {chosen.accuracy:.3f}, {chosen.milliseconds_per_clip:.1f} ms a clip): {which},"
+        f" and {order}."
+    )
+
+
+def clip_cost(config: TrainConfig, num_labels: int) -> tuple[float, int]:
+    """Milliseconds of a call of the exported model with one clip, the median of some, and how many numbers it has."""
+    network = build_network(config, num_labels, is_pretrained=False)
+    spec = config.clip
+    frames = np.zeros((1, spec.num_frames, spec.height, spec.width, 3), np.uint8)
+    valid = np.ones((1, spec.num_frames), bool)
+    with tempfile.TemporaryDirectory() as directory:
+        save_graph(network, config, 1.0, Path(directory))
+        model = ExportedModel(Path(directory))
+        model.answer(frames, valid)
+        seconds = []
+        for _ in range(_NUM_TIMED_CALLS):
+            started_at = time.perf_counter()
+            model.answer(frames, valid)
+            seconds.append(time.perf_counter() - started_at)
+    num_parameters = sum(int(np.prod(variable.shape)) for variable in network.variables)
+    return round(float(np.median(seconds)) * 1000, 3), num_parameters
+
+
+def _rounded(value: float | np.floating) -> float:
+    return round(float(value), 4)

@@ -1,0 +1,193 @@
+"""How much a model's answers depend on how a video was made: the same videos, changed, asked again.
+
+Videos are read frame by frame and written anew with PyAV, each into a file that is gone after its answer.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer, OutputContainer
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from model_training.datasets.examples import Example
+from model_training.datasets.segments import Segment
+from model_training.errors import TrainingDataError
+from model_training.evaluation.faithfulness import spread
+from model_training.evaluation.measure import Predictor, VideoPrediction, answered, stacked
+from model_training.evaluation.metrics import Probabilities, Sets, accuracy, rounded
+from model_training.evaluation.results import ChangeFigures, Robustness
+from model_training.synthetic.encoders import encoder_options
+from service.inference.manifest import Manifest
+from service.video.errors import VideoError
+
+MAX_VIDEOS = 24
+# A multiple of the common frame rates, and no finer than MPEG-4 can say.
+_TICKS_PER_SECOND = 60000
+_TIME_DECIMALS = 4
+"""Of times in a segment: no two frames come nearer, and each has a tick of its own."""
+_SEEK_MARGIN_SECONDS = 1.0
+"""A container may count by when a frame is decoded, which is earlier than it is shown."""
+_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a video is written anew: pictures scaled and darkened, frames left out, then encoded."""
+
+    scale: float = 1.0
+    brightness: float = 1.0
+    keeps: Callable[[int], bool] = lambda _number: True
+    """Whether the frame of this number stays; those that stay keep their times."""
+    codec: str = "libx264"
+    suffix: str = ".mp4"
+    options: tuple[tuple[str, str], ...] = (("preset", "veryfast"), ("crf", "18"))
+
+
+def _is_not_dropped(number: int) -> bool:
+    return number == 0 or bool(np.random.default_rng(number).uniform() >= 0.3)  # noqa: PLR2004 - as the name says
+
+
+CHANGES = {
+    "H.264 at a low bitrate (crf 38)": Change(options=(("preset", "veryfast"), ("crf", "38"))),
+    "MPEG-4, coarsely quantised (q 16)": Change(codec="mpeg4", options=(("qmin", "16"), ("qmax", "16"))),
+    "VP9 at 200 kbit/s": Change(
+        codec="libvpx-vp9",
+        suffix=".webm",
+        options=(("deadline", "realtime"), ("cpu-used", "8"), ("b", "200k")),
+    ),
+    "half the width and height": Change(scale=0.5),
+    "darkened to 40 %": Change(brightness=0.4),
+    "30 % of the frames dropped": Change(keeps=_is_not_dropped),
+    "half the frame rate": Change(keeps=lambda number: number % 2 == 0),
+}
+
+
+def measure_robustness(
+    model: Predictor, manifest: Manifest, examples: Sequence[Example], on_video: Callable[[], None] = lambda: None
+) -> Robustness:
+    """Accuracy under every change, and agreement with the clean answer, over at most `MAX_VIDEOS` videos.
+
+    Raises:
+        TrainingDataError: a video cannot be read, or not be written anew.
+    """
+    chosen = spread(examples, MAX_VIDEOS)
+    clean: list[VideoPrediction] = []
+    changed: dict[str, list[VideoPrediction]] = {name: [] for name in CHANGES}
+    with tempfile.TemporaryDirectory(prefix="robustness-") as directory:
+        for example in chosen:
+            segment = example.segment_seconds
+            # What is written anew begins where the segment does.
+            of_written = None if segment is None else (0.0, segment[1] - segment[0])
+            try:
+                clean.append(model.predict(example.path, manifest, segment))
+                for name, change in CHANGES.items():
+                    path = Path(directory) / f"video{change.suffix}"
+                    write_changed(example.path, path, change, segment)
+                    changed[name].append(model.predict(path, manifest, of_written))
+            except (VideoError, av.error.FFmpegError) as error:
+                raise TrainingDataError(f"{example.listed}: {error}") from error
+            on_video()
+    probabilities, targets = stacked(clean, chosen, manifest.labels)
+    return Robustness(
+        num_videos=len(chosen),
+        clean_accuracy=rounded(accuracy(answered(probabilities, manifest), targets)),
+        changes={
+            name: _compared(probabilities, stacked(predictions, chosen, manifest.labels)[0], targets, manifest)
+            for name, predictions in changed.items()
+        },
+    )
+
+
+def write_changed(source: Path, target: Path, change: Change, segment_seconds: Segment | None = None) -> None:
+    """Write the video in `source` to `target`, changed; every frame that is kept keeps its time.
+
+    Of a segment no other frames are written than those on screen in it, and their times count from its start.
+    """
+    with av.open(str(target), "w") as container:
+        stream: VideoStream | None = None
+        for seconds, picture in _pictures(source, change, segment_seconds):
+            stream = stream or _new_stream(container, change, picture)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = round(seconds * _TICKS_PER_SECOND)
+            frame.time_base = Fraction(1, _TICKS_PER_SECOND)
+            container.mux(stream.encode(frame))
+        if stream is not None:
+            container.mux(stream.encode(None))
+
+
+def _new_stream(container: OutputContainer, change: Change, picture: Picture) -> VideoStream:
+    stream = container.add_stream(change.codec, rate=30, options=encoder_options(change.codec, change.options))
+    assert isinstance(stream, VideoStream)
+    stream.height, stream.width = picture.shape[:2]
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.time_base = Fraction(1, _TICKS_PER_SECOND)
+    # One thread: the same bytes each time.
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _pictures(source: Path, change: Change, segment_seconds: Segment | None) -> Iterator[tuple[float, Picture]]:
+    """Time in seconds and pixels of each frame that `change` keeps, upright, sides even."""
+    with av.open(str(source), metadata_errors="ignore") as container:
+        last_seconds = -1.0
+        shape: tuple[int, int] | None = None
+        for number, (seconds, frame) in enumerate(_frames(container, segment_seconds)):
+            if seconds is None or seconds <= last_seconds or not change.keeps(number):
+                continue
+            last_seconds = seconds
+            pixels: Any = frame.to_ndarray(format="rgb24")
+            if frame.rotation % 360 in _TURNS:
+                pixels = cv2.rotate(pixels, _TURNS[frame.rotation % 360])
+            shape = shape or _even_shape(pixels, change.scale)
+            pixels = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)
+            yield seconds, (pixels * change.brightness).astype(np.uint8)
+
+
+def _frames(container: InputContainer, segment_seconds: Segment | None) -> Iterator[tuple[float | None, av.VideoFrame]]:
+    """Every frame and its time; of a segment those on screen in it, by their time since it began."""
+    if segment_seconds is None:
+        yield from ((frame.time, frame) for frame in container.decode(video=0))
+        return
+    start, end = segment_seconds
+    first_seconds = next((frame.time for frame in container.decode(video=0) if frame.time is not None), 0.0)
+    container.seek(round((first_seconds + max(0.0, start - _SEEK_MARGIN_SECONDS)) * av.time_base))
+    shown_at_start = None
+    for frame in (frame for frame in container.decode(video=0) if frame.time is not None):
+        seconds = round(frame.time - first_seconds - start, _TIME_DECIMALS)
+        if seconds <= 0:
+            shown_at_start = frame
+            continue
+        if shown_at_start is not None:
+            yield 0.0, shown_at_start
+            shown_at_start = None
+        if seconds >= end - start:
+            return
+        yield seconds, frame
+    if shown_at_start is not None:
+        yield 0.0, shown_at_start
+
+
+def _even_shape(pixels: Picture, scale: float) -> tuple[int, int]:
+    """(width, height), as OpenCV counts them."""
+    height, width = pixels.shape[:2]
+    return max(2, round(width * scale) // 2 * 2), max(2, round(height * scale) // 2 * 2)
+
+
+def _compared(clean: Probabilities, changed: Probabilities, targets: Sets, manifest: Manifest) -> ChangeFigures:
+    likeliest = np.arange(len(clean)), clean.argmax(axis=1)
+    answers = answered(changed, manifest)
+    return ChangeFigures(
+        accuracy=rounded(accuracy(answers, targets)),
+        agreement=rounded(accuracy(answers, answered(clean, manifest))),
+        mean_probability_shift=rounded(np.abs(changed[likeliest] - clean[likeliest]).mean()),
+    )

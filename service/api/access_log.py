@@ -1,0 +1,151 @@
+"""Request ids and logs: one JSON object a line, one line a request."""
+
+import json
+import logging
+import re
+import sys
+import time
+import uuid
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.telemetry.metrics import Metrics
+from service.telemetry.spans import Stages
+
+if TYPE_CHECKING:
+    from service.telemetry.tracing import Tracing
+
+_log = logging.getLogger(__name__)
+_access_log = logging.getLogger("service.access")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_CLIENT_LEFT = 499
+
+# What every log record has; the rest was given as `extra`.
+_RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message and every `extra` field."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON."""
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {name: value for name, value in vars(record).items() if name not in _RECORD_FIELDS}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def set_up_logging(level: str) -> None:
+    """Send every log line of this process to standard error, as JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # Our own access log says more.
+    logging.getLogger("uvicorn.access").disabled = True
+
+
+def note(request: Request, **fields: object) -> None:
+    """Add fields to the access log's line of this request."""
+    request.state.log_fields.update(fields)
+
+
+class AccessLog:
+    """Gives every request an id, and logs, counts and traces it when it has ended."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: "Tracing | None") -> None:
+        self._app = app
+        self._metrics = metrics
+        self._tracing = tracing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        visit = _Visit(scope, self._tracing)
+        status: int | None = None
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = visit.request_id
+            await send(message)
+
+        try:
+            with visit.stages.listening():
+                await self._app(scope, receive, send_with_id)
+        except Exception:
+            if status is None:
+                raise
+            # Answered already, as a problem. Raised further, the server would cut the connection, and
+            # a client that still sends its body would never read that answer.
+            _log.exception("an error that nobody expected", extra={"request_id": visit.request_id})
+        finally:
+            visit.end(status, self._metrics)
+
+
+class _Visit:
+    """One request, from its head to its line in the log."""
+
+    def __init__(self, scope: Scope, tracing: "Tracing | None") -> None:
+        headers = Headers(scope=scope)
+        offered = headers.get("x-request-id", "")
+        self.request_id = offered if _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
+        self._scope = scope
+        self._fields: dict[str, object] = {}
+        scope.setdefault("state", {}).update(request_id=self.request_id, log_fields=self._fields)
+        self._span = None if tracing is None else tracing.begin_request(headers)
+        traceparent = headers.get("traceparent", "") if self._span is None else self._span.traceparent
+        trace = _TRACEPARENT.fullmatch(traceparent)
+        if trace is not None:
+            self._fields["trace_id"] = trace[1]
+        self.stages = Stages(traceparent=traceparent if trace is not None else None)
+        self._started_at = time.perf_counter()
+
+    def end(self, status: int | None, metrics: Metrics) -> None:
+        """The request has ended; no status was sent where the client left, or the server is being ended."""
+        seconds = time.perf_counter() - self._started_at
+        route: str | None = getattr(self._scope.get("route"), "path", None)
+        method = self._scope["method"]
+        metrics.count_request(route, status or _CLIENT_LEFT, seconds)
+        stages_ms = self.stages.timings_ms
+        # An answer has its own, of the same stages.
+        timings = {} if not stages_ms or "timings_ms" in self._fields else {"timings_ms": stages_ms}
+        _access_log.info(
+            "request",
+            extra={
+                "request_id": self.request_id,
+                "method": method,
+                "path": self._scope["path"],
+                "status": status,
+                "milliseconds": round(seconds * 1000, 1),
+                **timings,
+                **self._fields,
+            },
+        )
+        if self._span is not None:
+            attributes: dict[str, str | int] = {
+                "http.request.method": method,
+                "url.path": self._scope["path"],
+                "request_id": self.request_id,
+            }
+            attributes |= {name: value for name, value in self._fields.items() if isinstance(value, str)}
+            if route is not None:
+                attributes["http.route"] = route
+            told = status or _CLIENT_LEFT
+            attributes["http.response.status_code"] = told
+            name = f"{method} {route or 'other'}"
+            self._span.end(name, attributes, self.stages, is_failure=told >= HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -1,0 +1,245 @@
+"""From what was seen to what is answered: the last stage of a request. Pure arithmetic."""
+
+import time
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framewise.schemas.prediction import (
+    AnswerWarning,
+    ClipPrediction,
+    ClipWindow,
+    Cost,
+    Decision,
+    FrameAttention,
+    LabelProbability,
+    ModelRef,
+    Prediction,
+    PredictQuery,
+    SampledFrame,
+    Timings,
+    Validation,
+    ValidationTimings,
+    Video,
+)
+from service.inference.batcher import ClipAnswer
+from service.inference.manifest import Manifest, combine_clips
+from service.inference.repository import StoredModel
+from service.video.clip import ClipTimes, DecodeReport, VideoFacts
+from service.video.quality import Appearance
+
+NUM_TOP_FRAMES = 3
+
+
+class _Window(TypedDict):
+    start_seconds: float
+    end_seconds: float
+
+
+class _Moment(TypedDict):
+    index: int
+    time_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedVideo:
+    """A video, decoded from its first clip to its last; its pixels are gone."""
+
+    facts: VideoFacts
+    report: DecodeReport
+    clips: list[ClipTimes]
+    decode_seconds: float
+    appearance: Appearance
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifiedVideo:
+    """A video, and the model's answer for each of its clips."""
+
+    decoded: DecodedVideo
+    answers: list[ClipAnswer]
+
+
+class Stopwatch:
+    """When a request began, and when its body was there."""
+
+    def __init__(self) -> None:
+        self._started_at = time.perf_counter()
+        self._received_at = self._started_at
+
+    def received(self) -> None:
+        """The body is there."""
+        self._received_at = time.perf_counter()
+
+    def timings(self, video: ClassifiedVideo) -> Timings:
+        """Every stage, in milliseconds."""
+        return Timings(
+            receive=_milliseconds(self._received_at - self._started_at),
+            decode=_milliseconds(video.decoded.decode_seconds),
+            queue=_milliseconds(max(answer.queue_seconds for answer in video.answers)),
+            model=_milliseconds(max(answer.model_seconds for answer in video.answers)),
+            total=_milliseconds(time.perf_counter() - self._started_at),
+        )
+
+    def timings_to_model(self, video: DecodedVideo) -> ValidationTimings:
+        """The stages up to the model, in milliseconds."""
+        return ValidationTimings(
+            receive=_milliseconds(self._received_at - self._started_at),
+            decode=_milliseconds(video.decode_seconds),
+            total=_milliseconds(time.perf_counter() - self._started_at),
+        )
+
+
+def compose_prediction(
+    video: ClassifiedVideo, model: StoredModel, query: PredictQuery, request_id: str, stopwatch: Stopwatch
+) -> Prediction:
+    """The answer to a request; all but its id and timings follows from video, model and query alone."""
+    manifest = model.manifest
+    probabilities = combine_clips(
+        np.stack([answer.probabilities for answer in video.answers]),
+        manifest.combine,
+        sums_to_one=manifest.sums_to_one,
+    )
+    # Stable, so that equal probabilities keep the order of the model's labels.
+    ranked = np.argsort(-probabilities, kind="stable")
+    accepted = manifest.accepts(probabilities, query.threshold)
+    best = int(ranked[0])
+    return Prediction(
+        request_id=request_id,
+        model=_model_ref(model),
+        prediction=Decision(
+            label=manifest.labels[best],
+            probability=_probability(probabilities[best]),
+            accepted=bool(accepted[best]),
+        ),
+        probabilities=[
+            LabelProbability(
+                label=manifest.labels[label],
+                probability=_probability(probabilities[label]),
+                accepted=bool(accepted[label]),
+            )
+            for label in ranked[: query.top_k]
+        ],
+        label_set=_label_set(probabilities, ranked, manifest),
+        clips=[
+            _clip_prediction(clip, answer, manifest.labels)
+            for clip, answer in zip(video.decoded.clips, video.answers, strict=True)
+        ],
+        frames=[] if query.frames == "none" else _frames(video, is_top_only=query.frames == "top"),
+        video=_video(video.decoded),
+        warnings=[*_warnings(video.decoded, manifest), *_warnings_of_model(manifest)],
+        timings_ms=stopwatch.timings(video),
+    )
+
+
+def compose_validation(
+    video: DecodedVideo, model: StoredModel, seconds_per_clip: float, request_id: str, stopwatch: Stopwatch
+) -> Validation:
+    """What is known of a video that was not shown to the model, and what showing it would cost."""
+    return Validation(
+        request_id=request_id,
+        model=_model_ref(model),
+        clips=[ClipWindow(**_window(clip)) for clip in video.clips],
+        frames=[
+            SampledFrame(clip=number, **_moment(clip, place))
+            for number, clip in enumerate(video.clips)
+            for place in np.flatnonzero(clip.valid)
+        ],
+        cost=Cost(
+            num_clips=len(video.clips),
+            model_seconds_per_clip=round(seconds_per_clip, 6),
+            model_seconds=round(seconds_per_clip * len(video.clips), 6),
+        ),
+        video=_video(video),
+        warnings=_warnings(video, model.manifest),
+        timings_ms=stopwatch.timings_to_model(video),
+    )
+
+
+def _model_ref(model: StoredModel) -> ModelRef:
+    return ModelRef(name=model.manifest.name, version=model.manifest.version, digest=model.digest)
+
+
+def _window(clip: ClipTimes) -> _Window:
+    return {"start_seconds": round(clip.start_seconds, 6), "end_seconds": round(clip.end_seconds, 6)}
+
+
+def _moment(clip: ClipTimes, place: np.intp) -> _Moment:
+    return {"index": int(clip.frame_indices[place]), "time_seconds": round(float(clip.times_seconds[place]), 6)}
+
+
+def _clip_prediction(clip: ClipTimes, answer: ClipAnswer, labels: tuple[str, ...]) -> ClipPrediction:
+    best = int(np.argmax(answer.probabilities))
+    return ClipPrediction(**_window(clip), label=labels[best], probability=_probability(answer.probabilities[best]))
+
+
+def _frames(video: ClassifiedVideo, *, is_top_only: bool) -> list[FrameAttention]:
+    frames = []
+    for number, (clip, answer) in enumerate(zip(video.decoded.clips, video.answers, strict=True)):
+        places = np.flatnonzero(clip.valid)
+        if is_top_only:
+            by_attention = np.argsort(-answer.attention[places], kind="stable")
+            places = np.sort(places[by_attention[:NUM_TOP_FRAMES]])
+        frames += [
+            FrameAttention(clip=number, **_moment(clip, place), attention=_probability(answer.attention[place]))
+            for place in places
+        ]
+    return frames
+
+
+def _warnings(video: DecodedVideo, manifest: Manifest) -> list[AnswerWarning]:
+    envelope = manifest.picture_envelope
+    warnings = [*video.report.warnings, *(() if envelope is None else envelope.warnings(video.appearance))]
+    return [AnswerWarning(code=warning.code, message=warning.message) for warning in warnings]
+
+
+def _warnings_of_model(manifest: Manifest) -> list[AnswerWarning]:
+    if manifest.attention_is_explanation is not False:
+        return []
+    return [
+        AnswerWarning(
+            code="attention_not_explanatory",
+            message="Frames of high attention decide this model's answers no more than others do, as far as was"
+            " measured: attention here is a weight inside the model, not a reason for its answer.",
+        )
+    ]
+
+
+def _label_set(probabilities: NDArray[np.float64], ranked: NDArray[np.intp], manifest: Manifest) -> list[str] | None:
+    if manifest.conformal is None:
+        return None
+    holds = manifest.conformal.holds(probabilities)
+    return [manifest.labels[label] for label in ranked if holds[label]]
+
+
+def _video(video: DecodedVideo) -> Video:
+    facts, report = video.facts, video.report
+    width, height = facts.width, facts.height
+    if report.rotation_degrees % 180:
+        width, height = height, width
+    sampled = {int(index) for clip in video.clips for index in clip.frame_indices[clip.valid]}
+    return Video(
+        container=facts.container,
+        codec=facts.codec,
+        width=width,
+        height=height,
+        rotation_degrees=report.rotation_degrees,
+        is_mirrored=report.is_mirrored,
+        duration_seconds=round(facts.duration_seconds, 6),
+        frame_rate=None if facts.frame_rate is None else round(facts.frame_rate, 6),
+        is_variable_frame_rate=facts.is_variable_frame_rate,
+        num_frames_decoded=report.num_frames_decoded,
+        num_frames_sampled=len(sampled),
+        audio="ignored" if facts.has_audio else "none",
+    )
+
+
+def _probability(value: float) -> float:
+    # Softmax sums may exceed 1 by a rounding error, which the wire does not allow.
+    return min(1.0, max(0.0, float(value)))
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -1,0 +1,47 @@
+"""A service that asks others, and the others."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.file_server import FileServer, file_server
+from tests.support.otlp_collector import Collector, otlp_collector
+from tests.support.running_service import RunningService, running_service
+
+
+@pytest.fixture(scope="session")
+def files() -> Iterator[FileServer]:
+    """A server of files that the asking service may fetch videos from."""
+    with file_server() as files:
+        yield files
+
+
+@pytest.fixture(scope="session")
+def collector() -> Iterator[Collector]:
+    """Where the asking service sends its traces."""
+    with otlp_collector() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def asking_service(
+    files: FileServer, collector: Collector, grey_models_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningService]:
+    """A service that fetches videos, takes jobs and is traced; it keeps no answers, and takes small videos only."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+        environment.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+        with running_service(
+            grey_models_dir,
+            tmp_path_factory.mktemp("uploads"),
+            url_allowed_hosts=f'["{files.host}"]',
+            url_private_allowed=True,
+            max_upload_bytes=200_000,
+            answer_cache_bytes=0,
+            tracing=True,
+            jobs_dir=tmp_path_factory.mktemp("jobs"),
+            decode_children=2,
+        ) as service:
+            yield service

@@ -1,0 +1,199 @@
+"""From a folder to examples, and from examples to a split. The files need not be videos here."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_training.datasets.examples import Example, read_examples
+from model_training.datasets.splits import split_examples
+from model_training.errors import TrainingDataError
+
+
+def _touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def _dataset(directory: Path, *lines: str) -> Path:
+    _touch(directory / "a.mp4", directory / "b.mp4")
+    (directory / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return directory
+
+
+def test_a_manifest_names_path_label_group_fold_and_event(tmp_path: Path) -> None:
+    data = _dataset(
+        tmp_path,
+        "path,label,group,fold,event_start_seconds,event_end_seconds",
+        "a.mp4,x,scene1,3,1.5,2.25",
+        "b.mp4,y,scene2,,,",
+    )
+    assert read_examples(data) == [
+        Example(tmp_path / "a.mp4", ("x",), "scene1", 3, (1.5, 2.25)),
+        Example(tmp_path / "b.mp4", ("y",), "scene2"),
+    ]
+
+
+def test_without_a_manifest_each_folder_is_a_label_and_each_file_its_own_group(tmp_path: Path) -> None:
+    _touch(tmp_path / "cat" / "1.mp4", tmp_path / "dog" / "1.webm", tmp_path / "dog" / "notes.txt")
+    assert read_examples(tmp_path) == [
+        Example(tmp_path / "cat" / "1.mp4", ("cat",), "cat/1.mp4"),
+        Example(tmp_path / "dog" / "1.webm", ("dog",), "dog/1.webm"),
+    ]
+
+
+def test_a_folder_without_a_video_is_named(tmp_path: Path) -> None:
+    _touch(tmp_path / "cat" / "1.mp4", tmp_path / "dog" / "2.mp4", tmp_path / "walk" / "notes.txt")
+    with pytest.raises(TrainingDataError, match="walk: no video here"):
+        read_examples(tmp_path)
+
+
+def test_several_labels_stand_between_bars_or_in_a_json_list(tmp_path: Path) -> None:
+    data = _dataset(tmp_path, "path,label", "a.mp4,y|x", 'b.mp4,"[""z"", ""x""]"')
+    first, second = read_examples(data)
+    assert (first.labels, second.labels) == (("x", "y"), ("x", "z"))
+    with pytest.raises(TrainingDataError, match=r"a\.mp4: has 2 labels"):
+        _ = first.label
+
+
+def test_json_lines_say_the_same_as_a_csv_manifest(tmp_path: Path) -> None:
+    _touch(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    (tmp_path / "manifest.jsonl").write_text(
+        '{"path": "a.mp4", "label": "x", "group": "g", "fold": 3, "event_start_seconds": 1, "event_end_seconds": 2.5}\n'
+        '\n{"path": "b.mp4", "labels": ["y", "x"], "fold": 4.0}\n'
+    )
+    assert read_examples(tmp_path) == [
+        Example(tmp_path / "a.mp4", ("x",), "g", 3, (1.0, 2.5)),
+        Example(tmp_path / "b.mp4", ("x", "y"), "b.mp4", 4),
+    ]
+
+
+def test_kinetics_csv_names_segments_by_the_id_of_their_video(tmp_path: Path) -> None:
+    _touch(tmp_path / "videos" / "abc.mp4", tmp_path / "videos" / "def_000010_000020.mp4")
+    annotations = tmp_path / "kinetics.csv"
+    annotations.write_text(
+        "label,youtube_id,time_start,time_end,split,is_cc\nx,abc,1,11,train,0\ny,abc,21,31,train,0\ny,def,10,20,test,0\n"
+    )
+    assert read_examples(annotations) == [
+        Example(tmp_path / "videos" / "abc.mp4", ("x",), "abc", 0, None, (1.0, 11.0)),
+        Example(tmp_path / "videos" / "abc.mp4", ("y",), "abc", 0, None, (21.0, 31.0)),
+        Example(tmp_path / "videos" / "def_000010_000020.mp4", ("y",), "def", 2),
+    ]
+
+
+def test_kinetics_json_says_the_same_as_its_csv(tmp_path: Path) -> None:
+    _touch(tmp_path / "abc.mp4", tmp_path / "def.mp4")
+    (tmp_path / "manifest.json").write_text(
+        '{"abc": {"annotations": {"label": "x", "segment": [1.0, 11.0]}, "duration": 10.0, "subset": "train",'
+        ' "url": "https://example.org/abc"}, "def": {"annotations": {"label": "y"}, "subset": "validate"}}'
+    )
+    assert read_examples(tmp_path) == [
+        Example(tmp_path / "abc.mp4", ("x",), "abc", 0, None, (1.0, 11.0)),
+        Example(tmp_path / "def.mp4", ("y",), "def", 1),
+    ]
+
+
+def test_two_manifests_in_one_folder_are_not_chosen_between(tmp_path: Path) -> None:
+    data = _dataset(tmp_path, "path,label", "a.mp4,x", "b.mp4,y")
+    (data / "manifest.json").write_text("{}")
+    with pytest.raises(TrainingDataError, match=r"holds manifest\.csv and manifest\.json"):
+        read_examples(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "sentence"),
+    [
+        ("manifest.csv", ("path,class", "a.mp4,x"), "line 1: unknown column 'class'"),
+        ("manifest.csv", ("path,lable", "a.mp4,x"), "line 1: unknown column 'lable' (did you mean 'label'?)"),
+        ("manifest.csv", ("path,group", "a.mp4,x"), "line 1: lacks the column 'label'"),
+        ("manifest.csv", ("label,group", "x,a"), "line 1: lacks the column 'path' or 'id'"),
+        ("manifest.csv", ("",), "line 1: lacks the column 'label'"),
+        ("manifest.csv", ("path,label", "a.mp4,x", "nowhere.mp4,y"), "line 3: no such file: nowhere.mp4"),
+        ("manifest.csv", ("path,label", ",x"), "line 2: no such file: (empty path)"),
+        ("manifest.csv", ("path,label", "a.mp4,"), "line 2: empty label"),
+        ("manifest.csv", ("path,label", "a.mp4,x|"), "line 2: empty label"),
+        ("manifest.csv", ("path,label", "a.mp4,x|x"), "line 2: a label is given twice"),
+        ("manifest.csv", ("path,label,fold", "a.mp4,x,one"), "line 2: the fold is not a whole number: 'one'"),
+        ("manifest.csv", ("path,label,fold", "a.mp4,x"), "line 2: not as many cells as there are columns"),
+        ("manifest.csv", ("path,label,start_seconds,end_seconds", "a.mp4,x,2,"), "line 2: start_seconds and end_sec"),
+        ("manifest.csv", ("path,label,start_seconds,end_seconds", "a.mp4,x,2,b"), "line 2: not a number"),
+        ("manifest.csv", ("path,label,start_seconds,end_seconds", "a.mp4,x,3,2"), "line 2: start_seconds 3 and end_"),
+        ("manifest.csv", ("path,label", "a.mp4,x", "a.mp4,y"), "line 3: a.mp4 is listed more than once"),
+        ("manifest.csv", ("path,label", "a.mp4,x", "b.mp4,x"), "two labels are the least"),
+        ("manifest.csv", ("path,label", 'a.mp4,"x'), "line 2: not CSV"),
+        ("manifest.csv", ("youtube_id,label,split", "zzz,x,train"), "is named zzz"),
+        ("manifest.csv", ("youtube_id,label,split", "a,x,holdout"), "line 2: unknown split 'holdout'"),
+        ("manifest.jsonl", ('{"path": "a.mp4", "label": "x"}', "{"), "line 2: not JSON"),
+        ("manifest.jsonl", ("[]",), "line 1: not a JSON object"),
+        ("manifest.jsonl", ('{"path": "a.mp4", "label": 7}',), "line 1: a label is a text"),
+        ("manifest.jsonl", ("[" * 100_000,), "line 1: not JSON"),
+        ("manifest.jsonl", ('{"path": "a.mp4", "label": "x", "fold": 1e999}',), "line 1: the fold is not a whole"),
+        (
+            "manifest.jsonl",
+            ('{"path": "a.mp4", "label": "x", "fold": 1.7}',),
+            "line 1: the fold is not a whole number: 1.7",
+        ),
+        ("manifest.jsonl", ('{"path": "a.mp4", "label": "x", "fold": true}',), "line 1: the fold is not a whole"),
+        ("manifest.jsonl", ('{"path": "a.mp4", "label": "x", "fold": [1]}',), "line 1: the fold is not a whole"),
+        (
+            "manifest.jsonl",
+            (f'{{"path": "a.mp4", "label": "x", "start_seconds": 0, "end_seconds": 1{"0" * 400}}}',),
+            "line 1: not a number",
+        ),
+        ("manifest.csv", ("path,label,fold", "a.mp4,x,1e999"), "line 2: the fold is not a whole number: '1e999'"),
+        ("manifest.csv", ("path,label,fold", "a.mp4,x,1.7"), "line 2: the fold is not a whole number: '1.7'"),
+        ("manifest.json", ("[]",), "not as Kinetics has it"),
+        ("manifest.json", ('{"a": {"subset": "train"}}',), "video 'a': no \"annotations\""),
+    ],
+)
+def test_a_manifest_that_cannot_be_used_is_one_sentence_with_file_and_line(
+    tmp_path: Path, name: str, lines: tuple[str, ...], sentence: str
+) -> None:
+    _touch(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    (tmp_path / name).write_text("\n".join(lines) + "\n")
+    with pytest.raises(TrainingDataError) as caught:
+        read_examples(tmp_path)
+    assert sentence in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def _examples(groups: list[tuple[str, int]]) -> list[Example]:
+    return [
+        Example(Path(f"{number}-{i}.mp4"), (label,), f"g{number}", number % 5)
+        for number, (label, size) in enumerate(groups)
+        for i in range(size)
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("xy"), st.integers(1, 6)), min_size=12, max_size=40),
+    st.integers(0, 1000),
+)
+def test_no_group_is_ever_parted(groups: list[tuple[str, int]], seed: int) -> None:
+    examples = _examples([("x", 1), ("y", 1), *groups, ("x", 1), ("y", 1), ("x", 2), ("y", 2)])
+    split = split_examples(examples, held_out_fold=None, validation_fraction=0.25, seed=seed)
+    training, validation = ({e.group for e in part} for part in (split.training, split.validation))
+    assert not training & validation
+    assert len(split.training) + len(split.validation) == len(examples)
+    assert split == split_examples(examples, held_out_fold=None, validation_fraction=0.25, seed=seed)
+
+
+def test_the_held_out_fold_is_in_no_other_part() -> None:
+    examples = _examples([("x", 2), ("y", 2)] * 10)
+    split = split_examples(examples, held_out_fold=3, validation_fraction=0.2, seed=0)
+    assert {e.fold for e in split.held_out} == {3}
+    assert 3 not in {e.fold for e in (*split.training, *split.validation)}
+
+
+def test_a_label_with_a_single_group_is_refused_because_validation_would_not_see_it() -> None:
+    with pytest.raises(TrainingDataError, match="label 'y' has too few groups"):
+        split_examples(_examples([("x", 3), ("x", 3), ("y", 3)]), held_out_fold=None, validation_fraction=0.3, seed=0)
+
+
+def test_validation_gets_its_share_of_videos_without_any_label() -> None:
+    examples = [Example(Path(f"{n}.mp4"), ("x",) if n % 2 else (), f"g{n}") for n in range(40)]
+    split = split_examples(examples, held_out_fold=None, validation_fraction=0.2, seed=0)
+    assert [sum(not e.labels for e in part) for part in (split.training, split.validation)] == [16, 4]

@@ -1,0 +1,23 @@
+"""What is refused of labels and heads on the way to a split; the videos need not be there."""
+
+from pathlib import Path
+
+import pytest
+
+from model_training.config import HeadConfig
+from model_training.datasets.examples import Example
+from model_training.datasets.preparation import settle_data
+from model_training.errors import TrainingDataError
+from model_training.progress import RunProgress
+from tests.support.training.small_config import small_config
+
+
+def test_a_head_of_two_labels_is_refused_three_before_anything_is_decoded(tmp_path: Path) -> None:
+    examples = [Example(tmp_path / f"{n}.mp4", ("abc"[n % 3],), str(n)) for n in range(12)]
+    config = small_config(head=HeadConfig(kind="sigmoid"))
+    with (
+        RunProgress() as display,
+        pytest.raises(TrainingDataError, match=r'^head\.kind="sigmoid" answers two labels, .* have 3: a, b, c$'),
+    ):
+        settle_data(config, examples, tmp_path / "cache", display, skip_unreadable=False, allow_leakage=False)
+    assert not (tmp_path / "cache").exists()

@@ -1,0 +1,46 @@
+"""What an exported model answers for videos, and how an answer is written down."""
+
+# TensorFlow is loaded only by the tests that need it.
+# ruff: noqa: PLC0415
+
+from pathlib import Path
+
+import pytest
+
+from model_training.datasets.examples import Example
+from model_training.errors import TrainingDataError
+from service.inference.manifest import read_manifest
+from tests.support.videos import painted
+
+pytestmark = pytest.mark.tensorflow
+
+
+def test_a_path_is_written_as_seen_from_the_data_and_whole_where_it_lies_elsewhere(
+    grey_models_dir: Path, tmp_path: Path
+) -> None:
+    from model_training.evaluation.measure import ExportedModel, predict_examples, prediction_record
+
+    directory, data = grey_models_dir / "grey" / "1", tmp_path / "data"
+    (data / "below").mkdir(parents=True)
+    paths = [painted(folder / "video.mp4", [200] * 8) for folder in (data / "below", tmp_path)]
+    examples = [Example(path, ("bright",), "g") for path in paths]
+    predictions = predict_examples(ExportedModel(directory), read_manifest(directory), examples)
+    records = [
+        prediction_record(prediction, example, data) for prediction, example in zip(predictions, examples, strict=True)
+    ]
+    assert [record["path"] for record in records] == ["below/video.mp4", str(tmp_path / "video.mp4")]
+    assert records[0]["probabilities"] == records[1]["probabilities"]
+
+
+def test_a_video_that_cannot_be_used_is_named_with_the_line_that_lists_it(
+    grey_models_dir: Path, tmp_path: Path
+) -> None:
+    from model_training.evaluation.measure import ExportedModel, predict_examples
+
+    directory = grey_models_dir / "grey" / "1"
+    model, manifest = ExportedModel(directory), read_manifest(directory)
+    (tmp_path / "broken.mp4").write_bytes(b"not a video")
+    for name, reason in (("broken.mp4", "This is not a video"), ("gone.mp4", "No such file")):
+        example = Example(tmp_path / name, ("bright",), "g", where="manifest.csv, line 7")
+        with pytest.raises(TrainingDataError, match=rf"^manifest\.csv, line 7: .*{name}: {reason}"):
+            predict_examples(model, manifest, [example])

@@ -1,0 +1,277 @@
+"""What a network promises about time and padding, before and after export."""
+
+# TensorFlow is loaded only by the tests that need it.
+# ruff: noqa: PLC0415
+
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from model_training.config import BackboneName, Family, HeadConfig, TrainConfig
+from service.video.clip import ClipSpec
+from tests.support.training.full_disk import full_disk
+from tests.support.training.small_config import small_config
+
+pytestmark = pytest.mark.tensorflow
+
+SPEC = ClipSpec(num_frames=6, height=32, width=32, frames_per_second=4, stride_seconds=1)
+HEAD = HeadConfig(feature_width=12, lstm_units=6, attention_width=6)
+
+
+def _clips(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    frames = np.random.default_rng(seed).integers(0, 256, (4, 6, 32, 32, 3), dtype=np.uint8)
+    return frames, np.arange(6) < np.array([[6], [3], [1], [5]])
+
+
+def _config(family: Family, **changes: object) -> TrainConfig:
+    return small_config(**{"family": family, "clip": SPEC, "head": HEAD, **changes})
+
+
+def _network(family: Family, head: HeadConfig = HEAD, num_labels: int = 3, **changes: object) -> Any:
+    import keras
+
+    from model_training.networks.heads import build_network
+
+    keras.utils.set_random_seed(1)
+    return build_network(_config(family, head=head, **changes), num_labels, is_pretrained=False)
+
+
+@pytest.mark.parametrize("family", get_args(Family))
+def test_attention_sums_to_one_over_valid_frames_and_is_exactly_zero_elsewhere(family: Family) -> None:
+    frames, valid = _clips(0)
+    attention = np.array(_network(family)(frames, valid)[1])
+    np.testing.assert_allclose(attention.sum(axis=1), 1, atol=1e-6)
+    assert (attention[~valid] == 0).all()
+    assert (attention[valid] > 0).all()
+
+
+@pytest.mark.parametrize("family", get_args(Family))
+def test_an_invalid_frame_changes_nothing_bit_for_bit(family: Family) -> None:
+    frames, valid = _clips(0)
+    other = np.where(valid[:, :, None, None, None], frames, _clips(1)[0])
+    network = _network(family)
+    for before, after in zip(network(frames, valid), network(other, valid), strict=True):
+        np.testing.assert_array_equal(np.array(before), np.array(after))
+
+
+def test_the_first_frame_and_a_frame_after_padding_have_no_motion() -> None:
+    frames, _ = _clips(0)
+    valid = np.array([[True, True, False, True, True, True]] * 4)
+    network = _network("cnn")
+    features = np.array(network.features([frames, valid]))
+    channels = [maps.shape[-1] for maps in network.backbone.outputs]
+    is_motion = np.concatenate(
+        [[False] * channels[0], [True] * channels[0], [False] * channels[1], [True] * channels[1]]
+    )
+    has_motion = features[:, :, is_motion].any(axis=2)
+    np.testing.assert_array_equal(has_motion, [[False, True, False, False, True, True]] * 4)
+
+
+@pytest.mark.parametrize(
+    ("head", "width"),
+    [
+        (HeadConfig(sees_appearance=False), 80),
+        (HeadConfig(sees_motion=False), 80),
+        (HeadConfig(), 160),
+    ],
+)
+def test_a_config_chooses_between_what_is_shown_and_what_moved(head: HeadConfig, width: int) -> None:
+    assert _network("cnn", head).features.output_shape == (None, 6, width)
+
+
+def test_a_backbone_that_sees_differences_sees_nothing_in_a_still_clip() -> None:
+    frames, valid = np.repeat(_clips(0)[0][:, :1], 6, axis=1), np.ones((4, 6), bool)
+    still = np.array(_network("cnn", input="differences").features([frames, valid]))
+    np.testing.assert_array_equal(still, np.broadcast_to(still[:1, :1], still.shape))
+    assert np.array(_network("cnn").features([frames, valid]))[0, 0].std() > 0
+
+
+def test_statistics_over_time_are_those_of_numpy() -> None:
+    from model_training.networks.temporal import time_statistics
+
+    x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
+    valid = np.array([[True] * 5, [True, True, True, False, False]])
+    found = np.array(time_statistics(x, valid))
+    for row, kept in zip(found, (x[0], x[1, :3]), strict=True):
+        expected = [kept.mean(axis=0), kept.std(axis=0), np.abs(np.diff(kept, axis=0)).mean(axis=0)]
+        np.testing.assert_allclose(row, np.concatenate(expected), atol=1e-5)
+
+
+def test_a_head_that_sees_statistics_is_as_blind_to_padding() -> None:
+    frames, valid = _clips(0)
+    other = np.where(valid[:, :, None, None, None], frames, _clips(1)[0])
+    network = _network("cnn_bilstm_attention", HEAD.model_copy(update={"sees_statistics": True}))
+    np.testing.assert_array_equal(np.array(network(frames, valid)[0]), np.array(network(other, valid)[0]))
+
+
+def test_a_sigmoid_answers_for_one_label_and_leaves_the_rest_to_the_other() -> None:
+    from model_training.networks.heads import probabilities_of
+
+    frames, valid = _clips(0)
+    network = _network("cnn", HEAD.model_copy(update={"kind": "sigmoid"}), num_labels=2)
+    logits = np.array(network(frames, valid)[0])
+    assert (logits[:, 0] == 0).all()
+    sigmoid = 1 / (1 + np.exp(-logits[:, 1]))
+    np.testing.assert_allclose(np.array(probabilities_of(logits, "sigmoid")), np.c_[1 - sigmoid, sigmoid], atol=1e-6)
+
+
+def test_labels_of_their_own_have_probabilities_of_their_own() -> None:
+    from model_training.networks.heads import probabilities_of
+
+    logits = np.array([[2.0, -1.0, 0.5]], np.float32)
+    np.testing.assert_allclose(np.array(probabilities_of(logits, "multi_label")), 1 / (1 + np.exp(-logits)), atol=1e-6)
+
+
+def test_an_invalid_frame_is_the_last_valid_one_to_a_backbone_that_sees_time() -> None:
+    from model_training.networks.temporal import held_frames
+
+    frames = np.arange(10, dtype=np.uint8).reshape(2, 5, 1, 1, 1)
+    valid = np.array([[True, True, False, True, False], [False, True, True, False, False]])
+    held = np.array(held_frames(frames, valid)).reshape(2, 5)
+    np.testing.assert_array_equal(held, [[0, 1, 1, 3, 3], [6, 6, 7, 7, 7]])
+
+
+def test_the_frames_of_a_step_share_its_attention_and_padding_gets_none() -> None:
+    from model_training.networks.temporal import share_among_frames, steps_with_a_frame
+
+    valid = np.arange(8) < np.array([[8], [5], [3]])
+    steps = np.array(steps_with_a_frame(valid, 2))
+    np.testing.assert_array_equal(steps, [[True, True], [True, True], [True, False]])
+    attention = np.array([[0.4, 0.6], [0.2, 0.8], [1.0, 0.0]], np.float32)
+    shared = np.array(share_among_frames(attention, valid))
+    np.testing.assert_allclose(shared[0], [0.1] * 4 + [0.15] * 4, atol=1e-7)
+    np.testing.assert_allclose(shared[1], [0.05] * 4 + [0.8, 0, 0, 0], atol=1e-7)
+    assert (shared[~valid] == 0).all()
+
+
+def test_a_backbone_that_sees_time_gives_its_frames_the_attention_of_their_step() -> None:
+    spec = SPEC.model_copy(update={"num_frames": 16})
+    network = _network("cnn_bilstm_attention", backbone="i3d", clip=spec)
+    random = np.random.default_rng(0)
+    frames, other = (random.integers(0, 256, (2, 16, 32, 32, 3), dtype=np.uint8) for _ in range(2))
+    valid = np.arange(16) < np.array([[16], [11]])
+    logits, attention = (np.array(part) for part in network(frames, valid))
+    assert (attention[~valid] == 0).all()
+    np.testing.assert_allclose(attention.sum(axis=1), 1, atol=1e-6)
+    assert len(np.unique(attention[0])) == 2
+    assert len(np.unique(attention[1, :11])) == 2
+    padded_otherwise = np.where(valid[:, :, None, None, None], frames, other)
+    np.testing.assert_array_equal(np.array(network(padded_otherwise, valid)[0]), logits)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"backbone": "i3d", "clip": SPEC}, "multiple of 8 frames"),
+        ({"backbone": "i3d", "clip": SPEC.model_copy(update={"num_frames": 8}), "input": "differences"}, "not differ"),
+        ({"head": {"sees_appearance": False, "sees_motion": False}}, "nothing is left to look at"),
+    ],
+)
+def test_a_config_that_asks_for_the_impossible_is_refused(changes: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        small_config(**changes)
+
+
+def test_order_means_nothing_to_the_mean_and_something_to_a_bilstm() -> None:
+    features = np.random.default_rng(3).normal(size=(4, 6, 160)).astype(np.float32)
+    valid = np.ones((4, 6), bool)
+    for family, is_order_blind in (("cnn", True), ("cnn_bilstm", False), ("cnn_bilstm_attention", False)):
+        head = _network(family).head
+        forward, backward = (np.array(head([x, valid])[0]) for x in (features, features[:, ::-1]))
+        assert np.allclose(forward, backward, atol=1e-5) == is_order_blind
+
+
+def test_an_exported_clip_has_one_answer_whatever_batch_it_is_in(tmp_path: Path) -> None:
+    from model_training.evaluation.measure import ExportedModel
+    from model_training.export.export import save_graph
+
+    save_graph(_network("cnn_bilstm_attention"), _config("cnn_bilstm_attention"), 1.5, tmp_path)
+    model = ExportedModel(tmp_path)
+    frames, valid = _clips(0)
+    whole = model.answer(frames, valid)
+    np.testing.assert_allclose(whole[0].sum(axis=1), 1, atol=1e-6)
+    for size in (1, 2, 3):
+        for start in range(4 - size + 1):
+            part = model.answer(frames[start : start + size], valid[start : start + size])
+            for rows, all_rows in zip(part, whole, strict=True):
+                np.testing.assert_array_equal(rows, all_rows[start : start + size])
+
+
+def test_an_exported_model_answers_as_the_network_did(tmp_path: Path) -> None:
+    from model_training.evaluation.measure import ExportedModel
+    from model_training.export.export import save_graph
+
+    network = _network("cnn_bilstm_attention")
+    save_graph(network, _config("cnn_bilstm_attention"), 2.0, tmp_path)
+    frames, valid = _clips(0)
+    logits, attention = (np.array(part) for part in network(frames, valid))
+    expected = np.exp(logits / 2) / np.exp(logits / 2).sum(axis=1, keepdims=True)
+    probabilities, exported_attention = ExportedModel(tmp_path).answer(frames, valid)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(exported_attention, attention, atol=1e-6)
+
+
+def test_numbers_kept_in_half_precision_take_half_the_room_and_hardly_change_the_answer(tmp_path: Path) -> None:
+    from model_training.evaluation.measure import ExportedModel
+    from model_training.export.export import save_graph
+    from model_training.networks.batch_norm_folding import without_batch_norm
+
+    network = _network("cnn_bilstm_attention")
+    frames, valid = _clips(0)
+    answers, sizes = [], []
+    for precision in ("float32", "float16"):
+        directory = tmp_path / precision
+        save_graph(network, _config("cnn_bilstm_attention", stored_precision=precision), 1.0, directory)
+        answers.append(ExportedModel(directory).answer(frames, valid))
+        sizes.append(sum(path.stat().st_size for path in (directory / "variables").iterdir()))
+    exported = without_batch_norm(network, _config("cnn_bilstm_attention"))
+    num_numbers = sum(int(np.prod(variable.shape)) for variable in exported.variables)
+    assert sizes[0] - sizes[1] == pytest.approx(2 * num_numbers, rel=0.02)
+    for full, half in zip(*answers, strict=True):
+        np.testing.assert_allclose(half, full, atol=5e-3)
+        assert not np.array_equal(half, full)
+
+
+@pytest.mark.parametrize("backbone", get_args(BackboneName))
+def test_without_batch_norm_a_network_answers_the_same_and_none_is_left(backbone: BackboneName) -> None:
+    import keras
+
+    from model_training.networks.batch_norm_folding import without_batch_norm
+
+    clip = ClipSpec(num_frames=8, height=32, width=32, frames_per_second=4, stride_seconds=1)
+    network = _network("cnn", backbone=backbone, clip=clip)
+    draw = np.random.default_rng(3)
+    for variable in network.backbone.variables:
+        if variable.path.split("/")[-2].endswith("_bn"):
+            # As after training: statistics, scales and shifts that all matter.
+            variable.assign(draw.uniform(0.5, 1.5, variable.shape))
+    plain = without_batch_norm(network, _config("cnn", backbone=backbone, clip=clip))
+    assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in plain.backbone.layers)
+    frames, valid = draw.integers(0, 256, (2, 8, 32, 32, 3), dtype=np.uint8), np.ones((2, 8), bool)
+    before, after = (np.asarray(one.features([frames, valid])) for one in (network, plain))
+    assert before.std() > 0
+    np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-4 * np.abs(before).max())
+
+
+def test_saved_files_name_no_folder_of_the_machine_that_made_them(tmp_path: Path) -> None:
+    from model_training.export.export import save_graph
+
+    save_graph(_network("cnn"), _config("cnn"), 1.0, tmp_path)
+    here = str(Path(__file__).parents[3]).encode()
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or here not in path.read_bytes()
+        assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_a_disk_that_does_not_take_a_model_says_so_as_it_does_of_any_file(tmp_path: Path) -> None:
+    from model_training.export.export import save_graph
+
+    network = _network("cnn")
+    with full_disk(4096), pytest.raises(OSError, match="File too large") as caught:
+        save_graph(network, _config("cnn"), 1.0, tmp_path)
+    assert caught.value.filename == str(tmp_path)
+    assert "\n" not in caught.value.strerror

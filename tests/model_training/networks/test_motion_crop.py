@@ -1,0 +1,204 @@
+"""The square of a clip in which most moves: where it lies, what it shows, and that it is the same when served."""
+
+# TensorFlow is loaded only by the tests that need it.
+# ruff: noqa: PLC0415
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from model_training.config import MotionCropConfig
+from service.inference.manifest import Manifest
+from service.video.clip import ClipSpec
+from tests.model_training.conftest import TINY_CONFIG
+from tests.support.training.commands import places, run
+from tests.support.training.small_config import small_config
+
+pytestmark = pytest.mark.tensorflow
+
+HEIGHT, WIDTH, NUM_FRAMES = 96, 160, 6
+CROP = MotionCropConfig(size=48)
+SPEC = ClipSpec(num_frames=NUM_FRAMES, height=HEIGHT, width=WIDTH, frames_per_second=4, stride_seconds=1)
+
+
+def _still() -> NDArray[np.uint8]:
+    """A clip whose red tells the column and whose green tells the row, so that a crop tells where it is from."""
+    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    picture[..., 0] = np.arange(WIDTH)
+    picture[..., 1] = np.arange(HEIGHT)[:, None]
+    return np.repeat(picture[None], NUM_FRAMES, axis=0)
+
+
+def _with_movement(top: int, left: int, *, reach: int = 12) -> NDArray[np.uint8]:
+    """The same with something blue that moves to and fro within a square."""
+    frames = _still()
+    for index, frame in enumerate(frames):
+        start = left + index * (reach - 6) // (NUM_FRAMES - 1)
+        frame[top : top + reach, start : start + 6, 2] = 255
+    return frames
+
+
+def _cropped(frames: NDArray[np.uint8], config: MotionCropConfig = CROP) -> NDArray[np.float32]:
+    from model_training.networks.motion_crop import motion_crop
+
+    return np.asarray(motion_crop(frames[None], config))[0]
+
+
+def _place(crop: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    """First and last row, first and last column that a crop of `_still` shows."""
+    return crop[..., 1].min(), crop[..., 1].max(), crop[..., 0].min(), crop[..., 0].max()
+
+
+@pytest.mark.parametrize(("top", "left"), [(4, 6), (70, 130), (40, 70), (82, 2)])
+def test_what_moves_is_cut_out_and_enlarged(top: int, left: int) -> None:
+    first_row, last_row, first_column, last_column = _place(_cropped(_with_movement(top, left)))
+    assert first_row <= top
+    assert last_row >= top + 11
+    assert first_column <= left
+    assert last_column >= left + 11
+    # The smallest square that is tried: three tenths of the shorter side.
+    assert last_row - first_row == pytest.approx(0.3 * HEIGHT, abs=2)
+    assert last_column - first_column == pytest.approx(0.3 * HEIGHT, abs=2)
+
+
+def test_the_square_grows_until_it_holds_most_of_the_movement() -> None:
+    frames = _with_movement(10, 40)
+    frames[..., 2] = np.maximum(frames[..., 2], _with_movement(60, 80)[..., 2])
+    first_row, last_row, first_column, last_column = _place(
+        _cropped(frames, CROP.model_copy(update={"movement_share": 0.95}))
+    )
+    assert first_row <= 11
+    assert last_row >= 70
+    assert first_column <= 41
+    assert last_column >= 90
+    # Half of the movement is enough for the smallest square.
+    first_row, last_row, _, _ = _place(_cropped(frames, CROP.model_copy(update={"movement_share": 0.4})))
+    assert last_row - first_row == pytest.approx(0.3 * HEIGHT, abs=2)
+
+
+def test_of_a_clip_in_which_nothing_moves_the_middle_is_seen() -> None:
+    first_row, last_row, first_column, last_column = _place(_cropped(_still()))
+    assert first_row + last_row == pytest.approx(HEIGHT - 1, abs=2)
+    assert first_column + last_column == pytest.approx(WIDTH - 1, abs=2)
+
+
+def test_a_camera_that_shakes_does_not_hide_what_moves() -> None:
+    rng = np.random.default_rng(0)
+    scene = cv2.GaussianBlur(rng.integers(0, 256, (HEIGHT + 8, WIDTH + 8, 3), np.uint8), (0, 0), 2)
+    frames = np.stack([scene[dy : dy + HEIGHT, dx : dx + WIDTH] for dy, dx in rng.integers(0, 8, (NUM_FRAMES, 2))])
+    person = frames.copy()
+    person[::2, 60:84, 120:144] = 255
+    crop = _cropped(person)
+    # Most of the square is white in every other frame.
+    assert (crop[::2] > 250).mean() > 0.4
+    assert (crop[1::2] > 250).mean() < 0.01
+
+
+def test_a_flash_of_the_whole_picture_is_not_movement() -> None:
+    frames = _with_movement(70, 130)
+    frames[3] = np.minimum(frames[3].astype(int) + 60, 255).astype(np.uint8)
+    first_row, last_row, first_column, last_column = _place(_cropped(frames)[[0, 1, 2, 4, 5]])
+    assert first_row <= 70
+    assert last_row >= 81
+    assert first_column <= 130
+    assert last_column >= 141
+
+
+@pytest.mark.parametrize("size", [48, 96, 192])
+def test_the_whole_of_a_square_picture_is_scaled_as_others_scale_it(size: int) -> None:
+    """Compared with Pillow's bilinear filter, which widens where pixels are averaged."""
+    from PIL import Image
+
+    scene = np.random.default_rng(0).integers(0, 256, (HEIGHT, HEIGHT, 3), np.uint8)
+    crop = _cropped(np.repeat(scene[None], 2, axis=0), MotionCropConfig(size=size, min_side=1))
+    expected = np.asarray(Image.fromarray(scene).resize((size, size), Image.Resampling.BILINEAR), np.float32)
+    np.testing.assert_allclose(crop[0], expected, atol=1.5)
+    np.testing.assert_array_equal(crop[0], crop[1])
+
+
+@pytest.mark.parametrize("backbone", ["tiny", "i3d"])
+def test_padding_changes_nothing_bit_for_bit(backbone: str) -> None:
+    import keras
+
+    from model_training.networks.heads import build_network
+
+    spec = SPEC.model_copy(update={"num_frames": 16})
+    keras.utils.set_random_seed(1)
+    config = small_config(backbone=backbone, clip=spec, motion_crop=MotionCropConfig(size=32))
+    network = build_network(config, 2, is_pretrained=False)
+    frames = np.random.default_rng(0).integers(0, 256, (2, 16, HEIGHT, WIDTH, 3), np.uint8)
+    valid = np.arange(16) < np.array([[16], [3]])
+    other = np.where(valid[:, :, None, None, None], frames, 255 - frames)
+    for before, after in zip(network(frames, valid), network(other, valid), strict=True):
+        np.testing.assert_array_equal(np.array(before), np.array(after))
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "openvino"])
+def test_an_exported_model_looks_at_the_same_place(backend: str, tmp_path: Path) -> None:
+    """The model sees brightness in the square alone, so its answer tells which square that was."""
+    import keras
+
+    from model_training.export.export import save_graph
+    from model_training.networks.heads import build_network
+
+    keras.utils.set_random_seed(1)
+    config = small_config(clip=SPEC, motion_crop=MotionCropConfig(size=32))
+    network = build_network(config, 2, is_pretrained=False)
+    save_graph(network, config, 1.0, tmp_path)
+    frames = np.stack([_with_movement(70, 130), _with_movement(4, 6), _still()])
+    valid = np.ones((3, NUM_FRAMES), bool)
+    expected = keras.ops.softmax(network(frames, valid)[0])
+    answered, _ = _engine(backend, tmp_path).run(frames, valid)
+    np.testing.assert_allclose(answered, np.array(expected), atol=2e-5)
+    assert np.abs(np.diff(answered[:, 0])).min() > 1e-4
+
+
+def _engine(backend: str, directory: Path) -> Any:
+    manifest = Manifest.model_construct(clip=SPEC, labels=("a", "b"))
+    if backend == "openvino":
+        pytest.importorskip("openvino", reason="OpenVINO is not installed")
+        from service.inference.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(directory, manifest, num_threads=1)
+    from service.inference.tensorflow_engine import SavedModelEngine
+
+    return SavedModelEngine(directory, manifest)
+
+
+def test_training_with_it_ends_in_a_model_whose_card_says_so(painted_dataset: Path, tmp_path: Path) -> None:
+    crop = "\nCONFIG = CONFIG.model_copy(update={'motion_crop': MotionCropConfig(size=32)})\n"
+    words = f"from model_training.config import MotionCropConfig\n{TINY_CONFIG}{crop}"
+    (tmp_path / "tiny.py").write_text(words)
+    done = run("train", "--config", tmp_path / "tiny.py", "--data", painted_dataset, *places(tmp_path))
+    assert done.returncode == 0, done.stderr
+    card = (tmp_path / "models" / "tiny" / "1" / "MODEL_CARD.md").read_text()
+    assert "sees the square in which most moves, as 32x32" in card
+    assert '"motion_crop": {' in (tmp_path / "models" / "tiny" / "1" / "manifest.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"), [({"size": 8}, "size"), ({"min_side": 0}, "min_side"), ({"movement_share": 2}, "movement")]
+)
+def test_a_square_that_cannot_be_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        MotionCropConfig(**{"size": 48, **changes})
+
+
+def test_one_frame_in_which_nothing_can_move_is_refused() -> None:
+    with pytest.raises(ValidationError, match="two frames or more"):
+        small_config(clip=SPEC.model_copy(update={"num_frames": 1}), motion_crop=CROP)
+
+
+@pytest.mark.parametrize("num_cells", [1, 2, 7, 200])
+def test_what_counts_as_the_whole_is_the_median(num_cells: int) -> None:
+    from model_training.networks.motion_crop import median
+
+    grey_levels = np.random.default_rng(num_cells).uniform(0, 255, (2, 3, num_cells)).astype(np.float32)
+    grey_levels[1, 2] = 0
+    expected = np.sort(grey_levels, axis=-1)[..., num_cells // 2]
+    np.testing.assert_allclose(np.asarray(median(grey_levels)), expected, atol=1e-4)

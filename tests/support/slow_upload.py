@@ -1,0 +1,40 @@
+"""A request to /predict whose bytes go out when the test says so, and whose connection ends when it says so."""
+
+import socket
+
+import httpx
+
+from tests.support.running_service import RunningService
+
+
+class SlowUpload:
+    """A request whose body is sent piece by piece, by hand."""
+
+    def __init__(self, service: RunningService, video: bytes) -> None:
+        head = b'--b\r\nContent-Disposition: form-data; name="video"; filename="v"\r\n\r\n'
+        self._body = head + video + b"\r\n--b--\r\n"
+        url = httpx.URL(service.url)
+        self.socket = socket.create_connection((url.host, url.port or 80), timeout=60)
+        self.socket.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
+            b"Content-Type: multipart/form-data; boundary=b\r\n"
+            b"Content-Length: " + str(len(self._body)).encode() + b"\r\n\r\n" + self._body[:100]
+        )
+
+    def send_rest(self) -> None:
+        """Send what is still missing of the body."""
+        self.socket.sendall(self._body[100:])
+
+    def finish(self) -> str:
+        """Send the rest and return the response's status line."""
+        self.send_rest()
+        return self.status_line()
+
+    def status_line(self) -> str:
+        """The response's status line; the connection is closed then."""
+        with self.socket, self.socket.makefile("rb") as response:
+            return response.readline().decode().strip()
+
+    def leave(self) -> None:
+        """Close the connection in the middle of it all."""
+        self.socket.close()

@@ -1,0 +1,22 @@
+"""Clips that a small network learns from in a second, without a video to decode."""
+
+from pathlib import Path
+
+import numpy as np
+
+from model_training.datasets.clip_cache import CachedClip
+from model_training.datasets.examples import Example
+
+
+def noise_clips(directory: Path, num_clips: int) -> list[CachedClip]:
+    """Clips of noise, of `a` and `b` in turn, brighter where the label is `b`; the fourth of them is short."""
+    file = directory / "clips.npz"
+    random = np.random.default_rng(0)
+    frames = {
+        f"frames.{i}": random.integers(0, 128 + 64 * (i % 2), (4, 16, 16, 3)).astype(np.uint8) for i in range(num_clips)
+    }
+    np.savez(file, **frames)
+    valid = np.ones((num_clips, 4), bool)
+    valid[3, 2:] = False
+    examples = [Example(Path(f"{i}.mp4"), ("ab"[i % 2],), str(i)) for i in range(num_clips)]
+    return [CachedClip(examples[i], file, i, valid[i], np.arange(4) / 2) for i in range(num_clips)]

@@ -1,0 +1,107 @@
+"""Where uploads lie: nothing is left behind by anybody, and nobody's uploads are taken for leftovers."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from service.uploads.directory import StorageFull, UploadDirectory
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def opened(parent: Path) -> Iterator[UploadDirectory]:
+    uploads = UploadDirectory(parent)
+    uploads.open()
+    try:
+        yield uploads
+    finally:
+        uploads.close()
+
+
+def files_in(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file()]
+
+
+def test_a_file_goes_with_its_request_and_the_directory_with_its_process(tmp_path: Path) -> None:
+    with opened(tmp_path) as uploads:
+        with uploads.place() as path:
+            path.write_bytes(b"video")
+            assert files_in(tmp_path) == [path]
+            assert path.parent.stat().st_mode & 0o777 == 0o700
+        assert files_in(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_and_a_living_one_is_left_alone(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from service.uploads.directory import UploadDirectory\n"
+        f"uploads = UploadDirectory(Path({str(tmp_path)!r})); uploads.open()\n"
+        "with uploads.place() as path:\n"
+        "    path.write_bytes(b'video'); print(path, flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        left = Path(process.stdout.readline().decode().strip())
+        with opened(tmp_path), opened(tmp_path):
+            assert left.read_bytes() == b"video"
+        process.kill()
+    assert left.exists()
+    with opened(tmp_path):
+        assert not left.parent.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_may_open_at_once_and_each_keeps_its_own(tmp_path: Path) -> None:
+    with ExitStack() as services:
+        places = []
+        for _ in range(20):
+            uploads = services.enter_context(opened(tmp_path))
+            path = services.enter_context(uploads.place())
+            path.write_bytes(b"video")
+            places.append(path)
+        assert all(path.exists() for path in places)
+
+
+def test_a_link_that_bears_our_name_is_not_followed(tmp_path: Path) -> None:
+    treasure = tmp_path / "treasure"
+    treasure.mkdir()
+    (treasure / "gold").write_text("gold")
+    (tmp_path / "uploads").mkdir()
+    (tmp_path / "uploads" / "framewise-uploads-link").symlink_to(treasure)
+    with opened(tmp_path / "uploads"):
+        assert (treasure / "gold").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for 64 KiB."""
+    mounted = subprocess.run(
+        ["/usr/bin/mount", "-t", "tmpfs", "-o", "size=64k", "none", str(tmp_path)], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("mounting a small file system is not permitted here")
+    yield tmp_path
+    subprocess.run(["/usr/bin/umount", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_is_said_to_be_full(small_disk: Path) -> None:
+    with opened(small_disk) as uploads:
+        with pytest.raises(StorageFull), uploads.place() as path:
+            path.write_bytes(b"x" * 200_000)
+        with uploads.place() as path:
+            path.write_bytes(b"x" * 20_000)
+
+
+def test_a_device_without_room_is_a_full_disk_too(tmp_path: Path) -> None:
+    if not os.access("/dev/full", os.W_OK):
+        pytest.skip("this system has no /dev/full")
+    with opened(tmp_path) as uploads, pytest.raises(StorageFull), uploads.place():
+        Path("/dev/full").write_bytes(b"x" * 200_000)
