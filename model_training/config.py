@@ -1,15 +1,9 @@
 """Every knob of a training run: typed, bounded, its unit in its name. Knows nothing of TensorFlow."""
 
-import importlib.util
-import sys
-from difflib import get_close_matches
-from pathlib import Path
-from traceback import walk_tb
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from model_training.errors import InvalidConfig
 from service.video.clip import ClipSpec
 
 Family = Literal["cnn", "cnn_bilstm", "cnn_bilstm_attention"]
@@ -37,11 +31,13 @@ def num_frames_per_step(backbone: BackboneName) -> int:
     return _I3D_FRAMES_PER_STEP if backbone == "i3d" else 1
 
 
-class _Part(BaseModel):
+class ConfigPart(BaseModel):
+    """A part of a config: immutable, without unknown fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class MotionCropConfig(_Part):
+class MotionCropConfig(ConfigPart):
     """Cut the square in which most moves out of every frame of a clip, and let the backbone see that alone.
 
     It is found by the exported model itself, so training and serving look at the same place.
@@ -55,7 +51,7 @@ class MotionCropConfig(_Part):
     """How much of all movement the square has to hold: it is the smallest that does."""
 
 
-class HeadConfig(_Part):
+class HeadConfig(ConfigPart):
     """What of a frame is looked at, by what over time, and what kind of answer that gives."""
 
     kind: HeadKind = "softmax"
@@ -92,7 +88,7 @@ class HeadConfig(_Part):
         return self
 
 
-class AugmentConfig(_Part):
+class AugmentConfig(ConfigPart):
     """What training does to a clip, the same for all its frames. Zero or false switches a part off."""
 
     min_crop_area: float = Field(default=0.6, gt=0, le=1)
@@ -119,7 +115,7 @@ class AugmentConfig(_Part):
     """Mixup: clips are blended by shares drawn from Beta(alpha, alpha), and their labels likewise."""
 
 
-class OptimiserConfig(_Part):
+class OptimiserConfig(ConfigPart):
     """Optimiser, learning-rate decay, gradient clipping and averaging of weights."""
 
     kind: Literal["adamw", "sgd"] = "adamw"
@@ -137,7 +133,7 @@ class OptimiserConfig(_Part):
     1 / (1 - `ema_decay`) steps."""
 
 
-class LossConfig(_Part):
+class LossConfig(ConfigPart):
     """What training makes small."""
 
     kind: Literal["cross_entropy", "focal"] = "cross_entropy"
@@ -149,7 +145,7 @@ class LossConfig(_Part):
     """Weight of -log(attention inside the event), where the dataset says when the event is."""
 
 
-class StageConfig(_Part):
+class StageConfig(ConfigPart):
     """One stretch of training. Stages follow each other, each from the best weights so far."""
 
     name: str
@@ -189,7 +185,7 @@ class StageConfig(_Part):
         return self
 
 
-class TeacherConfig(_Part):
+class TeacherConfig(ConfigPart):
     """A larger network whose features of a clip are to be told by the one that is trained (distillation).
 
     It is as published, and sees no label. Only training asks it: the exported model does without.
@@ -208,7 +204,7 @@ class TeacherConfig(_Part):
         return self
 
 
-class TrainConfig(_Part):
+class TrainConfig(ConfigPart):
     """One run, and what it takes to repeat it."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -303,71 +299,3 @@ def _check_clip(backbone: BackboneName, clip: ClipSpec, motion_crop: MotionCropC
         raise ValueError(f"{backbone} takes clips of a multiple of {num_frames} frames")
     if motion_crop is not None and clip.num_frames == 1:
         raise ValueError("motion_crop looks for movement: it takes clips of two frames or more")
-
-
-def read_config(path: Path) -> TrainConfig:
-    """The `CONFIG` of a config file, which is a Python file and is run.
-
-    Raises:
-        InvalidConfig: no such file, it does not run, or it holds no valid `TrainConfig` named `CONFIG`.
-    """
-    spec = importlib.util.spec_from_file_location(f"_config_{path.stem}", path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise InvalidConfig(f"{path}: no such config file; a config is a Python file that sets CONFIG")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except ValidationError as error:
-        raise InvalidConfig(f"{path}{_line_of(error, path)}: {_sentence(error)}") from error
-    except Exception as error:
-        # What a config raises may have any number of lines; a message has one.
-        reason = " ".join(str(error).split())
-        raise InvalidConfig(f"{path}{_line_of(error, path)}: {type(error).__name__}: {reason}") from error
-    finally:
-        del sys.modules[spec.name]
-    config = getattr(module, "CONFIG", None)
-    if not isinstance(config, TrainConfig):
-        raise InvalidConfig(f"{path}: sets no CONFIG = TrainConfig(...)")
-    return checked_config(config, path)
-
-
-def checked_config(config: TrainConfig, path: Path) -> TrainConfig:
-    """The config, if it is valid: one that was made of another by `model_copy` has not been checked, nor has any part.
-
-    Raises:
-        InvalidConfig: it is not; the message names `path`.
-    """
-    try:
-        return TrainConfig.model_validate(_given(config))
-    except ValidationError as error:
-        raise InvalidConfig(f"{path}: {_sentence(error)}") from error
-
-
-def _given(value: Any) -> Any:
-    """What a config and its parts were given, as plain dicts, be there a field of that name or not."""
-    if isinstance(value, BaseModel):
-        return {name: _given(part) for name, part in vars(value).items()}
-    return tuple(map(_given, value)) if isinstance(value, tuple | list) else value
-
-
-def _line_of(error: Exception, path: Path) -> str:
-    """Where in the config file an error came from, as ", line 7"; empty if nowhere in it."""
-    file = path.resolve()
-    lines = [line for frame, line in walk_tb(error.__traceback__) if Path(frame.f_code.co_filename).resolve() == file]
-    return f", line {lines[-1]}" if lines else ""
-
-
-def _sentence(error: ValidationError) -> str:
-    """What is wrong with the first wrong knob."""
-    first = error.errors()[0]
-    where = ".".join([error.title, *map(str, first["loc"])])
-    if first["type"] != "extra_forbidden":
-        return f"{where}: {first['msg'].removeprefix('Value error, ')}"
-    kinds: list[type[BaseModel]] = [*_Part.__subclasses__(), ClipSpec]
-    parts = {kind.__name__: kind for kind in kinds}
-    known = [parts[error.title]] if len(first["loc"]) == 1 and error.title in parts else kinds
-    names = [name for part in known for name in part.model_fields]
-    near = get_close_matches(str(first["loc"][-1]), names, n=1)
-    meant = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{where}: there is no such knob{meant}"

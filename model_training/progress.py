@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from model_training.config import StageConfig
-from model_training.training.checkpoint import Progress as TrainingProgress
+from model_training.run_state import RunState
 
 
 class _Clips(Protocol):
@@ -83,7 +83,7 @@ class RunProgress:
             self._speed.worked_seconds += asked_at - given_at
             self._speed.num_clips += len(batch.targets)
 
-    def start_stage(self, stage: StageConfig, steps_per_epoch: int, progress: TrainingProgress) -> None:
+    def start_stage(self, stage: StageConfig, steps_per_epoch: int, progress: RunState) -> None:
         """Open the bar of a stage, as far along as `progress` says."""
         if self._stage_bar is not None:
             self._bars.remove_task(self._stage_bar)
@@ -95,7 +95,7 @@ class RunProgress:
             figures="",
         )
 
-    def show_step(self, progress: TrainingProgress) -> None:
+    def show_step(self, progress: RunState) -> None:
         """One more training step is done."""
         assert self._stage_bar is not None
         self._bars.update(
@@ -105,7 +105,7 @@ class RunProgress:
             f" accuracy {progress.num_correct / progress.num_seen:.3f} {self._speed}",
         )
 
-    def show_epoch(self, progress: TrainingProgress) -> None:
+    def show_epoch(self, progress: RunState) -> None:
         """One more epoch is done."""
         entry = progress.history[-1]
         mark = " *" if progress.epochs_since_best == 0 else ""

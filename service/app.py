@@ -34,9 +34,9 @@ from service.settings import Settings
 from service.startup import fail_if_raised, start
 from service.state import Parts
 from service.telemetry.metrics import Metrics
+from service.uploads.bounded_file import UploadLimits
 from service.uploads.directory import UploadDirectory
 from service.uploads.from_url import UrlInput
-from service.uploads.receive import UploadLimits
 from service.video.clip import DecodeLimits
 from service.video.sandbox.formats import Formats
 from service.video.sandbox.pool import Sandbox, SandboxSettings

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Literal
 
-from framewise.schemas.prediction import Health, ModelState
+from framewise.schemas.models import Health, ModelState
 
 State = Literal["starting", "ready", "draining", "failed"]
 

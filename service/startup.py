@@ -5,8 +5,9 @@ import logging
 
 from service.inference.errors import InferenceError
 from service.lifecycle import Lifecycle
-from service.model_control.loader import ModelLoader, timed
+from service.model_control.loader import ModelLoader
 from service.state import Parts
+from service.telemetry.logs import timed
 from service.video.errors import DecoderFailed
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from service.keys.key_ring import changing_keys, new_key
+from service.keys.key_file import changing_keys, new_key
 from tests.support.grey_model import write_grey_model
 from tests.support.running_service import RunningService, running_service
 from tests.support.videos import painted

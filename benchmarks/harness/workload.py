@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from benchmarks.harness.environments import CACHE, ROOT
-from service.inference.repository import find_models
+from service.inference.stored_model import find_models
 
 REAL_VIDEOS = ROOT.parent / "shared" / "data"
 

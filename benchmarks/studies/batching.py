@@ -16,8 +16,9 @@ from typing import Protocol
 
 import numpy as np
 
+from service.inference.batch_sizes import verified_batch_sizes
 from service.inference.batcher import Batcher, Frames, Run, Valid
-from service.inference.engine import EngineName, proved_batch_sizes
+from service.inference.engine import EngineName
 from service.inference.engines import import_engine
 from service.inference.manifest import read_manifest
 
@@ -85,7 +86,7 @@ async def main(model_dir: Path, engine_name: EngineName, seconds: float) -> None
     shape = (spec.num_frames, spec.height, spec.width, 3)
     runtime = import_engine(engine_name, os.cpu_count() or 1)
     engine = runtime.load(model_dir, manifest)
-    sizes = proved_batch_sizes(engine.run, shape, (1, 2, _MAX_BATCH_SIZE))
+    sizes = verified_batch_sizes(engine.run, shape, (1, 2, _MAX_BATCH_SIZE))
     clip = (
         np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8),
         np.ones(spec.num_frames, dtype=np.bool_),

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from service.inference.engine import Engine, EngineName, proved_batch_sizes
+from service.inference.batch_sizes import verified_batch_sizes
+from service.inference.engine import Engine, EngineName
 from service.inference.manifest import read_manifest
 from service.video.clip import Clip, ClipSpec, DecodeLimits
 from service.video.decode import open_video
@@ -39,7 +40,7 @@ def videos_per_second(model_dir: Path, paths: Sequence[Path], seconds: float, en
     runtime = import_engine(engine_name, num_cores)
     engine = runtime.load(model_dir, manifest)
     spec = manifest.clip
-    sizes = proved_batch_sizes(engine.run, (spec.num_frames, spec.height, spec.width, 3), _BATCH_SIZES)
+    sizes = verified_batch_sizes(engine.run, (spec.num_frames, spec.height, spec.width, 3), _BATCH_SIZES)
     num_decoders = max(2, num_cores)
     with (
         ProcessPoolExecutor(num_decoders, mp_context=get_context("spawn")) as decoders,

@@ -24,7 +24,7 @@ from framewise.cli.terminal import (
     upload_shown,
 )
 from framewise.client import DEFAULT_URL, ProblemError
-from framewise.schemas.prediction import Job, JobState, JobSummary
+from framewise.schemas.jobs import Job, JobState, JobSummary
 
 app = typer.Typer(help="Leave videos with a service, and come back for the answers.", no_args_is_help=True)
 

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from framewise.cli.chart import prediction_chart
 from framewise.client import Client, ProblemError, ServiceUnreachable
 from framewise.client.multipart import OnProgress
-from framewise.schemas.prediction import Job, JobEvent, Prediction
+from framewise.schemas.jobs import Job, JobEvent
+from framewise.schemas.prediction import Prediction
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

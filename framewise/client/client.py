@@ -22,11 +22,14 @@ from typing import Self, TypeVar, Unpack
 
 import httpx
 
-from framewise.client import operations as questions
+from framewise.client import operations
 from framewise.client.job_events import JobWatch
 from framewise.client.multipart import OnProgress
 from framewise.client.operations import JobOptions, PredictOptions, ProblemError, Question, ValidateOptions
-from framewise.schemas.prediction import Health, Job, JobEvent, JobList, JobState, ModelList, Prediction, Validation
+from framewise.client.retries import Retries, ServiceUnreachable
+from framewise.schemas.jobs import Job, JobEvent, JobList, JobState
+from framewise.schemas.models import Health, ModelList
+from framewise.schemas.prediction import Prediction, Validation
 
 __all__ = ["AsyncClient", "Client", "ProblemError", "ServiceUnreachable"]
 
@@ -35,49 +38,9 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 _TIMEOUT = httpx.Timeout(30, read=None)
 # Events are never further apart than heartbeats, of which a few may be missed.
 _EVENTS_TIMEOUT = httpx.Timeout(30, read=120)
-_PASSING = (429, 503)
-_DEFAULT_RETRY_SECONDS = 1.0
 
 _Answer = TypeVar("_Answer")
 _StrPath = str | os.PathLike[str]
-
-
-class ServiceUnreachable(Exception):
-    """Nobody answered, or the connection broke before the answer was whole."""
-
-
-class _Retries:
-    """How often one question has been asked, and whether it may be asked again."""
-
-    def __init__(self, url: str, max_attempts: int, max_wait_seconds: float) -> None:
-        self._url = url
-        self._max_attempts = max_attempts
-        self._max_wait_seconds = max_wait_seconds
-        self._num_failed = 0
-
-    def heard(self) -> None:
-        """Something new was heard: whatever failed before is made good."""
-        self._num_failed = 0
-
-    def wait_seconds(self, error: Exception, *, is_repeatable: bool) -> float:
-        """How long to wait before asking again: as long as the service said, twice as long with each break.
-
-        Raises:
-            ProblemError, ServiceUnreachable: what `error` is to the caller, where asking again is not for us.
-        """
-        self._num_failed += 1
-        if isinstance(error, ProblemError):
-            told = error.retry_after_seconds
-            seconds = _DEFAULT_RETRY_SECONDS if told is None else told
-            may_pass = error.status in _PASSING and seconds <= self._max_wait_seconds
-        else:
-            seconds = min(_DEFAULT_RETRY_SECONDS * 2 ** (self._num_failed - 1), self._max_wait_seconds)
-            may_pass = is_repeatable
-        if may_pass and self._num_failed < self._max_attempts:
-            return seconds
-        if isinstance(error, ProblemError):
-            raise error
-        raise ServiceUnreachable(f"No answer from {self._url}: {error or type(error).__name__}") from error
 
 
 class _Settings:
@@ -96,8 +59,8 @@ class _Settings:
         self._max_attempts = max_attempts
         self._max_wait_seconds = max_wait_seconds
 
-    def _retries(self) -> _Retries:
-        return _Retries(self._url, self._max_attempts, self._max_wait_seconds)
+    def _retries(self) -> Retries:
+        return Retries(self._url, self._max_attempts, self._max_wait_seconds)
 
 
 class Client(_Settings):
@@ -121,13 +84,13 @@ class Client(_Settings):
         The file is sent as it is read; `on_progress` begins anew with each attempt. Raises OSError where it
         cannot be read.
         """
-        return self._ask(questions.predict(Path(path), on_progress or _silent, options))
+        return self._ask(operations.predict(Path(path), on_progress or _silent, options))
 
     def validate(
         self, path: _StrPath, *, on_progress: OnProgress | None = None, **options: Unpack[ValidateOptions]
     ) -> Validation:
         """Say what `predict` would look at in the video, and what that would cost."""
-        return self._ask(questions.validate(Path(path), on_progress or _silent, options))
+        return self._ask(operations.validate(Path(path), on_progress or _silent, options))
 
     def submit_job(
         self,
@@ -138,19 +101,19 @@ class Client(_Settings):
         **options: Unpack[JobOptions],
     ) -> Job:
         """Leave the video with the service; the same key and question give the same job, here and in other runs."""
-        return self._ask(questions.submit_job(Path(path), idempotency_key, on_progress or _silent, options))
+        return self._ask(operations.submit_job(Path(path), idempotency_key, on_progress or _silent, options))
 
     def job(self, job_id: str) -> Job:
         """The job, with its result once it has one."""
-        return self._ask(questions.job(job_id))
+        return self._ask(operations.job(job_id))
 
     def jobs(self, *, state: JobState | None = None, limit: int | None = None, after: str | None = None) -> JobList:
         """The jobs, latest first; `after` is the `next` of the page before."""
-        return self._ask(questions.jobs(state, limit, after))
+        return self._ask(operations.jobs(state, limit, after))
 
     def cancel_job(self, job_id: str) -> Job | None:
         """The cancelled job; None for one that had ended, which is removed."""
-        return self._ask(questions.cancel_job(job_id))
+        return self._ask(operations.cancel_job(job_id))
 
     def job_events(self, job_id: str) -> Iterator[JobEvent | Job]:
         """Yield what becomes of the job, and last the job itself; broken connections are mended."""
@@ -160,7 +123,7 @@ class Client(_Settings):
                 with self._http.stream("GET", watch.path, headers=watch.headers(), timeout=_EVENTS_TIMEOUT) as stream:
                     if not stream.is_success:
                         stream.read()
-                        raise questions.refusal(stream)
+                        raise operations.refusal(stream)
                     for chunk in stream.iter_bytes():
                         for event in watch.feed(chunk):
                             retries.heard()
@@ -180,11 +143,11 @@ class Client(_Settings):
 
     def models(self) -> ModelList:
         """Every model that may be asked."""
-        return self._ask(questions.models())
+        return self._ask(operations.models())
 
     def health(self) -> Health:
         """The service's state, ready or not."""
-        return self._ask(questions.health())
+        return self._ask(operations.health())
 
     def _ask(self, question: Question[_Answer]) -> _Answer:
         retries = self._retries()
@@ -220,13 +183,13 @@ class AsyncClient(_Settings):
         self, path: _StrPath, *, on_progress: OnProgress | None = None, **options: Unpack[PredictOptions]
     ) -> Prediction:
         """As `Client.predict`."""
-        return await self._ask(questions.predict(Path(path), on_progress or _silent, options))
+        return await self._ask(operations.predict(Path(path), on_progress or _silent, options))
 
     async def validate(
         self, path: _StrPath, *, on_progress: OnProgress | None = None, **options: Unpack[ValidateOptions]
     ) -> Validation:
         """As `Client.validate`."""
-        return await self._ask(questions.validate(Path(path), on_progress or _silent, options))
+        return await self._ask(operations.validate(Path(path), on_progress or _silent, options))
 
     async def submit_job(
         self,
@@ -237,21 +200,21 @@ class AsyncClient(_Settings):
         **options: Unpack[JobOptions],
     ) -> Job:
         """As `Client.submit_job`."""
-        return await self._ask(questions.submit_job(Path(path), idempotency_key, on_progress or _silent, options))
+        return await self._ask(operations.submit_job(Path(path), idempotency_key, on_progress or _silent, options))
 
     async def job(self, job_id: str) -> Job:
         """As `Client.job`."""
-        return await self._ask(questions.job(job_id))
+        return await self._ask(operations.job(job_id))
 
     async def jobs(
         self, *, state: JobState | None = None, limit: int | None = None, after: str | None = None
     ) -> JobList:
         """As `Client.jobs`."""
-        return await self._ask(questions.jobs(state, limit, after))
+        return await self._ask(operations.jobs(state, limit, after))
 
     async def cancel_job(self, job_id: str) -> Job | None:
         """As `Client.cancel_job`."""
-        return await self._ask(questions.cancel_job(job_id))
+        return await self._ask(operations.cancel_job(job_id))
 
     async def job_events(self, job_id: str) -> AsyncIterator[JobEvent | Job]:
         """As `Client.job_events`."""
@@ -263,7 +226,7 @@ class AsyncClient(_Settings):
                 ) as stream:
                     if not stream.is_success:
                         await stream.aread()
-                        raise questions.refusal(stream)
+                        raise operations.refusal(stream)
                     async for chunk in stream.aiter_bytes():
                         for event in watch.feed(chunk):
                             retries.heard()
@@ -283,11 +246,11 @@ class AsyncClient(_Settings):
 
     async def models(self) -> ModelList:
         """As `Client.models`."""
-        return await self._ask(questions.models())
+        return await self._ask(operations.models())
 
     async def health(self) -> Health:
         """As `Client.health`."""
-        return await self._ask(questions.health())
+        return await self._ask(operations.health())
 
     async def _ask(self, question: Question[_Answer]) -> _Answer:
         retries = self._retries()

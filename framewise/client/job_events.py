@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import httpx
 
 from framewise.client.operations import job_path
-from framewise.schemas.prediction import Job, JobEvent
+from framewise.schemas.jobs import Job, JobEvent
 
 _ENDS = frozenset({"done", "failed", "cancelled"})
 

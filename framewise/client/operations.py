@@ -16,7 +16,10 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from framewise.client.multipart import OnProgress, VideoForm
-from framewise.schemas.prediction import Health, Job, JobList, JobState, ModelList, Prediction, Problem, Validation
+from framewise.schemas.jobs import Job, JobList, JobState
+from framewise.schemas.models import Health, ModelList
+from framewise.schemas.prediction import Prediction, Validation
+from framewise.schemas.problem import Problem
 
 _Answer = TypeVar("_Answer")
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -1,19 +1,13 @@
 """What travels on the wire. Names carry their units; `docs/api.md` says the same in prose."""
 
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from service.video.sandbox.isolation import Isolation
-
-Probability = Annotated[float, Field(ge=0, le=1)]
+from framewise.schemas.wire import Probability, Wire
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class ValidateQuery(_Wire):
+class ValidateQuery(Wire):
     """Which model a video is meant for, and how long there is to look at it."""
 
     model: str | None = Field(default=None, max_length=64, description="Name of the model; default: the default model.")
@@ -35,13 +29,13 @@ class PredictQuery(ValidateQuery):
     )
 
 
-class VideoUrl(_Wire):
+class VideoUrl(Wire):
     """Where a video is to be fetched from, in the place of the video."""
 
     url: str = Field(max_length=8192, description="An https URL of a host that the service is allowed to ask.")
 
 
-class ModelRef(_Wire):
+class ModelRef(Wire):
     """Which model answered, to the byte."""
 
     name: str
@@ -49,7 +43,7 @@ class ModelRef(_Wire):
     digest: str
 
 
-class Decision(_Wire):
+class Decision(Wire):
     """The likeliest label; `accepted` is false when the service had better say "I don't know"."""
 
     label: str
@@ -57,7 +51,7 @@ class Decision(_Wire):
     accepted: bool
 
 
-class LabelProbability(_Wire):
+class LabelProbability(Wire):
     """One label, how likely it is, and whether the model stands by it."""
 
     label: str
@@ -65,7 +59,7 @@ class LabelProbability(_Wire):
     accepted: bool
 
 
-class ClipWindow(_Wire):
+class ClipWindow(Wire):
     """One window of the video, [start, end)."""
 
     start_seconds: float
@@ -79,7 +73,7 @@ class ClipPrediction(ClipWindow):
     probability: Probability
 
 
-class SampledFrame(_Wire):
+class SampledFrame(Wire):
     """One frame that a clip holds."""
 
     clip: int
@@ -93,7 +87,7 @@ class FrameAttention(SampledFrame):
     attention: Probability
 
 
-class Video(_Wire):
+class Video(Wire):
     """What the file turned out to hold; counted, not claimed."""
 
     container: str
@@ -112,14 +106,14 @@ class Video(_Wire):
     audio: Literal["ignored", "none"]
 
 
-class AnswerWarning(_Wire):
+class AnswerWarning(Wire):
     """Something to know about an answer that was given all the same."""
 
     code: str
     message: str
 
 
-class ValidationTimings(_Wire):
+class ValidationTimings(Wire):
     """Milliseconds spent on each stage."""
 
     receive: float
@@ -127,7 +121,7 @@ class ValidationTimings(_Wire):
     total: float
 
 
-class Timings(_Wire):
+class Timings(Wire):
     """Milliseconds spent on each stage. Stages of a long video overlap."""
 
     receive: float
@@ -137,7 +131,7 @@ class Timings(_Wire):
     total: float
 
 
-class Prediction(_Wire):
+class Prediction(Wire):
     """The answer to `POST /predict`."""
 
     request_id: str
@@ -157,7 +151,7 @@ class Prediction(_Wire):
     timings_ms: Timings
 
 
-class Cost(_Wire):
+class Cost(Wire):
     """What a prediction would ask of the model, by what it has lately taken for a clip."""
 
     num_clips: int
@@ -165,7 +159,7 @@ class Cost(_Wire):
     model_seconds: float
 
 
-class Validation(_Wire):
+class Validation(Wire):
     """The answer to `POST /validate`: everything that comes before the model, and what the model would cost."""
 
     request_id: str
@@ -176,198 +170,3 @@ class Validation(_Wire):
     video: Video
     warnings: list[AnswerWarning]
     timings_ms: ValidationTimings
-
-
-class ModelState(_Wire):
-    """One model's state at start-up or since."""
-
-    name: str
-    version: str
-    state: Literal["loading", "ready", "unloading", "unloaded", "failed"]
-    detail: str | None = None
-
-
-class Health(_Wire):
-    """The service's state and each model's."""
-
-    state: Literal["starting", "ready", "draining", "failed"]
-    detail: str | None = None
-    models: list[ModelState]
-
-
-class ModelSummary(_Wire):
-    """A model that may be asked."""
-
-    name: str
-    version: str
-    digest: str
-    is_default: bool
-    description: str
-    labels: list[str]
-
-
-class ModelList(_Wire):
-    """The answer to `GET /models`."""
-
-    models: list[ModelSummary]
-
-
-class ModelDetail(ModelSummary):
-    """Everything a model says of itself."""
-
-    manifest: dict[str, Any]
-    card: dict[str, Any] | None = Field(
-        default=None, description="The model card for programs: data, protocol, every figure, and how to verify it."
-    )
-    batch_sizes: list[int]
-    sees_training_pixels: bool = Field(
-        description="Whether the model's golden clips decode here, bit for bit, to the pixels they had at export."
-    )
-
-
-class Limits(_Wire):
-    """The limits in force, by the names of their settings."""
-
-    max_upload_bytes: int
-    upload_idle_timeout_seconds: float
-    upload_timeout_seconds: float
-    max_pixels_per_frame: int
-    max_duration_seconds: float
-    max_packets: int
-    max_concurrent_uploads: int
-    max_uploads_per_caller: int
-    max_working_requests: int
-    max_waiting_requests: int
-    max_queued_clips: int
-    deadline_seconds: float
-
-
-class JobCapabilities(_Wire):
-    """When a video is better sent as a job, and how long it may be, by the names of the settings."""
-
-    job_from_seconds: float
-    job_from_bytes: int
-    job_max_duration_seconds: float
-    job_deadline_seconds: float
-
-
-class ModelCapabilities(_Wire):
-    """How one ready model runs."""
-
-    name: str
-    version: str
-    engine: str
-    device: Literal["cpu", "gpu"]
-    batch_sizes: list[int] = Field(description="Those that answer, bit for bit, as one clip alone does.")
-
-
-class Capabilities(_Wire):
-    """The answer to `GET /capabilities`."""
-
-    limits: Limits
-    jobs: JobCapabilities | None = Field(description="Null where the service takes no jobs.")
-    isolation: Isolation = Field(description="Which walls stand around the decode processes on this machine.")
-    containers: list[str] = Field(description="Allowed, and found at start to be readable on this machine.")
-    codecs: list[str] = Field(description="Allowed, and found at start to be decodable on this machine.")
-    models: list[ModelCapabilities]
-
-
-class Problem(_Wire):
-    """An error, as RFC 9457 has it; `code` is stable, `detail` is for people."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
-
-
-class JobQuery(PredictQuery):
-    """What a caller may ask of a job."""
-
-    callback_url: str | None = Field(
-        default=None, max_length=2048, description="Where to post the job when it is done or has failed."
-    )
-
-
-JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-
-
-class JobListQuery(_Wire):
-    """Which jobs to list."""
-
-    state: JobState | None = Field(default=None, description="Only jobs in this state.")
-    limit: int = Field(default=50, ge=1, le=200, description="How many at most.")
-    after: str | None = Field(default=None, max_length=64, description="The `next` of the page before.")
-
-
-class JobProgress(_Wire):
-    """How many of a video's clips are answered."""
-
-    num_clips_done: int
-    num_clips: int
-
-
-class JobUpload(_Wire):
-    """The video a job was made for."""
-
-    num_bytes: int
-    sha256: str
-
-
-class Delivery(_Wire):
-    """One attempt to post a job to its callback: a status, or the name of what came instead."""
-
-    number: int
-    at: str
-    status: int | None
-    error: str | None
-    milliseconds: float
-
-
-class Callback(_Wire):
-    """What has become of a job's callback."""
-
-    url: str
-    state: Literal["waiting", "pending", "delivered", "given_up"]
-    deliveries: list[Delivery]
-
-
-class JobSummary(_Wire):
-    """A job as it is listed. Times are UTC, in ISO 8601."""
-
-    id: str
-    state: JobState
-    created_at: str
-    started_at: str | None
-    finished_at: str | None
-    expires_at: str | None = Field(description="When the job is removed with its result.")
-    attempt: int = Field(description="How often it was started; a start that a shutdown interrupted does not count.")
-    progress: JobProgress | None
-    query: PredictQuery
-    upload: JobUpload
-    request_id: str
-
-
-class Job(JobSummary):
-    """A job, with what came of it."""
-
-    result: Prediction | None
-    problem: Problem | None
-    callback: Callback | None
-
-
-class JobList(_Wire):
-    """The answer to `GET /jobs`."""
-
-    jobs: list[JobSummary]
-    next: str | None = Field(description="What to ask for as `after` to see more; null at the end.")
-
-
-class JobEvent(_Wire):
-    """What an event that is not the last carries."""
-
-    state: JobState
-    attempt: int
-    progress: JobProgress | None

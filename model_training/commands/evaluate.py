@@ -6,10 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -17,19 +15,16 @@ from model_training.atomic_files import check_places, write_whole
 from model_training.config import TrainConfig
 from model_training.datasets.decoding import Unreadable, decode_examples, readable_videos
 from model_training.datasets.examples import Example, read_examples
-from model_training.errors import CardDiffers, TrainingDataError
+from model_training.errors import TrainingDataError
 from model_training.evaluation.baselines import Baselines, measure_baselines
 from model_training.evaluation.recorded_split import recorded_split
-from model_training.evaluation.results import Assessment, Evaluation, Figures
-from model_training.export.card import Card
-from model_training.export.verify import differences, disagreements
-from model_training.interrupt import stop_flag
+from model_training.evaluation.results import Evaluation, Figures
+from model_training.export.model_directory import card_of, verified_manifest
 from model_training.progress import RunProgress
-from service.inference.errors import InvalidModel
-from service.inference.manifest import CARD_JSON_NAME, CARD_NAME, Manifest, read_manifest, verify_files
+from service.inference.manifest import CARD_JSON_NAME, Manifest
 
 if TYPE_CHECKING:
-    from model_training.evaluation.measure import Predictor
+    from model_training.evaluation.exported_model import Predictor
 
 STANDARD_OUTPUT = Path("-")
 
@@ -66,8 +61,9 @@ def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: s
     check_places(*({outputs.figures, outputs.predictions, outputs.report} - {STANDARD_OUTPUT}))
     data, folds = asked.data, asked.folds
     examples = _examples_of(data, folds)
-    manifest = _checked_manifest(model_directory)
-    from model_training.evaluation.measure import measure, predict_examples, prediction_record  # noqa: PLC0415
+    manifest = verified_manifest(model_directory)
+    from model_training.evaluation.exported_model import predict_examples  # noqa: PLC0415
+    from model_training.evaluation.measure import measure, prediction_record  # noqa: PLC0415
 
     with RunProgress() as display:
         with (
@@ -113,56 +109,15 @@ def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: s
     if outputs.report is not None:
         from model_training.evaluation.html_report import report_html  # noqa: PLC0415
 
-        history = _card_of(model_directory).history if (model_directory / CARD_JSON_NAME).exists() else ()
+        history = card_of(model_directory).history if (model_directory / CARD_JSON_NAME).exists() else ()
         texts[outputs.report] = report_html(evaluation, predictions, examples, history, manifest)
     write_whole(texts)
-
-
-def verify(model_directory: Path, data: Path, tolerance: float) -> None:
-    """Measure again what the card of a model states of it, and see whether the other documents say the same.
-
-    Figures of cross-validation and of training are of other weights: of those only what the documents say is compared.
-
-    Raises:
-        CardDiffers: a figure, a digest, a file, the manifest or the Markdown is not what the card says.
-    """
-    manifest = _checked_manifest(model_directory)
-    card = _card_of(model_directory)
-    markdown = (model_directory / CARD_NAME).read_text(encoding="utf-8")
-    measured = _assessed(model_directory, manifest, data)
-    from model_training.evaluation.assessment import with_assessment  # noqa: PLC0415
-
-    config = TrainConfig.model_validate(manifest.training["config"])
-    found = differences(card.assessment, measured, tolerance)
-    unlike = disagreements(card, markdown, manifest, with_assessment(manifest, config, card.assessment))
-    counted = ((found, "figures differ from the card"), (unlike, "statements of its documents differ"))
-    lines = [line for some, what in counted if some for line in (f"{model_directory}: {len(some)} {what}", *some)]
-    if lines:
-        raise CardDiffers("\n".join(lines))
-    sys.stdout.write(
-        f"{model_directory}: every figure that the card says of this model was measured again within {tolerance:g}, and"
-        " its documents agree\n"
-    )
-
-
-def write_card(model_directory: Path, data: Path) -> None:
-    """Measure a model anew and write its card and what its manifest says of it; weights and golden clips stay."""
-    manifest = _checked_manifest(model_directory)
-    history = _card_of(model_directory).history
-    config = TrainConfig.model_validate(manifest.training["config"])
-    assessment = _assessed(model_directory, manifest, data)
-    from model_training.export.export import write_documents  # noqa: PLC0415
-
-    # Ctrl-C waits: a card beside the manifest of another one is a model that nobody loads.
-    with stop_flag():
-        written = write_documents(model_directory, manifest, config, assessment, history)
-    sys.stdout.write(f"{model_directory}: {written.digest}\n")
 
 
 @contextmanager
 def _predictor(model_directory: Path, over_http: str | None) -> "Iterator[Predictor]":
     if over_http is None:
-        from model_training.evaluation.measure import ExportedModel  # noqa: PLC0415
+        from model_training.evaluation.exported_model import ExportedModel  # noqa: PLC0415
 
         yield ExportedModel(model_directory)
         return
@@ -181,7 +136,7 @@ def _baselines(
         TrainingDataError: these are not known, not there, or among the examples.
     """
     taught = read_examples(asked.taught)
-    recorded = _card_of(model_directory).assessment.data
+    recorded = card_of(model_directory).assessment.data
     config = TrainConfig.model_validate(manifest.training["config"])
     training = recorded_split(config, recorded, taught, asked.cache, display).training
     with display.bar("baselines", len(training) + len(examples), "videos") as on_video:
@@ -196,43 +151,11 @@ def _baselines(
     return measure_baselines(known, new, manifest.labels)
 
 
-def _assessed(model_directory: Path, manifest: Manifest, source: Path) -> Assessment:
-    from model_training.evaluation.assessment import assess  # noqa: PLC0415
-    from model_training.evaluation.measure import ExportedModel  # noqa: PLC0415
-
-    config = TrainConfig.model_validate(manifest.training["config"])
-    recorded = _card_of(model_directory).assessment.data
-    with RunProgress() as display, TemporaryDirectory() as cache:
-        try:
-            split = recorded_split(config, recorded, read_examples(source), Path(cache), display)
-        except TrainingDataError as error:
-            raise TrainingDataError(f"{source}: {error}") from error
-        return assess(ExportedModel(model_directory), manifest, config, split, Path(cache), display.say)
-
-
 def _examples_of(data: Path, folds: Sequence[int]) -> list[Example]:
     examples = [example for example in read_examples(data) if not folds or example.fold in folds]
     if not examples:
         raise TrainingDataError(f"{data}: no video is in fold {', '.join(map(str, folds))}")
     return examples
-
-
-def _checked_manifest(directory: Path) -> Manifest:
-    try:
-        manifest = read_manifest(directory)
-        verify_files(directory, manifest)
-    except InvalidModel as error:
-        raise TrainingDataError(str(error)) from error
-    return manifest
-
-
-def _card_of(directory: Path) -> Card:
-    try:
-        return Card.model_validate_json((directory / CARD_JSON_NAME).read_bytes())
-    except OSError as error:
-        raise TrainingDataError(f"{directory}: no readable {CARD_JSON_NAME}: {error.strerror}") from error
-    except ValidationError as error:
-        raise TrainingDataError(f"{directory}/{CARD_JSON_NAME}: not a card: {error.errors()[0]['msg']}") from error
 
 
 def _print_figures(figures: Evaluation) -> None:

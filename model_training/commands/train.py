@@ -4,20 +4,19 @@ import hashlib
 import json
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 from model_training.atomic_files import write_whole
-from model_training.commands.cross_validate import command_line, cross_validation_of
-from model_training.config import TrainConfig, read_config
+from model_training.commands.command_line import command_line
+from model_training.config import TrainConfig
+from model_training.config_file import read_config
+from model_training.cross_validation.record import cross_validation_of
 from model_training.datasets.clip_cache import CachedClip
 from model_training.datasets.examples import read_examples
 from model_training.datasets.preparation import TrainingData, settle_data, split_of
 from model_training.errors import TrainingInterrupted
 from model_training.interrupt import stop_flag
 from model_training.progress import RunProgress
-from model_training.synthetic.render import render_video, synthesise_dataset
-from model_training.synthetic.scenes import EventLabel
 
 
 def train(
@@ -48,11 +47,13 @@ def train(
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             pass
+    from model_training.datasets.labels import clip_targets  # noqa: PLC0415
     from model_training.evaluation.calibration import fitted_temperature  # noqa: PLC0415
     from model_training.export.export import TrainedRun, check_is_free, export_run, next_version  # noqa: PLC0415
     from model_training.training.distillation import with_lessons  # noqa: PLC0415
     from model_training.training.distribution import is_chief  # noqa: PLC0415
-    from model_training.training.loop import TrainingPlan, clip_logits, clip_targets, train_network  # noqa: PLC0415
+    from model_training.training.loop import clip_logits, train_network  # noqa: PLC0415
+    from model_training.training.plan import TrainingPlan  # noqa: PLC0415
 
     version = version or next_version(models_directory, config.name)
     check_is_free(models_directory, config.name, version)
@@ -80,7 +81,7 @@ def train(
             if is_stopping():
                 raise TrainingInterrupted("interrupted: training is done and kept; the same command exports the model")
         if not is_chief(config):
-            _say("done; the first worker exports the model")
+            say("done; the first worker exports the model")
             return
         write_whole({run_directory / "history.json": json.dumps(history, indent=2) + "\n"})
         temperature = fitted_temperature(
@@ -108,31 +109,7 @@ def train(
         )
     figures = manifest.metrics.get("held_out", manifest.metrics["validation"])
     which = f"fold {config.held_out_fold}, held out" if split.held_out else "validation videos; none was held out"
-    _say(f"{models_directory / config.name / version}: accuracy {figures['accuracy']:.3f} ({which})")
-
-
-def synthesise(directory: Path, num_videos: int, seed: int) -> None:
-    """Render a dataset of painted events."""
-    with RunProgress() as display, display.bar("render", num_videos) as on_video:
-        videos = synthesise_dataset(directory, num_videos, seed, on_video)
-    counts = Counter(video.label for video in videos)
-    _say(f"{directory}: {len(videos)} videos: " + ", ".join(f"{n} {label}" for label, n in sorted(counts.items())))
-
-
-def synthesise_sample(path: Path, label: EventLabel, seed: int) -> None:
-    """Render one painted video, and print when its event is."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    video = render_video(path, label, seed=seed)
-    _say(
-        json.dumps(
-            {
-                "path": str(path),
-                "label": label,
-                "event_start_seconds": video.event_start_seconds,
-                "event_end_seconds": video.event_end_seconds,
-            }
-        )
-    )
+    say(f"{models_directory / config.name / version}: accuracy {figures['accuracy']:.3f} ({which})")
 
 
 def _command_of(
@@ -163,6 +140,6 @@ def _opening(config: TrainConfig, data: TrainingData, training: list[CachedClip]
     )
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     """One line of result, on standard output."""
     sys.stdout.write(f"{line}\n")

@@ -13,10 +13,10 @@ from model_training.config import Family, TrainConfig
 from model_training.cross_validation.folds import FoldData, HeldOutAnswer, is_right, out_of_fold, shared_features
 from model_training.evaluation.baselines import Baselines
 from model_training.evaluation.bootstrap import mean_interval
-from model_training.evaluation.measure import ExportedModel
+from model_training.evaluation.exported_model import ExportedModel
 from model_training.evaluation.results import Figure, Interval
-from model_training.export.export import save_graph
-from model_training.networks.heads import build_network
+from model_training.export.saved_model import save_graph
+from model_training.networks.network import build_network
 
 _NUM_TIMED_CALLS = 5
 

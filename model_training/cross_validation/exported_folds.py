@@ -16,9 +16,10 @@ from model_training.cross_validation.folds import FoldData, SharedFeatures, fold
 from model_training.datasets.examples import Example
 from model_training.datasets.preparation import split_of
 from model_training.evaluation.bootstrap import mean_interval
-from model_training.evaluation.measure import ExportedModel, VideoPrediction, measure, predict_examples
+from model_training.evaluation.exported_model import ExportedModel, VideoPrediction, predict_examples
+from model_training.evaluation.measure import measure
 from model_training.evaluation.results import CrossValidation, Figures, Pointing
-from model_training.export.export import save_graph
+from model_training.export.saved_model import save_graph
 from service.inference.manifest import Manifest
 
 _EVEN = 0.5

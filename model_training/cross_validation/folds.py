@@ -17,20 +17,16 @@ from model_training.atomic_files import read_whole
 from model_training.config import TrainConfig
 from model_training.datasets.clip_cache import CachedClip
 from model_training.datasets.examples import Example
+from model_training.datasets.labels import clip_targets
 from model_training.datasets.preparation import split_of
 from model_training.datasets.splits import Split
 from model_training.evaluation.calibration import fitted_temperature
 from model_training.input_pipeline.batches import Batch, PixelSource, feature_view
-from model_training.networks.heads import Network, build_network, probabilities_of
+from model_training.networks.network import Network, build_network, probabilities_of
 from model_training.progress import RunProgress
-from model_training.training.loop import (
-    StoredFeatures,
-    TrainingPlan,
-    clip_logits,
-    clip_targets,
-    stored_features,
-    train_network,
-)
+from model_training.training.loop import clip_logits, train_network
+from model_training.training.plan import StoredFeatures, TrainingPlan
+from model_training.training.sources import stored_features
 from service.inference.manifest import combine_clips
 
 

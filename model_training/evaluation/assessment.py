@@ -15,8 +15,9 @@ from model_training.datasets.splits import Split
 from model_training.evaluation.baselines import Baselines, measure_baselines
 from model_training.evaluation.calibration import abstention_threshold, label_thresholds
 from model_training.evaluation.conformal import fitted_label_sets
+from model_training.evaluation.exported_model import ExportedModel, predict_examples
 from model_training.evaluation.faithfulness import measure_faithfulness
-from model_training.evaluation.measure import ExportedModel, measure, predict_examples, stacked
+from model_training.evaluation.measure import measure, stacked
 from model_training.evaluation.metrics import Probabilities, Sets
 from model_training.evaluation.recorded_split import data_use
 from model_training.evaluation.results import Assessment, Figures

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from model_training.datasets.clip_cache import DecodedVideo
+from model_training.datasets.labels import targets_of
 from model_training.datasets.thumbnails import stack_means
-from model_training.input_pipeline.sampling import targets_of
 
 _NEAR_THE_MODEL = 0.05
 _FAR_ABOVE_CHANCE = 0.5

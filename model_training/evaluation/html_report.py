@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 
 from model_training.datasets.examples import Example
-from model_training.evaluation.measure import VideoPrediction, answered, stacked
+from model_training.evaluation.exported_model import VideoPrediction
+from model_training.evaluation.measure import answered, stacked
 from model_training.evaluation.results import Averages, Evaluation, Interval, LabelFigures
 from service.inference.manifest import Manifest
 

@@ -1,20 +1,16 @@
 """How good an exported model is: the SavedModel itself, fed by `service.video`, one clip per call."""
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from model_training.datasets.decoding import Unreadable
 from model_training.datasets.examples import Example
-from model_training.datasets.segments import Segment, open_segment
-from model_training.errors import TrainingDataError
+from model_training.datasets.labels import targets_of
 from model_training.evaluation.conformal import label_set_figures
+from model_training.evaluation.exported_model import VideoPrediction
 from model_training.evaluation.metrics import (
     Probabilities,
     Sets,
@@ -32,118 +28,10 @@ from model_training.evaluation.metrics import (
     top_k_accuracy,
 )
 from model_training.evaluation.results import Cost, Figures, Pointing
-from model_training.input_pipeline.sampling import targets_of
-from service.inference.manifest import Manifest, combine_clips
-from service.video.clip import Clip
-from service.video.errors import VideoError
+from service.inference.manifest import Manifest
 
 _TIME_DECIMALS = 6
 """As the service writes times, so that both ways agree on which frames lie in an event."""
-
-
-@dataclass(frozen=True, slots=True)
-class VideoPrediction:
-    """What a model answers for one video: `probabilities` float64 [K], and clip by clip.
-
-    `attention` float32 [N, T], 0 where `valid` [N, T] is false; `times_seconds` [N, T].
-    `clip_probabilities` float32 [N, K] is None where a service answered: it tells each clip's best label alone.
-    """
-
-    probabilities: NDArray[np.float64]
-    clip_probabilities: NDArray[np.float32] | None
-    attention: NDArray[np.float32]
-    times_seconds: NDArray[np.float64]
-    valid: NDArray[np.bool_]
-    decode_seconds: float
-    model_seconds_per_clip: float
-
-
-class Predictor(Protocol):
-    """Whatever answers videos as a model does: the exported graph here, or a service elsewhere."""
-
-    def predict(self, path: Path, manifest: Manifest, segment_seconds: Segment | None = None) -> VideoPrediction:
-        """What the model answers for the video in `path`, or for a segment of it.
-
-        Raises:
-            VideoError: the video cannot be used.
-        """
-        ...
-
-
-class ExportedModel:
-    """A SavedModel, restored as serving restores it."""
-
-    def __init__(self, directory: Path) -> None:
-        self._restored = tf.saved_model.load(str(directory))
-        self._signature = self._restored.signatures["serving_default"]
-
-    def answer(self, frames: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], ...]:
-        """Probabilities float32 [B,K] and attention float32 [B,T] of clips uint8 [B,T,H,W,3]."""
-        outputs = self._signature(frames=tf.constant(frames), valid=tf.constant(valid))
-        return outputs["probabilities"].numpy(), outputs["attention"].numpy()
-
-    def predict(self, path: Path, manifest: Manifest, segment_seconds: Segment | None = None) -> VideoPrediction:
-        """What the model answers for the video in `path`, or for a segment of it.
-
-        Raises:
-            VideoError: the video cannot be used.
-        """
-        answers: list[tuple[NDArray[np.float32], ...]] = []
-        clips: list[Clip] = []
-        model_seconds = 0.0
-        opened_at = time.perf_counter()
-        with open_segment(path, manifest.clip, segment_seconds) as (_, of_video):
-            for clip in of_video:
-                asked_at = time.perf_counter()
-                answers.append(self.answer(clip.frames[None], clip.times.valid[None]))
-                model_seconds += time.perf_counter() - asked_at
-                clips.append(clip)
-        clip_probabilities = np.concatenate([probabilities for probabilities, _ in answers])
-        probabilities = combine_clips(clip_probabilities, manifest.combine, sums_to_one=manifest.sums_to_one)
-        return VideoPrediction(
-            # As the service answers: a softmax may exceed 1 by a rounding error.
-            probabilities=np.clip(probabilities, 0, 1),
-            clip_probabilities=clip_probabilities,
-            attention=np.concatenate([attention for _, attention in answers]),
-            times_seconds=np.stack([clip.times.times_seconds for clip in clips]),
-            valid=np.stack([clip.times.valid for clip in clips]),
-            decode_seconds=time.perf_counter() - opened_at - model_seconds,
-            model_seconds_per_clip=model_seconds / len(clips),
-        )
-
-
-def predict_examples(
-    model: Predictor,
-    manifest: Manifest,
-    examples: Sequence[Example],
-    on_video: Callable[[], None] = lambda: None,
-    unreadable: list[Unreadable] | None = None,
-) -> list[VideoPrediction]:
-    """The model's answer for each example.
-
-    Where the list `unreadable` is given, videos that cannot be used are put there, and the answers leave them out.
-
-    Raises:
-        TrainingDataError: a video cannot be used, or has a label the model does not know.
-    """
-    predictions = []
-    # Before hours of answering, not in the middle of them.
-    for example in examples:
-        for label in (example.label,) if manifest.sums_to_one else example.labels:
-            if label not in manifest.labels:
-                known = ", ".join(manifest.labels)
-                raise TrainingDataError(f"{example.listed}: the model does not know the label {label!r}, only {known}")
-    for example in examples:
-        try:
-            predictions.append(model.predict(example.path, manifest, example.segment_seconds))
-        except VideoError as error:
-            if unreadable is None:
-                raise TrainingDataError(f"{example.listed}: {error}") from error
-            unreadable.append(Unreadable(example, str(error)))
-        except OSError as error:
-            raise TrainingDataError(f"{example.listed}: {error.strerror or error}") from error
-        on_video()
-    return predictions
 
 
 def stacked(

@@ -11,7 +11,7 @@ from framewise.client import Client, ProblemError, ServiceUnreachable
 from framewise.schemas.prediction import Prediction
 from model_training.datasets.segments import Segment
 from model_training.errors import TrainingError
-from model_training.evaluation.measure import VideoPrediction
+from model_training.evaluation.exported_model import VideoPrediction
 from service.inference.manifest import Manifest
 from service.video.errors import VideoError
 

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from model_training.datasets.examples import Example
 from model_training.datasets.segments import Segment
 from model_training.errors import TrainingDataError
+from model_training.evaluation.exported_model import Predictor, VideoPrediction
 from model_training.evaluation.faithfulness import spread
-from model_training.evaluation.measure import Predictor, VideoPrediction, answered, stacked
+from model_training.evaluation.measure import answered, stacked
 from model_training.evaluation.metrics import Probabilities, Sets, accuracy, rounded
 from model_training.evaluation.results import ChangeFigures, Robustness
 from model_training.synthetic.encoders import encoder_options

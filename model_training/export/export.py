@@ -3,7 +3,6 @@
 The directory appears whole or not at all.
 """
 
-import errno
 import hashlib
 import shutil
 from collections.abc import Sequence
@@ -13,7 +12,6 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from model_training.atomic_files import write_whole
@@ -21,19 +19,14 @@ from model_training.config import TrainConfig, num_frames_per_step
 from model_training.datasets.splits import Split
 from model_training.errors import TrainingDataError, TrainingError
 from model_training.evaluation.assessment import Step, assess, with_assessment
-from model_training.evaluation.measure import ExportedModel
+from model_training.evaluation.exported_model import ExportedModel
 from model_training.evaluation.results import Assessment, CrossValidation
-from model_training.export.card import build_card, card_markdown
-from model_training.networks.batch_norm_folding import without_batch_norm
-from model_training.networks.heads import Network, probabilities_of
-from model_training.synthetic.render import render_video
-from model_training.synthetic.scenes import EVENT_LABELS
+from model_training.export.card import build_card
+from model_training.export.card_markdown import card_markdown
+from model_training.export.golden import golden_clips
+from model_training.export.saved_model import save_graph
+from model_training.networks.network import Network
 from service.inference.manifest import CARD_JSON_NAME, CARD_NAME, MANIFEST_NAME, GoldenClip, Manifest, file_digests
-from service.video.clip import ClipSpec, DecodeLimits
-from service.video.decode import open_video
-
-_NUM_GOLDEN = 3
-_GOLDEN_FRAME_RATE = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +88,7 @@ def export_run(
     try:
         save_graph(run.network, run.config, run.temperature, partial)
         model = ExportedModel(partial)
-        golden = _golden_clips(model, run.config.clip, partial)
+        golden = golden_clips(model, run.config.clip, partial)
         draft = _draft(run, version, golden, partial)
         assessment = assess(model, draft, run.config, run.split, cache_directory, on_step)
         manifest = write_documents(partial, draft, run.config, assessment, tuple(run.history))
@@ -131,90 +124,6 @@ def write_documents(
     texts[MANIFEST_NAME] = manifest.to_json()
     write_whole({directory / name: text for name, text in texts.items()})
     return manifest
-
-
-def save_graph(network: Network, config: TrainConfig, temperature: float, directory: Path) -> None:
-    """Write the SavedModel of the network that `config` describes: one signature, `serving_default`.
-
-    Inputs `frames` uint8 [B,T,H,W,3] and `valid` bool [B,T]; outputs `probabilities` float32 [B,K] and
-    `attention` float32 [B,T]. The clips of a batch are worked on one by one inside the graph, so a
-    clip's answer is the same, bit for bit, in a batch of any size. Its numbers are kept in the config's
-    `stored_precision`, and widened to float32 before anything is computed; batch normalisation is folded.
-
-    Raises:
-        OSError: the disk does not take it.
-    """
-    spec, answering = config.clip, without_batch_norm(network, config)
-    # Of the rest, states of random generators, answering has no use.
-    stored = [
-        (variable, tf.Variable(tf.cast(variable.value, config.stored_precision), trainable=False))
-        for variable in answering.variables
-        if variable.dtype == "float32"
-    ]
-
-    def serve(frames: Any, valid: Any) -> dict[str, Any]:
-        # Widened once for all clips of a batch.
-        numbers = [(variable, tf.cast(value, variable.dtype)) for variable, value in stored]
-
-        def answer_clip(clip: tuple[Any, Any]) -> tuple[Any, Any]:
-            with keras.StatelessScope(state_mapping=numbers):
-                logits, attention = answering(clip[0][None], clip[1][None])
-            return probabilities_of(logits / temperature, answering.kind)[0], attention[0]
-
-        probabilities, attention = tf.map_fn(
-            answer_clip, (frames, valid), fn_output_signature=(tf.float32, tf.float32), parallel_iterations=1
-        )
-        return {"probabilities": probabilities, "attention": attention}
-
-    module = tf.Module()
-    module.network_variables = [value for _, value in stored]
-    shape = (None, spec.num_frames, spec.height, spec.width, 3)
-    signature = tf.function(
-        serve,
-        input_signature=[
-            tf.TensorSpec(shape, tf.uint8, name="frames"),
-            tf.TensorSpec(shape[:2], tf.bool, name="valid"),
-        ],
-        autograph=False,
-    ).get_concrete_function()
-    options = tf.saved_model.SaveOptions(experimental_debug_stripper=True)
-    try:
-        tf.saved_model.save(module, str(directory), signatures={"serving_default": signature}, options=options)
-    except tf.errors.OpError as error:
-        # TensorFlow's message begins with the file and ends with what the system said of it.
-        raise OSError(errno.EIO, " ".join(error.message.split()), str(directory)) from error
-    shutil.rmtree(directory / "assets", ignore_errors=True)
-
-
-def _golden_clips(model: ExportedModel, spec: ClipSpec, directory: Path) -> list[GoldenClip]:
-    """Three painted videos of one clip each, the last one shorter than its window, and their answers."""
-    (directory / "golden").mkdir()
-    golden = []
-    for index in range(_NUM_GOLDEN):
-        path = directory / "golden" / f"{index + 1}.mp4"
-        share = 0.97 if index + 1 < _NUM_GOLDEN else 0.7
-        render_video(
-            path,
-            EVENT_LABELS[index],
-            seed=1000 + index,
-            width=192,
-            height=144,
-            frame_rate=_GOLDEN_FRAME_RATE,
-            duration_seconds=max(min(share * spec.window_seconds, 8.0), 1 / _GOLDEN_FRAME_RATE),
-        )
-        with open_video(path, DecodeLimits()) as video:
-            clip = next(video.clips(spec, video.plan(spec)))
-        probabilities, attention = model.answer(clip.frames[None], clip.times.valid[None])
-        golden.append(
-            GoldenClip(
-                path=path.relative_to(directory).as_posix(),
-                frames_sha256=hashlib.sha256(clip.frames.tobytes()).hexdigest(),
-                probabilities=tuple(probabilities[0].tolist()),
-                attention=tuple(attention[0].tolist()),
-                times_seconds=tuple(clip.times.times_seconds.tolist()),
-            )
-        )
-    return golden
 
 
 def _draft(run: TrainedRun, version: str, golden: list[GoldenClip], directory: Path) -> Manifest:

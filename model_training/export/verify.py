@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_training.evaluation.results import Assessment
-from model_training.export.card import Card, card_markdown
+from model_training.export.card import Card
+from model_training.export.card_markdown import card_markdown
 from service.inference.manifest import CARD_JSON_NAME, CARD_NAME, Manifest
 
 TOLERANCE = 0.005

@@ -1,20 +1,11 @@
 """Which clips an epoch sees, and in which order. Pure arithmetic: the same seed, the same draws."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Sampling = Literal["shuffled", "balanced"]
-
-
-def targets_of(labels_of_clips: Sequence[tuple[str, ...]], labels: Sequence[str]) -> NDArray[np.float32]:
-    """1 for each of a clip's labels and 0 for the others, float32 [N, K]."""
-    targets = np.zeros((len(labels_of_clips), len(labels)), np.float32)
-    for row, own in zip(targets, labels_of_clips, strict=True):
-        row[[labels.index(label) for label in own]] = 1
-    return targets
 
 
 def drawn_order(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model_training.config import TrainConfig
 from model_training.networks.features import build_features
-from model_training.networks.heads import Network
+from model_training.networks.network import Network
 
 
 def without_batch_norm(network: Network, config: TrainConfig) -> Network:

@@ -4,10 +4,9 @@ A run that was interrupted ends with the very weights of one that was not.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -15,60 +14,27 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from model_training.config import HeadKind, StageConfig, TrainConfig
+from model_training.config import StageConfig, TrainConfig
 from model_training.datasets.clip_cache import CachedClip
+from model_training.datasets.labels import clip_targets
 from model_training.errors import TrainingError, TrainingInterrupted
-from model_training.input_pipeline.batches import Batch, FeatureSource, PixelSource, Source, feature_view, num_steps
-from model_training.input_pipeline.sampling import targets_of
-from model_training.networks.backbones.build import block_of, blocks_of
+from model_training.input_pipeline.batches import Source, num_steps
 from model_training.networks.features import split_features
-from model_training.networks.heads import Network, build_network
-from model_training.progress import RunProgress
-from model_training.training.checkpoint import (
-    Arrays,
-    Checkpoint,
-    EpochFigures,
-    Progress,
-    assign,
-    read_checkpoint,
-    values_of,
-    write_checkpoint,
-)
+from model_training.networks.network import Network, build_network
+from model_training.run_state import EpochMetrics, RunState
+from model_training.training.checkpoint import Arrays, Checkpoint, assign, read_checkpoint, values_of, write_checkpoint
 from model_training.training.distillation import lesson_scale
-from model_training.training.distribution import is_chief, strategy_of, worker_number
-from model_training.training.losses import average_decay_at, build_optimiser, label_weights, learning_rate_at
+from model_training.training.distribution import is_chief, strategy_of
+from model_training.training.freezing import set_trainable, trainable_variables
+from model_training.training.losses import label_weights
+from model_training.training.optimisers import average_decay_at, build_optimiser, learning_rate_at
+from model_training.training.plan import TrainingPlan
 from model_training.training.pruning import kernels_of, pruned, pruned_share_at, sparsity_of
+from model_training.training.sources import own_directory, sources
 from model_training.training.steps import Answer, Learning, Step, learning_step, looking_step, one_graph, settling
 from model_training.training.tensorboard import EventFile
 
 CHECKPOINT_NAME = "checkpoint.npz"
-
-FeaturesOf = Callable[[NDArray[Any], NDArray[np.bool_]], NDArray[np.floating]]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFeatures:
-    """What the first stage's frozen part made of a run's clips beforehand: views to train on, and validation."""
-
-    views: Sequence[Batch]
-    validation: Batch
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """What to train, on what, where to keep the checkpoint, and whom to ask whether to stop.
-
-    `stored`, where given, spares the first stages their way through the frozen backbone.
-    """
-
-    config: TrainConfig
-    labels: Sequence[str]
-    training: Sequence[CachedClip]
-    validation: Sequence[CachedClip]
-    run_directory: Path
-    display: RunProgress
-    is_stopping: Callable[[], bool]
-    stored: StoredFeatures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +44,7 @@ class _Run:
     plan: TrainingPlan
     strategy: Any
     network: Network
-    progress: Progress
+    progress: RunState
     events: EventFile
 
 
@@ -99,11 +65,11 @@ def train_network(plan: TrainingPlan) -> tuple[Network, list[dict[str, Any]]]:
     checkpoint = read_checkpoint(plan.run_directory / CHECKPOINT_NAME)
     with strategy.scope():
         network = build_network(config, len(plan.labels), is_pretrained=checkpoint is None)
-    progress, best_weights, moments = Progress(), values_of(network.variables), None
+    progress, best_weights, moments = RunState(), values_of(network.variables), None
     if checkpoint is not None:
         progress, best_weights, moments = checkpoint.progress, checkpoint.best_weights, checkpoint.moments
         assign(network.variables, checkpoint.weights)
-    with EventFile(_own_directory(plan) / "tensorboard") as events:
+    with EventFile(own_directory(plan) / "tensorboard") as events:
         run = _Run(plan, strategy, network, progress, events)
         while not progress.is_finished:
             best_weights = _run_stage(run, best_weights, moments)
@@ -124,7 +90,7 @@ def _run_stage(run: _Run, best_weights: Arrays, moments: Arrays | None) -> Array
     learning, changing = _learning(run, stage)
     if moments:
         assign(changing, moments)
-    source, held = _sources(plan, run.network, progress.stage)
+    source, held = sources(plan, run.network, progress.stage)
     learn, look, settle = learning_step(learning, run.strategy), looking_step(learning), settling(learning)
     steps_per_epoch = num_steps(len(plan.training), config.batch_size)
     num_stage_steps = stage.num_epochs * steps_per_epoch
@@ -153,7 +119,7 @@ def _run_stage(run: _Run, best_weights: Arrays, moments: Arrays | None) -> Array
         last = (progress.epoch + 1) * steps_per_epoch - 1
         is_pruned = pruned_share_at(last, num_stage_steps, stage.pruned_share) == stage.pruned_share
         with _averaged(learning, stage.pruned_share if is_pruned else 0.0):
-            figures = EpochFigures(*_validate(look, held, config.batch_size), sparsity_of(run.network.variables))
+            figures = EpochMetrics(*_validate(look, held, config.batch_size), sparsity_of(run.network.variables))
             is_newest_kept = stage.kept_epoch == "last"
             if progress.end_epoch(stage.name, figures, may_be_best=is_pruned, is_newest_kept=is_newest_kept):
                 best_weights = values_of(run.network.variables)
@@ -163,7 +129,7 @@ def _run_stage(run: _Run, best_weights: Arrays, moments: Arrays | None) -> Array
     return best_weights
 
 
-def _check_is_finite(progress: Progress, stage: StageConfig) -> None:
+def _check_is_finite(progress: RunState, stage: StageConfig) -> None:
     """Nothing, if the epoch's loss so far is a number.
 
     Raises:
@@ -179,8 +145,8 @@ def _check_is_finite(progress: Progress, stage: StageConfig) -> None:
 def _learning(run: _Run, stage: StageConfig) -> tuple[Learning, list[Any]]:
     """A stage's learning, and all that it changes beside the network, in a fixed order."""
     config, plan = run.plan.config, run.plan
-    _set_trainable(run.network, stage)
-    variables = _trainable(run.network, stage)
+    set_trainable(run.network, stage)
+    variables = trainable_variables(run.network, stage)
     with run.strategy.scope():
         optimiser = build_optimiser(config.optimiser)
         optimiser.build(variables)
@@ -230,17 +196,6 @@ def clip_logits(network: Network, clips: Sequence[CachedClip], batch_size: int =
     return np.concatenate(answers)
 
 
-def clip_targets(clips: Sequence[CachedClip], labels: Sequence[str], kind: HeadKind) -> NDArray[np.float32]:
-    """1 for each of a clip's labels, float32 [N, K].
-
-    Raises:
-        TrainingDataError: a clip has several labels, or none, and the head answers one.
-    """
-    if kind == "multi_label":
-        return targets_of([clip.example.labels for clip in clips], labels)
-    return targets_of([(clip.example.label,) for clip in clips], labels)
-
-
 def _validate(step: Step, source: Source, batch_size: int) -> tuple[float, float]:
     """Mean loss and accuracy over the clips of `source`, without augmentation."""
     loss_sum, num_correct, num_seen = 0.0, 0, 0
@@ -248,76 +203,6 @@ def _validate(step: Step, source: Source, batch_size: int) -> tuple[float, float
         loss, correct = step(batch)
         loss_sum, num_correct, num_seen = loss_sum + loss, num_correct + correct, num_seen + len(batch.targets)
     return loss_sum / num_seen, num_correct / num_seen
-
-
-def _sources(plan: TrainingPlan, network: Network, stage_index: int) -> tuple[Source, Source]:
-    """Where a stage's training and validation batches come from."""
-    config, stage, seed = plan.config, plan.config.stages[stage_index], (plan.config.seed, stage_index)
-    depths = {other.num_blocks_above_stored for other in config.stages[: stage_index + 1]}
-    if plan.stored is not None and len(depths) == 1:
-        views, still = plan.stored.views[: stage.num_feature_views], plan.stored.validation
-        return FeatureSource(views, (*seed, 1), config.sampling), FeatureSource([still], seed)
-    training, validation = (
-        PixelSource(clips, clip_targets(clips, plan.labels, config.head.kind), config.augment, seed, config.sampling)
-        for clips in (plan.training, plan.validation)
-    )
-    if stage.num_blocks_above_stored is None:
-        return training, validation
-    folder = _own_directory(plan) / f"features-{stage_index}"
-    num_clips = stage.num_feature_views * len(plan.training) + len(plan.validation)
-    with plan.display.bar("frozen backbone", num_clips, "clips") as on_clips:
-        features_of = stored_features(network, config, stage, plan.is_stopping)
-        still = feature_view(validation, None, features_of, folder / "validation.npz", on_clips)
-        views = [
-            feature_view(training, view, features_of, folder / f"view-{view:03d}.npz", on_clips)
-            for view in range(stage.num_feature_views)
-        ]
-    return FeatureSource(views, (*seed, 1), config.sampling), FeatureSource([still], seed)
-
-
-def stored_features(
-    network: Network, config: TrainConfig, stage: StageConfig, is_stopping: Callable[[], bool]
-) -> FeaturesOf:
-    """What the part of a network that does not learn in `stage` makes of clips uint8 [B,T,H,W,3] and bool [B,T].
-
-    Features float32 [B,S,F], or the maps float16 that go into the blocks that learn. It raises
-    `TrainingInterrupted` when `is_stopping()` turns true.
-    """
-    num_blocks = stage.num_blocks_above_stored
-    below = split_features(network.backbone, config, num_blocks)[0] if num_blocks else network.features
-    graph = one_graph(lambda frames, valid: below([frames, valid]))
-
-    def features_of(frames: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.floating]:
-        if is_stopping():
-            raise TrainingInterrupted(
-                "interrupted: whole views of features are kept; the same command goes on from them"
-            )
-        return np.asarray(graph(frames, valid))
-
-    return features_of
-
-
-def _own_directory(plan: TrainingPlan) -> Path:
-    """Where this process writes; others that train the same run have folders of their own in it."""
-    worker = worker_number(plan.config)
-    return plan.run_directory / f"worker-{worker}" if worker else plan.run_directory
-
-
-def _set_trainable(network: Network, stage: StageConfig) -> None:
-    """Settle which of the backbone's layers learn, and whether its batch-norm layers do."""
-    first = 0
-    if stage.backbone == "last_blocks":
-        blocks = blocks_of(network.backbone)
-        first = blocks[-min(stage.num_backbone_blocks, len(blocks))] if stage.num_backbone_blocks else len(blocks)
-    for layer in network.backbone.layers:
-        is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
-        is_fixed = is_batch_norm and stage.batch_norm == "frozen"
-        layer.trainable = stage.backbone != "frozen" and block_of(layer.name) >= first and not is_fixed
-
-
-def _trainable(network: Network, stage: StageConfig) -> list[Any]:
-    head: list[Any] = network.head.trainable_variables
-    return head if stage.backbone == "frozen" else [*network.features.trainable_variables, *head]
 
 
 def _as_float32(network: Network, plan: TrainingPlan) -> Network:

@@ -1,15 +1,12 @@
 """What training makes small and by which steps: losses, optimisers, learning-rate decay."""
 
-from collections.abc import Sequence
-from math import cos, pi
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from model_training.config import HeadKind, LossConfig, OptimiserConfig
+from model_training.config import HeadKind, LossConfig
 
 _LEAST_MASS = 1e-6
 _MOST_WEIGHT = 20.0
@@ -77,45 +74,3 @@ def _each_label_for_itself(logits: Any, targets: Any, weights: Any, config: Loss
         miss = targets * (1 - probability) + (1 - targets) * probability
         losses = losses * ops.power(miss, config.focal_gamma)
     return ops.mean(losses * (targets * weights + 1 - targets), axis=-1)
-
-
-def clipped_gradients(gradients: Sequence[Any], max_norm: float | None) -> list[Any]:
-    """The gradients, scaled down together if their norm over all weights exceeds `max_norm`."""
-    if max_norm is None:
-        return list(gradients)
-    norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in gradients))
-    scale = max_norm / ops.maximum(norm, max_norm)
-    return [gradient * scale for gradient in gradients]
-
-
-def build_optimiser(config: OptimiserConfig) -> Any:
-    """AdamW, or SGD with Nesterov momentum; gradients are clipped before they come here."""
-    if config.kind == "sgd":
-        return keras.optimizers.SGD(
-            0.0, momentum=config.momentum, nesterov=True, weight_decay=config.weight_decay or None
-        )
-    return keras.optimizers.AdamW(0.0, weight_decay=config.weight_decay)
-
-
-def average_decay_at(step: int, config: OptimiserConfig) -> float:
-    """How much of the averaged weights stays at `step` of a stage: less at first, so that the start is forgotten."""
-    return min(config.ema_decay or 0.0, (1 + step) / (10 + step))
-
-
-def learning_rate_at(step: int, num_steps: int, peak: float, config: OptimiserConfig) -> float:
-    """The learning rate of `step` 0..num_steps-1: it rises to `peak`, then decays.
-
-    `cosine` falls to 0 along half a wave; `step` is multiplied by `step_decay_factor` at
-    `num_step_decays` moments evenly apart; `none` stays.
-    """
-    num_warmup = round(config.warmup_fraction * num_steps)
-    if step < num_warmup:
-        return peak * (step + 1) / (num_warmup + 1)
-    progress = (step - num_warmup) / max(num_steps - num_warmup, 1)
-    match config.decay:
-        case "cosine":
-            return peak * (1 + cos(pi * progress)) / 2
-        case "step":
-            return float(peak * config.step_decay_factor ** int(progress * (config.num_step_decays + 1)))
-        case "none":
-            return peak

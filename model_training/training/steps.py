@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from model_training.config import StageConfig, TrainConfig
 from model_training.input_pipeline.batches import ARRAYS, Batch
-from model_training.networks.heads import Network
+from model_training.networks.network import Network
 from model_training.training.distribution import own_share, summed_over_replicas
-from model_training.training.losses import clip_losses, clipped_gradients, num_right
+from model_training.training.losses import clip_losses, num_right
+from model_training.training.optimisers import clipped_gradients
 from model_training.training.pruning import kernels_of, pruned
 
 Step = Callable[[Batch], tuple[float, int]]

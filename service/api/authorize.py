@@ -7,7 +7,8 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.api.access_log import note
-from service.keys.key_ring import Forbidden, Scope
+from service.keys.errors import Forbidden
+from service.keys.key_file import Scope
 from service.state import Parts
 
 _IPV4 = 4

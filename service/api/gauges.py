@@ -6,7 +6,7 @@ from typing import get_args
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from framewise.schemas.prediction import JobState
+from framewise.schemas.jobs import JobState
 from service.state import Parts
 
 _MODEL = ("model", "version")

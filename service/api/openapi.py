@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
-from framewise.schemas.prediction import Problem
+from framewise.schemas.problem import Problem
 from service.api.problems import OPEN_INFERENCE, TABLE, ProblemKind
 from service.api.routes.page import DOCUMENTATION_DIR
 from service.egress import UrlNotAllowed
@@ -35,14 +35,20 @@ from service.jobs.errors import (
     TooManyListeners,
     UnknownJob,
 )
-from service.keys.key_ring import Forbidden, RateExceeded, Unauthorized
+from service.keys.errors import Forbidden, RateExceeded, Unauthorized
 from service.lifecycle import NotReady
-from service.open_inference.codec import InferenceRequest, MalformedInference
-from service.prediction.admission import Busy, Draining
-from service.prediction.classifier import DeadlineExceeded
-from service.uploads.directory import StorageFull
-from service.uploads.from_url import UrlTooSlow, UrlUnreachable
-from service.uploads.receive import MalformedRequest, UnknownField, UploadTooLarge, UploadTooSlow
+from service.open_inference.errors import MalformedInference
+from service.open_inference.schemas import InferenceRequest
+from service.prediction.errors import Busy, DeadlineExceeded, Draining
+from service.uploads.errors import (
+    MalformedRequest,
+    StorageFull,
+    UnknownField,
+    UploadTooLarge,
+    UploadTooSlow,
+    UrlTooSlow,
+    UrlUnreachable,
+)
 from service.video.errors import DecodeDeadlineExceeded, DecoderFailed, UnreadableVideo, UnsupportedVideo, VideoTooLarge
 
 _Errors = frozenset[type[Exception]]

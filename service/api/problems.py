@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from framewise.schemas.prediction import Problem
+from framewise.schemas.problem import Problem
 from service.api.access_log import note
 from service.api.upload_body import ClientDisconnected
 from service.egress import UrlNotAllowed
@@ -37,14 +37,19 @@ from service.jobs.errors import (
     TooManyListeners,
     UnknownJob,
 )
-from service.keys.key_ring import Forbidden, RateExceeded, Unauthorized
+from service.keys.errors import Forbidden, RateExceeded, Unauthorized
 from service.lifecycle import NotReady
-from service.open_inference.codec import MalformedInference
-from service.prediction.admission import Busy, Draining
-from service.prediction.classifier import DeadlineExceeded
-from service.uploads.directory import StorageFull
-from service.uploads.from_url import UrlTooSlow, UrlUnreachable
-from service.uploads.receive import MalformedRequest, UnknownField, UploadTooLarge, UploadTooSlow
+from service.open_inference.errors import MalformedInference
+from service.prediction.errors import Busy, DeadlineExceeded, Draining
+from service.uploads.errors import (
+    MalformedRequest,
+    StorageFull,
+    UnknownField,
+    UploadTooLarge,
+    UploadTooSlow,
+    UrlTooSlow,
+    UrlUnreachable,
+)
 from service.video.errors import DecodeDeadlineExceeded, DecoderFailed, UnreadableVideo, UnsupportedVideo, VideoTooLarge
 
 _log = logging.getLogger(__name__)

@@ -18,11 +18,11 @@ import signal
 import sys
 from typing import get_args
 
-from service.api.access_log import set_up_logging
 from service.batch.inputs import Shard
 from service.batch.outputs import Format, OtherBatch
 from service.batch.run import STANDARD_ERROR, ExitStatus, NoModel, run_batch
 from service.inference.errors import UnknownModel
+from service.telemetry.logs import set_up_logging
 
 
 def main(arguments: list[str] | None = None) -> int:

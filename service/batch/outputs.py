@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from framewise.schemas.prediction import Prediction, Problem
+from framewise.schemas.prediction import Prediction
+from framewise.schemas.problem import Problem
 
 Format = Literal["jsonl", "parquet"]
 # Whoever reads a folder of Parquet leaves out names that begin like this.

@@ -17,12 +17,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from framewise.schemas.prediction import Prediction, PredictQuery, Problem
+from framewise.schemas.prediction import Prediction, PredictQuery
+from framewise.schemas.problem import Problem
 from service.api import problems
 from service.app import create_app
 from service.batch.inputs import VideoFolder
 from service.batch.outputs import Row, RowFolder
-from service.prediction.classifier import Progress as ClipProgress
+from service.prediction.pipeline import Progress as ClipProgress
 from service.settings import Settings
 from service.state import Parts
 from service.uploads.receive import ReceivedVideo

@@ -1,6 +1,6 @@
 """What a model engine is to the service, and the proof of its batch sizes. Knows no engine itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -8,7 +8,6 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.batcher import Run
 from service.inference.manifest import Manifest
 
 EngineName = Literal["tensorflow", "openvino"]
@@ -47,26 +46,3 @@ class EngineRuntime:
     load: LoadEngine
     concurrent_calls: int
     """How many calls at a time, of all its models together, keep its threads busy; more only contend."""
-
-
-def proved_batch_sizes(run: Run, clip_shape: tuple[int, int, int, int], batch_sizes: Sequence[int]) -> list[int]:
-    """Run every batch size once; the sizes that answer, bit for bit, as one clip alone does.
-
-    Kernels may sum in another order for another size, or for another place in the batch. A size for which
-    they do on this machine is not used, so that an answer never depends on who else was asking. Two clips
-    prove it, one whole and one padded: they take turns in the places of each batch, so that every place is
-    compared with the same clip alone, and has a neighbour that is another. More clips would only repeat the
-    same sums over other numbers. Warms the engine up as well: each size has been called once.
-    """
-    num_frames = clip_shape[0]
-    two = np.random.default_rng(0).integers(0, 256, (2, *clip_shape), dtype=np.uint8)
-    valid = np.ones((2, num_frames), dtype=np.bool_)
-    valid[1, max(1, num_frames // 2) :] = False
-    alone = [np.concatenate(run(two[place : place + 1], valid[place : place + 1]), axis=1) for place in range(2)]
-    kept = [1]
-    for size in sorted(set(batch_sizes) - {1}):
-        places = np.arange(size) % 2
-        together = np.concatenate(run(two[places], valid[places]), axis=1)
-        if np.array_equal(together, np.concatenate([alone[place] for place in places])):
-            kept.append(size)
-    return kept

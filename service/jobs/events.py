@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from framewise.schemas.prediction import JobEvent
+from framewise.schemas.jobs import JobEvent
 from service.jobs.leases import ENDED
 from service.jobs.queries import AnyRow, progress
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from framewise.schemas.prediction import JobList, JobListQuery
+from framewise.schemas.jobs import JobList, JobListQuery
 from service.jobs.database import Database
 from service.jobs.events import Event, missed_events
 from service.jobs.leases import ENDED, cancel

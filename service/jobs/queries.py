@@ -6,18 +6,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, delete, exists, func, select
 
-from framewise.schemas.prediction import (
-    Callback,
-    Delivery,
-    Job,
-    JobList,
-    JobListQuery,
-    JobProgress,
-    JobSummary,
-    JobUpload,
-    PredictQuery,
-    Problem,
-)
+from framewise.schemas.jobs import Callback, Delivery, Job, JobList, JobListQuery, JobProgress, JobSummary, JobUpload
+from framewise.schemas.prediction import PredictQuery
+from framewise.schemas.problem import Problem
 from service.jobs.database import current_time
 from service.jobs.errors import UnknownJob
 from service.jobs.leases import ENDED

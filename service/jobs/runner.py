@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from framewise.schemas.prediction import Problem
+from framewise.schemas.problem import Problem
 from service.jobs.database import Database
 from service.jobs.errors import DatabaseUnavailable, JobAbandoned
 from service.jobs.leases import Claim, Outcome, claim, fail_abandoned, finish, give_back, renew, report_progress
@@ -21,7 +21,8 @@ from service.jobs.listeners import Listeners
 from service.jobs.queries import Census, census, remove_expired, unfinished, versions
 from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
-from service.prediction.classifier import Classifier, Progress
+from service.prediction.classifier import Classifier
+from service.prediction.pipeline import Progress
 from service.telemetry.metrics import Metrics
 from service.telemetry.spans import Stages
 from service.uploads.receive import ReceivedVideo

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, case, func, insert, select
 
-from framewise.schemas.prediction import JobQuery
+from framewise.schemas.jobs import JobQuery
 from service.jobs.database import current_time, lock_submissions
 from service.jobs.errors import IdempotencyConflict, JobStorageFull, TooManyJobs
 from service.jobs.tables import JOBS

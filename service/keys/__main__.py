@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from service.keys.key_ring import changing_keys, new_key, read_keys
+from service.keys.key_file import changing_keys, new_key, read_keys
 from service.settings import Settings
 
 

@@ -5,103 +5,22 @@ for passwords, one SHA-256 of it is as good as scrypt, and costs a request micro
 tenth of a second.
 """
 
-import fcntl
-import hashlib
 import hmac
 import logging
 import math
-import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
+
+from service.keys.errors import Forbidden, RateExceeded, Unauthorized
+from service.keys.key_file import ApiKey, Scope, key_digest, read_keys
 
 _log = logging.getLogger(__name__)
 
-Scope = Literal["predict", "admin"]
 
 # A key that was silent may ask for this many seconds' worth at once.
 _BURST_SECONDS = 10
-
-
-class Unauthorized(Exception):
-    """Keys are configured, and the request brings none of them."""
-
-
-class Forbidden(Exception):
-    """The request's key is good, but not for this."""
-
-
-class RateExceeded(Exception):
-    """The request's key has asked more often than it may; `retry_after_seconds` says when it may again."""
-
-    def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__(f"This key asks too often; try again in {retry_after_seconds} s.")
-        self.retry_after_seconds = retry_after_seconds
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ApiKey(_Part):
-    """What is kept of a key: enough to know it again, not enough to use it."""
-
-    id: str
-    name: str
-    scopes: tuple[Scope, ...]
-    requests_per_minute: int | None = Field(default=None, ge=1)
-    created_at: str
-    sha256: str
-
-
-class KeyFile(_Part):
-    """The file of keys."""
-
-    keys: tuple[ApiKey, ...] = ()
-
-
-def new_key(name: str, scopes: tuple[Scope, ...], requests_per_minute: int | None) -> tuple[str, ApiKey]:
-    """A fresh key, and what is to be kept of it."""
-    identity = secrets.token_hex(4)
-    token = f"fw_{identity}_{secrets.token_urlsafe(32)}"
-    created_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return token, ApiKey(
-        id=identity,
-        name=name,
-        scopes=scopes,
-        requests_per_minute=requests_per_minute,
-        created_at=created_at,
-        sha256=_digest(token),
-    )
-
-
-def read_keys(path: Path) -> KeyFile:
-    """The keys in `path`; none where there is no such file.
-
-    Raises:
-        OSError, ValidationError: it cannot be read, or is not a file of keys.
-    """
-    try:
-        return KeyFile.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return KeyFile()
-
-
-@contextmanager
-def changing_keys(path: Path) -> Iterator[list[ApiKey]]:
-    """The keys in `path`, to be changed in place; written back whole at the end, one writer at a time."""
-    with path.with_name(path.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        keys = list(read_keys(path).keys)
-        yield keys
-        fresh = path.with_name(path.name + ".new")
-        fresh.touch(mode=0o600)
-        fresh.write_text(KeyFile(keys=tuple(keys)).model_dump_json(indent=2) + "\n", encoding="utf-8")
-        fresh.replace(path)
 
 
 class KeyRing:
@@ -137,7 +56,7 @@ class KeyRing:
         parts = token.split("_", 2)
         key = self._keys.get(parts[1]) if len(parts) > 1 else None
         # The id is no secret; what is compared with a secret takes as long wherever it differs.
-        is_good = hmac.compare_digest(_digest(token), key.sha256 if key is not None else "")
+        is_good = hmac.compare_digest(key_digest(token), key.sha256 if key is not None else "")
         return key if is_good else None
 
     def _read_if_changed(self, path: Path) -> None:
@@ -172,7 +91,3 @@ class _Bucket:
         if self._num_left < 1:
             raise RateExceeded(math.ceil((1 - self._num_left) / per_second))
         self._num_left -= 1
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()

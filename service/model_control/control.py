@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from service.inference.errors import InferenceError, InvalidModel, TooManyModels, UnknownModel
-from service.inference.repository import ModelRepository, ReadyModel, find_models
+from service.inference.repository import ModelRepository, ReadyModel
+from service.inference.stored_model import find_models
 from service.lifecycle import Lifecycle, NotReady
 from service.model_control.loader import ModelLoader
 from service.settings import Settings

@@ -4,28 +4,24 @@ A model that answers otherwise than when it was exported is not served.
 """
 
 import asyncio
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from service.inference.batch_sizes import verified_batch_sizes
 from service.inference.batcher import Batcher
-from service.inference.engine import EngineRuntime, proved_batch_sizes
+from service.inference.engine import EngineRuntime
 from service.inference.errors import InvalidModel
-from service.inference.repository import ReadyModel, StoredModel, read_model
-from service.prediction.classifier import decode_video, questions_to
+from service.inference.repository import ReadyModel
+from service.inference.stored_model import StoredModel, read_model
+from service.model_control.golden import replay_golden
 from service.settings import Settings
+from service.telemetry.logs import timed
 from service.telemetry.metrics import Metrics
-from service.video.clip import Clip, ClipSpec
-from service.video.errors import DecoderFailed, VideoError
 from service.video.sandbox.pool import Sandbox
 
 _log = logging.getLogger(__name__)
@@ -37,14 +33,6 @@ ANSWERING_THREAD = "model"
 ImportEngine = Callable[[], EngineRuntime]
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
-
-
-@contextmanager
-def timed(name: str, **fields: object) -> Iterator[None]:
-    """Log one line when a stage of the start has come to its end: its name, and how many seconds it took."""
-    started_at = time.perf_counter()
-    yield
-    _log.info(name, extra={"stage": name, "seconds": round(time.perf_counter() - started_at, 3), **fields})
 
 
 class ModelLoader:
@@ -95,7 +83,7 @@ class ModelLoader:
         with timed("model warmed", model=name):
             try:
                 batch_sizes = await self._in_thread(
-                    proved_batch_sizes, engine.run, clip_shape, self._settings.batch_sizes
+                    verified_batch_sizes, engine.run, clip_shape, self._settings.batch_sizes
                 )
             except Exception as error:
                 raise InvalidModel(f"{stored.directory}: it fails on the clips that prove it: {error}") from error
@@ -129,63 +117,6 @@ class ModelLoader:
 
     async def _in_thread(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._loading, work, *arguments)
-
-
-async def replay_golden(
-    stored: StoredModel, sandbox: Sandbox, batcher: Batcher, metrics: Metrics, largest_difference: float
-) -> bool:
-    """Send every golden clip the way a request goes, and compare the answers with those of its export.
-
-    Returns whether every one decodes, bit for bit, to the pixels it had at export. Other pixels whose answers
-    are still right are worth a warning, not an outage: a new release of the decoder may round otherwise.
-
-    Raises:
-        InvalidModel: an answer differs by more than the manifest's tolerance, or one to the same pixels by more
-            than `largest_difference`.
-        DecoderFailed: no worker can decode the clip, through a fault of the service.
-    """
-    manifest = stored.manifest
-    sees_training_pixels = True
-    for golden in manifest.golden:
-        where = f"{stored.directory}: golden clip {golden.path}"
-        try:
-            frames_sha256, *found = await _first_clip(
-                stored.directory / golden.path, manifest.clip, sandbox, batcher, metrics
-            )
-        except VideoError as error:
-            raise InvalidModel(f"{where}: {error}") from error
-        except DecoderFailed as error:
-            # Neither the model nor its clip is wrong.
-            raise DecoderFailed(f"{where} was not decoded. {error}") from error
-        expected = (golden.probabilities, golden.attention, golden.times_seconds)
-        pairs = [(np.asarray(one), np.asarray(other)) for one, other in zip(expected, found, strict=True)]
-        if any(one.shape != other.shape for one, other in pairs):
-            raise InvalidModel(f"{where}: the answer has another shape than at export")
-        difference = max(float(np.abs(one - other).max()) for one, other in pairs)
-        sees_same_pixels = frames_sha256 == golden.frames_sha256
-        tolerance = manifest.golden_tolerance
-        if not difference <= (min(tolerance, largest_difference) if sees_same_pixels else tolerance):
-            raise InvalidModel(f"{where}: the answer differs by {difference:.2g} from the one at export")
-        if not sees_same_pixels:
-            _log.warning("a golden clip decodes to other pixels than at export", extra={"path": golden.path})
-            sees_training_pixels = False
-    return sees_training_pixels
-
-
-async def _first_clip(
-    path: Path, spec: ClipSpec, sandbox: Sandbox, batcher: Batcher, metrics: Metrics
-) -> tuple[str, NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
-    """Digest of the pixels, probabilities, attention and times of a video's first clip."""
-    digests: list[str] = []
-    async with questions_to(batcher, 1) as questions:
-
-        async def take(clip: Clip) -> None:
-            digests.append(hashlib.sha256(clip.frames.tobytes()).hexdigest())
-            await questions.ask(clip.frames, clip.times.valid)
-
-        video = await decode_video(path, spec, sandbox, take, metrics)
-    answer = questions.answers()[0]
-    return digests[0], answer.probabilities, answer.attention, video.clips[0].times_seconds
 
 
 def _name(directory: Path) -> str:

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 import service
-from service.open_inference.codec import AnswerForm, MalformedInference, Question, read_question
+from service.open_inference.codec import AnswerForm, Question, read_question
+from service.open_inference.errors import MalformedInference
 from service.video.clip import ClipSpec
 from service.video.sandbox.kill import kill_and_wait
 

@@ -20,23 +20,12 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.prediction.errors import Busy, Draining
 from service.telemetry.spans import stage
 
 FRESH_SECONDS = 1.0
 """For so long a place in the line is kept for who began to upload. A slow upload finds its place when it has
 ended; it could otherwise keep a place, for which nobody works, from all those that are quick."""
-
-
-class Busy(Exception):
-    """There is no place; `retry_after_seconds` says when one is likely to be free."""
-
-    def __init__(self, detail: str, retry_after_seconds: int) -> None:
-        super().__init__(f"{detail}; try again in {retry_after_seconds} s.")
-        self.retry_after_seconds = retry_after_seconds
-
-
-class Draining(Exception):
-    """The service is shutting down and takes no new work."""
 
 
 class Places(BaseModel):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from service.inference.batcher import ClipAnswer
-from service.prediction.response import ClassifiedVideo
+from service.prediction.pipeline import ClassifiedVideo
 from service.video.clip import ClipTimes
 
 # What Python takes to hold a clip's or a video's numbers and words, beside its arrays.

@@ -1,7 +1,6 @@
 """From what was seen to what is answered: the last stage of a request. Pure arithmetic."""
 
 import time
-from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
@@ -26,9 +25,9 @@ from framewise.schemas.prediction import (
 )
 from service.inference.batcher import ClipAnswer
 from service.inference.manifest import Manifest, combine_clips
-from service.inference.repository import StoredModel
-from service.video.clip import ClipTimes, DecodeReport, VideoFacts
-from service.video.quality import Appearance
+from service.inference.stored_model import StoredModel
+from service.prediction.pipeline import ClassifiedVideo, DecodedVideo
+from service.video.clip import ClipTimes
 
 NUM_TOP_FRAMES = 3
 
@@ -41,25 +40,6 @@ class _Window(TypedDict):
 class _Moment(TypedDict):
     index: int
     time_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedVideo:
-    """A video, decoded from its first clip to its last; its pixels are gone."""
-
-    facts: VideoFacts
-    report: DecodeReport
-    clips: list[ClipTimes]
-    decode_seconds: float
-    appearance: Appearance
-
-
-@dataclass(frozen=True, slots=True)
-class ClassifiedVideo:
-    """A video, and the model's answer for each of its clips."""
-
-    decoded: DecodedVideo
-    answers: list[ClipAnswer]
 
 
 class Stopwatch:

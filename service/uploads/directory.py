@@ -13,12 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from service.uploads.errors import StorageFull
+
 _PREFIX = "framewise-uploads-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class StorageFull(Exception):
-    """The directory of uploads has no room, as a rule for a while only."""
 
 
 class UploadDirectory:

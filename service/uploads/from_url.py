@@ -14,29 +14,14 @@ from pydantic import ValidationError
 from framewise.schemas.prediction import VideoUrl
 from service.egress import UrlNotAllowed, async_client
 from service.telemetry.spans import traceparent
-from service.uploads.receive import (
-    MalformedRequest,
-    ReceivedVideo,
-    UnknownField,
-    UploadLimits,
-    UploadTooSlow,
-    receive_bytes,
-    receive_file,
-    too_large,
-)
+from service.uploads.bounded_file import UploadLimits, too_large
+from service.uploads.errors import MalformedRequest, UnknownField, UploadTooSlow, UrlTooSlow, UrlUnreachable
+from service.uploads.receive import ReceivedVideo, receive_bytes, receive_file
 
 _MAX_JSON_BYTES = 16384
 _MAX_REDIRECTS = 5
 # How long each read may take is the upload's limits to say.
 _TIMEOUT = httpx.Timeout(None, connect=5)
-
-
-class UrlUnreachable(Exception):
-    """The URL's server was not reached, or did not answer with a whole file; `str(error)` is safe to show."""
-
-
-class UrlTooSlow(Exception):
-    """The URL's server paused, or took in all, longer than an upload may."""
 
 
 class UrlInput:

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from framewise.schemas.prediction import Prediction, Problem
+from framewise.schemas.prediction import Prediction
+from framewise.schemas.problem import Problem
 from service.batch.inputs import Shard, VideoFolder
 from service.batch.outputs import OtherBatch, Row, RowFolder
 from service.batch.run import Tally

@@ -9,7 +9,8 @@ import pytest
 from framewise.client import AsyncClient, Client, ProblemError
 from framewise.client.job_events import EventParser, ServerSentEvent
 from framewise.client.operations import JobOptions, PredictOptions, ValidateOptions
-from framewise.schemas.prediction import Job, JobEvent, JobQuery, PredictQuery, ValidateQuery
+from framewise.schemas.jobs import Job, JobEvent, JobQuery
+from framewise.schemas.prediction import PredictQuery, ValidateQuery
 from tests.client.test_cli import framewise
 from tests.conftest import KeyedService
 from tests.support.relay import breaking_line

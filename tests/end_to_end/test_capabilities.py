@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from framewise.schemas.isolation import Isolation
 from service.settings import Settings
 from service.video.containers.container import CODECS, CONTAINERS
-from service.video.sandbox.isolation import Isolation
 from tests.support.running_service import RunningService
 from tests.support.videos import encode, grey
 

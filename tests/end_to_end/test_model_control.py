@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.keys.key_ring import changing_keys, new_key
+from service.keys.key_file import changing_keys, new_key
 from tests.support.running_service import RunningService, running_service
 from tests.support.videos import painted
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.inference.engine import Engine, EngineName, LoadEngine, proved_batch_sizes
+from service.inference.batch_sizes import verified_batch_sizes
+from service.inference.engine import Engine, EngineName, LoadEngine
 from service.inference.engines import import_engine
 from service.inference.errors import InvalidModel
 from service.inference.manifest import read_manifest
-from service.inference.repository import find_models
+from service.inference.stored_model import find_models
 from tests.support.grey_model import SPEC
 
 pytestmark = pytest.mark.tensorflow
@@ -57,7 +58,7 @@ def test_it_answers_a_batch_as_the_model_says(load_engine: LoadEngine, grey_mode
     assert attention[0] == pytest.approx(np.full(8, 1 / 8))
     assert attention[1].tolist() == [0.5, 0.5, 0, 0, 0, 0, 0, 0]
     assert (probabilities.dtype, attention.dtype) == (np.float32, np.float32)
-    assert proved_batch_sizes(engine.run, CLIP_SHAPE, [1, 2, 4]) == [1, 2, 4]
+    assert verified_batch_sizes(engine.run, CLIP_SHAPE, [1, 2, 4]) == [1, 2, 4]
 
 
 def test_an_answer_is_the_callers_to_keep(load_engine: LoadEngine, grey_models_dir: Path) -> None:
@@ -93,7 +94,7 @@ def test_a_batch_size_that_gives_other_bits_is_not_used() -> None:
         bright = np.full((len(frames), 1), 0.3 if len(frames) <= 2 else 0.3000001, dtype=np.float32)
         return np.concatenate([1 - bright, bright], axis=1), valid.astype(np.float32)
 
-    assert proved_batch_sizes(gregarious, CLIP_SHAPE, [1, 2, 4]) == [1, 2]
+    assert verified_batch_sizes(gregarious, CLIP_SHAPE, [1, 2, 4]) == [1, 2]
 
 
 def test_a_batch_size_whose_last_place_sees_its_neighbour_is_not_used() -> None:
@@ -103,7 +104,7 @@ def test_a_batch_size_whose_last_place_sees_its_neighbour_is_not_used() -> None:
             mean[-1] = mean[-2]
         return np.stack([mean, -mean], axis=1), valid.astype(np.float32)
 
-    assert proved_batch_sizes(leaking, CLIP_SHAPE, [4, 2, 1]) == [1, 2]
+    assert verified_batch_sizes(leaking, CLIP_SHAPE, [4, 2, 1]) == [1, 2]
 
 
 def test_a_directory_without_the_expected_signature_is_refused(

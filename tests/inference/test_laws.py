@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.inference.engine import Engine, proved_batch_sizes
+from service.inference.batch_sizes import verified_batch_sizes
+from service.inference.engine import Engine
 from service.inference.manifest import read_manifest
 from service.video.clip import ClipSpec
 from tests.inference.test_engine import ENGINES, loading_into
@@ -34,7 +35,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 @pytest.fixture(scope="module")
 def batch_sizes(engine: Engine) -> list[int]:
     """Those that the engine has proved for this model."""
-    sizes = proved_batch_sizes(engine.run, (SPEC.num_frames, SPEC.height, SPEC.width, 3), [1, 2, 4])
+    sizes = verified_batch_sizes(engine.run, (SPEC.num_frames, SPEC.height, SPEC.width, 3), [1, 2, 4])
     assert len(sizes) > 1
     return sizes
 

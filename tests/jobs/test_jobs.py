@@ -10,9 +10,9 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from framewise.schemas.prediction import Job
+from framewise.schemas.jobs import Job
 from service.app import create_app
-from service.keys.key_ring import Scope, changing_keys, new_key
+from service.keys.key_file import Scope, changing_keys, new_key
 from service.settings import Settings
 from tests.support.job_client import JobClient, decoders_standing_still, log_lines
 from tests.support.running_service import RunningService, running_service

@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, select
 
-from framewise.schemas.prediction import Job, JobListQuery, JobQuery
+from framewise.schemas.jobs import Job, JobListQuery, JobQuery
 from service.jobs.database import Database
 from service.jobs.errors import DatabaseUnavailable, IdempotencyConflict, JobStorageFull, TooManyJobs, UnknownJob
 from service.jobs.leases import Claim, Outcome, cancel, claim, fail_abandoned, finish, give_back, renew, report_progress

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from framewise.schemas.prediction import Job
+from framewise.schemas.jobs import Job
 from service.jobs.deliveries import Persistence, give_up_stale, take_due
 from service.jobs.errors import CallbackNotAllowed
 from service.jobs.leases import cancel

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from service.keys.key_ring import Forbidden, KeyRing, RateExceeded, Unauthorized, changing_keys, new_key, read_keys
+from service.keys.errors import Forbidden, RateExceeded, Unauthorized
+from service.keys.key_file import changing_keys, new_key, read_keys
+from service.keys.key_ring import KeyRing
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import model_training.configs
-from model_training.config import read_config
+from model_training.config_file import read_config
 from model_training.errors import InvalidConfig
 from tests.support.training.small_config import small_config
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.open_inference.codec import MalformedInference, read_question
+from service.open_inference.codec import read_question
+from service.open_inference.errors import MalformedInference
 from service.open_inference.reader import MAX_JSON_BYTES_HERE, QuestionReader
 from service.video.clip import ClipSpec
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.prediction import admission as module
-from service.prediction.admission import Admission, Busy, Draining, Places, seconds_until_served
+from service.prediction.admission import Admission, Places, seconds_until_served
+from service.prediction.errors import Busy, Draining
 
 Told = Callable[[], Coroutine[object, object, None]]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from service.inference.batcher import ClipAnswer
 from service.prediction.cache import AnswerCache, AnswerKey
-from service.prediction.response import ClassifiedVideo, DecodedVideo
+from service.prediction.pipeline import ClassifiedVideo, DecodedVideo
 from service.video.clip import ClipTimes, DecodeReport, VideoFacts, VideoWarning
 from service.video.quality import Appearance
 

@@ -9,8 +9,9 @@ from pydantic import TypeAdapter
 from framewise.schemas.prediction import Prediction, PredictQuery
 from service.inference.batcher import ClipAnswer
 from service.inference.manifest import ConformalSets, Manifest
-from service.inference.repository import StoredModel
-from service.prediction.response import ClassifiedVideo, DecodedVideo, Stopwatch, compose_prediction
+from service.inference.stored_model import StoredModel
+from service.prediction.pipeline import ClassifiedVideo, DecodedVideo
+from service.prediction.response import Stopwatch, compose_prediction
 from service.video.clip import ClipTimes, DecodeReport, VideoFacts
 from service.video.quality import Appearance
 from tests.support.plain_manifest import NUM_FRAMES, plain_manifest

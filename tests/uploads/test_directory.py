@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from service.uploads.directory import StorageFull, UploadDirectory
+from service.uploads.directory import UploadDirectory
+from service.uploads.errors import StorageFull
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,8 +12,10 @@ import httpx
 import pytest
 
 from service.egress import UrlNotAllowed
-from service.uploads.from_url import UrlInput, UrlTooSlow, UrlUnreachable
-from service.uploads.receive import MalformedRequest, ReceivedVideo, UnknownField, UploadLimits, UploadTooLarge
+from service.uploads.bounded_file import UploadLimits
+from service.uploads.errors import MalformedRequest, UnknownField, UploadTooLarge, UrlTooSlow, UrlUnreachable
+from service.uploads.from_url import UrlInput
+from service.uploads.receive import ReceivedVideo
 from tests.support.file_server import Answer, FileServer, Visit, file_server
 
 LIMITS = UploadLimits(max_bytes=100_000, idle_timeout_seconds=20, timeout_seconds=30)

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from framewise.schemas.isolation import Isolation
 from service.video.clip import Clip, ClipSpec, DecodeLimits
 from service.video.decode import open_video
 from service.video.errors import (
@@ -29,7 +30,6 @@ from service.video.errors import (
     VideoTooLarge,
 )
 from service.video.sandbox.error_output import MAX_BYTES
-from service.video.sandbox.isolation import Isolation
 from service.video.sandbox.pool import Sandbox, SandboxedVideo, SandboxSettings
 from service.video.sandbox.process import ChildProcess
 from service.video.sandbox.protocol import OUT_OF_MEMORY_EXIT_STATUS, ChildLimits, Job, encode_ready

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from framewise.schemas.prediction import Capabilities, JobCapabilities, Limits, ModelCapabilities
+from framewise.schemas.capabilities import Capabilities, JobCapabilities, Limits, ModelCapabilities
 from service.state import Parts
 
 router = APIRouter(tags=["models"])

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from framewise.schemas.prediction import Health
+from framewise.schemas.models import Health
 from service.state import Parts
 
 router = APIRouter(tags=["health"])

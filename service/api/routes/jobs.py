@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from framewise.schemas.prediction import Job, JobList, JobListQuery, JobQuery
+from framewise.schemas.jobs import Job, JobList, JobListQuery, JobQuery
 from service.api.access_log import note
 from service.api.upload_body import FORM, answer_upload
 from service.jobs.errors import DatabaseUnavailable, JobsDisabled, UnknownJob

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import PlainTextResponse, Response
 
-from framewise.schemas.prediction import ModelDetail, ModelList, ModelState, ModelSummary
+from framewise.schemas.models import ModelDetail, ModelList, ModelState, ModelSummary
 from service.inference.repository import ReadyModel
 from service.state import Parts
 

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Header, Request, Response
 
 from service.api.upload_body import answer_upload
 from service.inference.repository import ReadyModel
-from service.open_inference.codec import InferenceResponse, ModelMetadata, ModelReady, ServerMetadata, model_metadata
+from service.open_inference.codec import model_metadata
+from service.open_inference.schemas import InferenceResponse, ModelMetadata, ModelReady, ServerMetadata
 from service.state import Parts
 
 HEALTH = APIRouter(prefix="/v2", tags=["open inference"])

@@ -9,26 +9,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from framewise.schemas.isolation import Isolation
 from service.video.sandbox.seccomp import forbid_syscalls
-
-
-@dataclass(frozen=True, slots=True)
-class Isolation:
-    """Which walls stand around a decode child; each is true where it holds on this machine."""
-
-    has_no_network: bool
-    """It lives in a network namespace of its own, whose only interface is a loopback that is down."""
-    has_syscall_filter: bool
-    """It can open no socket, start no program or process, and change or write no file."""
-    has_no_new_privileges: bool
-    is_undumpable: bool
-    """No other process of the same user may read or trace it, and it leaves no core."""
-    dies_with_parent: bool
-    has_memory_limit: bool
-    has_cpu_limit: bool
-
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from framewise.schemas.isolation import Isolation
 from service.video.clip import Clip, ClipSpec, DecodeLimits, DecodeReport, VideoFacts
 from service.video.quality import Appearance, median_appearance
-from service.video.sandbox.isolation import Isolation
 from service.video.sandbox.process import ChildProcess, DecoderKilled
 from service.video.sandbox.protocol import ChildLimits, ClipMessage, FactsMessage, Job, ReportMessage
 

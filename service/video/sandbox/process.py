@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 
 import service
+from framewise.schemas.isolation import Isolation
 from service.video.errors import DecodeDeadlineExceeded, DecoderFailed, UnreadableVideo, VideoError, VideoTooLarge
 from service.video.sandbox.error_output import ErrorOutput
-from service.video.sandbox.isolation import Isolation
 from service.video.sandbox.kill import kill_and_wait
 from service.video.sandbox.protocol import (
     ANSWER,

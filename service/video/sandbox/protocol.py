@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from framewise.schemas.isolation import Isolation
 from service.video.clip import ClipSpec, ClipTimes, DecodeLimits, DecodeReport, VideoFacts
 from service.video.errors import DecodeDeadlineExceeded, UnreadableVideo, UnsupportedVideo, VideoError, VideoTooLarge
 from service.video.quality import Appearance
-from service.video.sandbox.isolation import Isolation
 
 MAX_LINE_BYTES = 1 << 20
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_training.commands.cross_validate import (
-    AnsweredVideo,
+from model_training.config import StageConfig
+from model_training.cross_validation.record import (
     CrossValidationRecord,
+    VideoOutcome,
     advantage_over,
     cross_validation_of,
 )
-from model_training.config import StageConfig
 from model_training.datasets.clip_cache import CachedClip
 from model_training.datasets.decoding import decode_examples
 from model_training.datasets.examples import Example
@@ -383,7 +383,7 @@ def test_a_label_with_too_few_groups_and_a_config_for_several_machines_are_refus
     assert not (tmp_path / "runs").exists()
 
 
-def _record(path: Path, *videos: AnsweredVideo) -> Path:
+def _record(path: Path, *videos: VideoOutcome) -> Path:
     """A record of a cross-validation of the small config: labels a and b, four videos in fold 0."""
     told = {
         **dict.fromkeys(("accuracy", "macro_f1", "expected_calibration_error", "model_milliseconds_per_clip"), 0.5),
@@ -423,10 +423,10 @@ def test_figures_may_be_of_fewer_videos_where_unreadable_ones_are_left_out(tmp_p
     assert cross_validation_of(small_config(), _examples("aabba"), record, skip_unreadable=True).num_videos == 4
 
 
-def _answered(number: int, seed: int, *, is_right: bool) -> AnsweredVideo:
+def _answered(number: int, seed: int, *, is_right: bool) -> VideoOutcome:
     """Video `number`, of label a and group `number`."""
     probabilities = (0.9, 0.1) if is_right else (0.1, 0.9)
-    return AnsweredVideo(
+    return VideoOutcome(
         path=f"{number}.mp4", labels=("a",), group=str(number), fold=0, seed=seed, probabilities=probabilities
     )
 

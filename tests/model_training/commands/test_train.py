@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from model_training.export.card import Card, card_markdown
+from model_training.export.card import Card
+from model_training.export.card_markdown import card_markdown
 from model_training.export.verify import differences
 from model_training.training.checkpoint import read_checkpoint
 from service.inference.manifest import file_digests, read_manifest, verify_files

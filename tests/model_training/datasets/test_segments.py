@@ -48,8 +48,8 @@ def test_what_is_seen_of_a_segment_is_part_of_the_envelope(long_video: Path) -> 
 
 @pytest.mark.tensorflow
 def test_a_segment_of_a_long_video_is_measured_in_every_way(long_video: Path, grey_models_dir: Path) -> None:
+    from model_training.evaluation.exported_model import ExportedModel, predict_examples
     from model_training.evaluation.faithfulness import measure_faithfulness
-    from model_training.evaluation.measure import ExportedModel, predict_examples
     from model_training.evaluation.robustness import measure_robustness
 
     directory = grey_models_dir / "grey" / "1"

@@ -36,7 +36,7 @@ def test_examples_are_spread_over_all_there_are() -> None:
 @pytest.mark.tensorflow
 def test_attention_that_decides_is_told_from_attention_that_does_not(grey_models_dir: Path, tmp_path: Path) -> None:
     """The grey model answers by light and attends to light: that explains `bright`, and is the reverse for `dark`."""
-    from model_training.evaluation.measure import ExportedModel  # noqa: PLC0415
+    from model_training.evaluation.exported_model import ExportedModel  # noqa: PLC0415
 
     manifest = read_manifest(grey_models_dir / "grey" / "1")
     model = ExportedModel(grey_models_dir / "grey" / "1")

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from model_training.datasets.examples import Example
+from model_training.evaluation.exported_model import VideoPrediction
 from model_training.evaluation.html_report import report_html
-from model_training.evaluation.measure import VideoPrediction, measure
+from model_training.evaluation.measure import measure
 from model_training.evaluation.results import Evaluation
 from tests.support.plain_manifest import plain_manifest
 

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.tensorflow
 def test_a_path_is_written_as_seen_from_the_data_and_whole_where_it_lies_elsewhere(
     grey_models_dir: Path, tmp_path: Path
 ) -> None:
-    from model_training.evaluation.measure import ExportedModel, predict_examples, prediction_record
+    from model_training.evaluation.exported_model import ExportedModel, predict_examples
+    from model_training.evaluation.measure import prediction_record
 
     directory, data = grey_models_dir / "grey" / "1", tmp_path / "data"
     (data / "below").mkdir(parents=True)
@@ -35,7 +36,7 @@ def test_a_path_is_written_as_seen_from_the_data_and_whole_where_it_lies_elsewhe
 def test_a_video_that_cannot_be_used_is_named_with_the_line_that_lists_it(
     grey_models_dir: Path, tmp_path: Path
 ) -> None:
-    from model_training.evaluation.measure import ExportedModel, predict_examples
+    from model_training.evaluation.exported_model import ExportedModel, predict_examples
 
     directory = grey_models_dir / "grey" / "1"
     model, manifest = ExportedModel(directory), read_manifest(directory)

@@ -72,7 +72,7 @@ def test_the_same_change_gives_the_same_bytes(change: Change, tmp_path: Path) ->
 
 @pytest.mark.tensorflow
 def test_darkness_is_what_the_grey_model_cannot_stand(grey_models_dir: Path, tmp_path: Path) -> None:
-    from model_training.evaluation.measure import ExportedModel  # noqa: PLC0415
+    from model_training.evaluation.exported_model import ExportedModel  # noqa: PLC0415
 
     directory = grey_models_dir / "grey" / "1"
     examples = [

@@ -8,7 +8,8 @@ import pytest
 
 from model_training.config import TrainConfig
 from model_training.evaluation.results import Assessment
-from model_training.export.card import Card, card_markdown
+from model_training.export.card import Card
+from model_training.export.card_markdown import card_markdown
 from model_training.export.verify import differences, disagreements
 from service.inference.manifest import Manifest, read_manifest
 

@@ -16,8 +16,9 @@ from model_training.config import AugmentConfig
 from model_training.datasets.clip_cache import CachedClip
 from model_training.datasets.decoding import decode_examples
 from model_training.datasets.examples import read_examples
+from model_training.datasets.labels import targets_of
 from model_training.errors import TrainingDataError
-from model_training.input_pipeline.sampling import drawn_order, targets_of
+from model_training.input_pipeline.sampling import drawn_order
 from service.video.clip import ClipSpec
 
 SPEC = ClipSpec(num_frames=6, height=24, width=32, frames_per_second=2, stride_seconds=2)

@@ -34,7 +34,7 @@ def _config(family: Family, **changes: object) -> TrainConfig:
 def _network(family: Family, head: HeadConfig = HEAD, num_labels: int = 3, **changes: object) -> Any:
     import keras
 
-    from model_training.networks.heads import build_network
+    from model_training.networks.network import build_network
 
     keras.utils.set_random_seed(1)
     return build_network(_config(family, head=head, **changes), num_labels, is_pretrained=False)
@@ -109,7 +109,7 @@ def test_a_head_that_sees_statistics_is_as_blind_to_padding() -> None:
 
 
 def test_a_sigmoid_answers_for_one_label_and_leaves_the_rest_to_the_other() -> None:
-    from model_training.networks.heads import probabilities_of
+    from model_training.networks.network import probabilities_of
 
     frames, valid = _clips(0)
     network = _network("cnn", HEAD.model_copy(update={"kind": "sigmoid"}), num_labels=2)
@@ -120,7 +120,7 @@ def test_a_sigmoid_answers_for_one_label_and_leaves_the_rest_to_the_other() -> N
 
 
 def test_labels_of_their_own_have_probabilities_of_their_own() -> None:
-    from model_training.networks.heads import probabilities_of
+    from model_training.networks.network import probabilities_of
 
     logits = np.array([[2.0, -1.0, 0.5]], np.float32)
     np.testing.assert_allclose(np.array(probabilities_of(logits, "multi_label")), 1 / (1 + np.exp(-logits)), atol=1e-6)
@@ -186,8 +186,8 @@ def test_order_means_nothing_to_the_mean_and_something_to_a_bilstm() -> None:
 
 
 def test_an_exported_clip_has_one_answer_whatever_batch_it_is_in(tmp_path: Path) -> None:
-    from model_training.evaluation.measure import ExportedModel
-    from model_training.export.export import save_graph
+    from model_training.evaluation.exported_model import ExportedModel
+    from model_training.export.saved_model import save_graph
 
     save_graph(_network("cnn_bilstm_attention"), _config("cnn_bilstm_attention"), 1.5, tmp_path)
     model = ExportedModel(tmp_path)
@@ -202,8 +202,8 @@ def test_an_exported_clip_has_one_answer_whatever_batch_it_is_in(tmp_path: Path)
 
 
 def test_an_exported_model_answers_as_the_network_did(tmp_path: Path) -> None:
-    from model_training.evaluation.measure import ExportedModel
-    from model_training.export.export import save_graph
+    from model_training.evaluation.exported_model import ExportedModel
+    from model_training.export.saved_model import save_graph
 
     network = _network("cnn_bilstm_attention")
     save_graph(network, _config("cnn_bilstm_attention"), 2.0, tmp_path)
@@ -216,8 +216,8 @@ def test_an_exported_model_answers_as_the_network_did(tmp_path: Path) -> None:
 
 
 def test_numbers_kept_in_half_precision_take_half_the_room_and_hardly_change_the_answer(tmp_path: Path) -> None:
-    from model_training.evaluation.measure import ExportedModel
-    from model_training.export.export import save_graph
+    from model_training.evaluation.exported_model import ExportedModel
+    from model_training.export.saved_model import save_graph
     from model_training.networks.batch_norm_folding import without_batch_norm
 
     network = _network("cnn_bilstm_attention")
@@ -258,7 +258,7 @@ def test_without_batch_norm_a_network_answers_the_same_and_none_is_left(backbone
 
 
 def test_saved_files_name_no_folder_of_the_machine_that_made_them(tmp_path: Path) -> None:
-    from model_training.export.export import save_graph
+    from model_training.export.saved_model import save_graph
 
     save_graph(_network("cnn"), _config("cnn"), 1.0, tmp_path)
     here = str(Path(__file__).parents[3]).encode()
@@ -268,7 +268,7 @@ def test_saved_files_name_no_folder_of_the_machine_that_made_them(tmp_path: Path
 
 
 def test_a_disk_that_does_not_take_a_model_says_so_as_it_does_of_any_file(tmp_path: Path) -> None:
-    from model_training.export.export import save_graph
+    from model_training.export.saved_model import save_graph
 
     network = _network("cnn")
     with full_disk(4096), pytest.raises(OSError, match="File too large") as caught:

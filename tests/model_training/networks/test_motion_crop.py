@@ -125,7 +125,7 @@ def test_the_whole_of_a_square_picture_is_scaled_as_others_scale_it(size: int) -
 def test_padding_changes_nothing_bit_for_bit(backbone: str) -> None:
     import keras
 
-    from model_training.networks.heads import build_network
+    from model_training.networks.network import build_network
 
     spec = SPEC.model_copy(update={"num_frames": 16})
     keras.utils.set_random_seed(1)
@@ -143,8 +143,8 @@ def test_an_exported_model_looks_at_the_same_place(backend: str, tmp_path: Path)
     """The model sees brightness in the square alone, so its answer tells which square that was."""
     import keras
 
-    from model_training.export.export import save_graph
-    from model_training.networks.heads import build_network
+    from model_training.export.saved_model import save_graph
+    from model_training.networks.network import build_network
 
     keras.utils.set_random_seed(1)
     config = small_config(clip=SPEC, motion_crop=MotionCropConfig(size=32))

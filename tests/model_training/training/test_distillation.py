@@ -47,7 +47,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[CachedClip]:
 
 
 def _train(config: TrainConfig, clips: list[CachedClip], directory: Path) -> Any:
-    from model_training.training.loop import TrainingPlan, train_network
+    from model_training.training.loop import train_network
+    from model_training.training.plan import TrainingPlan
 
     directory.mkdir(exist_ok=True)
     with RunProgress() as display:
@@ -73,7 +74,7 @@ def test_what_is_below_the_last_blocks_and_what_is_above_make_the_whole(changes:
     import tensorflow as tf
 
     from model_training.networks.features import split_features
-    from model_training.networks.heads import build_network
+    from model_training.networks.network import build_network
 
     config = small_config(**changes)
     network = build_network(config, 2, is_pretrained=False)
@@ -93,7 +94,7 @@ def test_what_is_below_the_last_blocks_and_what_is_above_make_the_whole(changes:
 
 def test_blocks_that_a_map_comes_from_cannot_be_stored() -> None:
     from model_training.networks.features import split_features
-    from model_training.networks.heads import build_network
+    from model_training.networks.network import build_network
 
     config = small_config(
         backbone="mobilenet_v2",
@@ -107,7 +108,7 @@ def test_blocks_that_a_map_comes_from_cannot_be_stored() -> None:
 
 def test_only_what_lies_above_the_stored_blocks_learns(clips: list[CachedClip], tmp_path: Path) -> None:
     from model_training.networks.backbones.build import block_of
-    from model_training.networks.heads import build_network
+    from model_training.networks.network import build_network
 
     config = small_config(family="cnn", stages=(STORED,))
     import keras

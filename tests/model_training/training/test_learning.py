@@ -40,7 +40,8 @@ def _config(stage: StageConfig = STAGE, **changes: Any) -> TrainConfig:
 def _train(
     config: TrainConfig, clips: list[CachedClip], directory: Path, is_stopping: Callable[[], bool] = lambda: False
 ) -> tuple[Any, list[dict[str, Any]]]:
-    from model_training.training.loop import TrainingPlan, train_network
+    from model_training.training.loop import train_network
+    from model_training.training.plan import TrainingPlan
 
     directory.mkdir(exist_ok=True)
     training, validation = clips[:NUM_TRAINING], clips[NUM_TRAINING:]
@@ -111,7 +112,7 @@ def test_batch_norm_follows_the_data_only_where_it_is_to(
 
 
 def test_half_precision_is_what_the_backbone_alone_computes_in(clips: list[CachedClip], tmp_path: Path) -> None:
-    from model_training.networks.heads import build_network
+    from model_training.networks.network import build_network
 
     config = _config(precision="mixed_bfloat16")
     network = build_network(config, 2, is_pretrained=False)

@@ -31,7 +31,7 @@ def test_the_threshold_lets_through_the_share_it_was_asked_for() -> None:
 
 @pytest.mark.tensorflow
 def test_the_learning_rate_warms_up_then_decays() -> None:
-    from model_training.training.losses import learning_rate_at
+    from model_training.training.optimisers import learning_rate_at
 
     cosine = [learning_rate_at(i, 100, 1.0, OptimiserConfig(decay="cosine", warmup_fraction=0.1)) for i in range(100)]
     assert cosine[:10] == sorted(cosine[:10])
@@ -98,7 +98,7 @@ def test_losses_of_labels_that_stand_for_themselves_are_those_worked_out_by_hand
 
 @pytest.mark.tensorflow
 def test_gradients_are_scaled_down_together_and_never_up() -> None:
-    from model_training.training.losses import clipped_gradients
+    from model_training.training.optimisers import clipped_gradients
 
     gradients = [np.array([3.0], np.float32), np.array([[4.0]], np.float32)]
     for limit, expected in ((1.0, [0.6, 0.8]), (10.0, [3, 4]), (None, [3, 4])):
@@ -121,7 +121,7 @@ def test_pruning_takes_the_smallest_numbers_and_rises_to_its_share_by_half_way()
 
 @pytest.mark.tensorflow
 def test_averaged_weights_forget_where_they_began() -> None:
-    from model_training.training.losses import average_decay_at
+    from model_training.training.optimisers import average_decay_at
 
     config = OptimiserConfig(ema_decay=0.9)
     assert [average_decay_at(step, config) for step in (0, 8, 1000)] == pytest.approx([0.1, 0.5, 0.9])
@@ -134,7 +134,7 @@ def test_steps_of_sgd_are_those_worked_out_by_hand(weight_decay: float, expected
     """Nesterov momentum: a step goes by its gradient and by half of a velocity that holds it already."""
     import keras
 
-    from model_training.training.losses import build_optimiser
+    from model_training.training.optimisers import build_optimiser
 
     optimiser = build_optimiser(OptimiserConfig(kind="sgd", momentum=0.5, weight_decay=weight_decay))
     weight = keras.Variable(1.0)

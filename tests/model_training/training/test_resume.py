@@ -50,7 +50,8 @@ def _never() -> bool:
 def _train(
     clips: list[CachedClip], directory: Path, config: TrainConfig = CONFIG, is_stopping: Callable[[], bool] = _never
 ) -> tuple[Any, list[dict[str, Any]]]:
-    from model_training.training.loop import TrainingPlan, train_network
+    from model_training.training.loop import train_network
+    from model_training.training.plan import TrainingPlan
 
     directory.mkdir(exist_ok=True)
     with RunProgress() as display:

@@ -13,7 +13,8 @@ from model_training.config import Distribution, HeadConfig, StageConfig
 from model_training.datasets.clip_cache import CachedClip
 from model_training.datasets.examples import Example
 from model_training.progress import RunProgress
-from model_training.training.loop import TrainingPlan, train_network
+from model_training.training.loop import train_network
+from model_training.training.plan import TrainingPlan
 from tests.support.training.small_config import small_config
 
 

@@ -1,0 +1,99 @@
+"""Parses a multipart form whose only file is a video, without holding it in memory."""
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from service.uploads.bounded_file import BoundedFile, UploadLimits, too_large
+from service.uploads.errors import MalformedRequest, UnknownField
+
+_FIELD = b"video"
+
+
+# The body may exceed the file by its boundaries and part headers.
+MAX_FORM_OVERHEAD_BYTES = 65536
+
+
+class VideoForm:
+    """Feeds a multipart parser and keeps the one part that is wanted."""
+
+    def __init__(self, boundary: bytes, video: BoundedFile, limits: UploadLimits) -> None:
+        self._video = video
+        self._limits = limits
+        self._num_bytes_received = 0
+        self._header_name = b""
+        self._header_value = b""
+        self._disposition = b""
+        self._has_video = False
+        self._has_ended = False
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin_part,
+                    "on_header_field": self._add_header_name,
+                    "on_header_value": self._add_header_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._end_headers,
+                    "on_part_data": self._add_data,
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError as error:
+            raise MalformedRequest(f"The multipart boundary cannot be used: {error}.") from error
+
+    def write(self, chunk: bytes) -> None:
+        """Parse the next bytes of the body.
+
+        Raises:
+            MalformedRequest: the body is not a form with one video.
+            UploadTooLarge: the body exceeds its limit.
+        """
+        self._num_bytes_received += len(chunk)
+        if self._num_bytes_received > self._limits.max_bytes + MAX_FORM_OVERHEAD_BYTES:
+            raise too_large(self._limits)
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise MalformedRequest(f"The multipart body cannot be read: {error}.") from error
+
+    def finish(self) -> None:
+        """Check that the form is complete.
+
+        Raises:
+            MalformedRequest: it is not.
+        """
+        if not self._has_ended:
+            raise MalformedRequest("The multipart body ends before its closing boundary.")
+        if not self._has_video:
+            raise MalformedRequest("The form has no part named video.")
+
+    def _begin_part(self) -> None:
+        self._header_name = self._header_value = self._disposition = b""
+
+    def _add_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _add_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = self._header_value
+        self._header_name = self._header_value = b""
+
+    def _end_headers(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        name = options.get(b"name")
+        if name is None:
+            raise MalformedRequest("A part has no name.")
+        if name != _FIELD:
+            raise UnknownField(f"The form has an unknown field {name.decode(errors='replace')[:64]!r}.")
+        if self._has_video:
+            raise MalformedRequest("The form has more than one part named video.")
+        self._has_video = True
+
+    def _add_data(self, data: bytes, start: int, end: int) -> None:
+        self._video.write(data[start:end])
+
+    def _end(self) -> None:
+        self._has_ended = True
