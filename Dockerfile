@@ -20,6 +20,7 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin service \
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
 COPY LICENSE NOTICE ./
+COPY framewise ./framewise
 COPY service ./service
 COPY models ./models
 # Byte code is compiled now because the file system is read-only later.

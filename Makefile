@@ -52,12 +52,12 @@ test-server-lifecycle: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest tests/end_to_end/test_lifecycle.py
 
 STARTS := capabilities faulty_worker model_control multi_label tracing url_input
-STARTS_FILES := $(STARTS:%=tests/server/test_%.py)
+STARTS_FILES := $(STARTS:%=tests/end_to_end/test_%.py)
 test-server-starts: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest $(STARTS_FILES)
 
 test-server-requests: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest tests/server $(STARTS_FILES:%=--ignore=%) --ignore=tests/end_to_end/test_lifecycle.py
+	$(BIN)/python -m pytest tests/end_to_end $(STARTS_FILES:%=--ignore=%) --ignore=tests/end_to_end/test_lifecycle.py
 
 test-distributed: $(VENV)/dev.stamp ## Train in two processes that stand for two machines.
 	$(BIN)/python -m pytest -m distributed tests/model_training
