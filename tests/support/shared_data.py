@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-_ROOT = Path(__file__).parents[2] / "shared" / "data"
+_ROOT = Path(__file__).parents[3] / "shared" / "data"
 
 
 def shared_data(folder: str) -> Path:
