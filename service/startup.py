@@ -57,6 +57,6 @@ async def _start_children(parts: Parts) -> None:
 
 async def _load_models(parts: Parts, loader: ModelLoader) -> None:
     # Named before the engine is imported, so that /health tells from the first moment what is coming.
-    directories = parts.control.choose()
+    directories = parts.control.select_at_start()
     await loader.open()
     await parts.control.load_all(directories)

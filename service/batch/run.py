@@ -189,7 +189,7 @@ async def run_batch(arguments: argparse.Namespace) -> int:
     videos = VideoFolder(arguments.source)
     names = await asyncio.to_thread(videos.names, arguments.shard)
     async with service_parts(Settings()) as parts:
-        with parts.classifier.models.lend(arguments.model, arguments.version) as model:
+        with parts.classifier.models.acquire(arguments.model, arguments.version) as model:
             manifest, digest = model.stored.manifest, model.stored.digest
         query = PredictQuery(
             model=manifest.name, version=manifest.version, top_k=arguments.top_k, frames=arguments.frames

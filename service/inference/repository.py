@@ -14,29 +14,29 @@ LATEST = "latest"
 """What a caller may say for the version with the greatest number."""
 
 
-class Users:
+class InFlightCount:
     """Counts who is still using a model."""
 
     def __init__(self) -> None:
         self._num = 0
-        self._is_none = asyncio.Event()
-        self._is_none.set()
+        self._is_zero = asyncio.Event()
+        self._is_zero.set()
 
     @contextmanager
-    def one_more(self) -> Iterator[None]:
+    def track(self) -> Iterator[None]:
         """Be counted within the context."""
         self._num += 1
-        self._is_none.clear()
+        self._is_zero.clear()
         try:
             yield
         finally:
             self._num -= 1
             if not self._num:
-                self._is_none.set()
+                self._is_zero.set()
 
-    async def wait_until_none(self) -> None:
+    async def wait_until_zero(self) -> None:
         """Wait until nobody does."""
-        await self._is_none.wait()
+        await self._is_zero.wait()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class ReadyModel:
     ready_at_unix_seconds: float
     sees_training_pixels: bool
     """Whether its golden clips decode here to the very pixels they had at export."""
-    users: Users = field(default_factory=Users)
+    in_flight: InFlightCount = field(default_factory=InFlightCount)
 
 
 class ModelRepository:
@@ -62,7 +62,7 @@ class ModelRepository:
         self._default_name: str | None = None
         self._models: dict[str, dict[str, ReadyModel]] = {}
 
-    def choose_default(self, names: Collection[str]) -> str:
+    def select_default(self, names: Collection[str]) -> str:
         """Settle which of the models of these names answers when none is named, once for all; its name.
 
         Raises:
@@ -104,10 +104,10 @@ class ModelRepository:
         return model
 
     @contextmanager
-    def lend(self, name: str | None = None, version: str | None = None) -> Iterator[ReadyModel]:
+    def acquire(self, name: str | None = None, version: str | None = None) -> Iterator[ReadyModel]:
         """The model that `get` gives, which answers until the context is left, whatever is unloaded meanwhile."""
         model = self.get(name, version)
-        with model.users.one_more():
+        with model.in_flight.track():
             yield model
 
     def all(self) -> list[ReadyModel]:

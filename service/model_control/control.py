@@ -42,7 +42,7 @@ class ModelControl:
         self._changing = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], ReadyModel] = {}
 
-    def choose(self) -> list[Path]:
+    def select_at_start(self) -> list[Path]:
         """The models to load at start, as many as may be: latest versions before older ones, the default model first.
 
         Raises:
@@ -55,7 +55,7 @@ class ModelControl:
             if missing:
                 raise UnknownModel(f"There is no model {missing[0][:64]!r} in the models directory.")
             directories = [directory for directory in directories if directory.parent.name in self._models_at_start]
-        default = self._models.choose_default({directory.parent.name for directory in directories})
+        default = self._models.select_default({directory.parent.name for directory in directories})
         chosen = _latest_first(directories, default)[: self._max_loaded_models]
         for directory in directories:
             if directory in chosen:
@@ -73,7 +73,7 @@ class ModelControl:
         failures = []
         for directory in directories:
             try:
-                await self._bring(directory, None)
+                await self._load_or_replace(directory, None)
             except InvalidModel as error:
                 failures.append(str(error))
         if failures:
@@ -97,7 +97,7 @@ class ModelControl:
             current = self._models.find(name, version)
             if current is None and len(self._models.all()) >= self._max_loaded_models:
                 raise TooManyModels(f"{self._max_loaded_models} models are loaded already; unload one first.")
-            await self._bring(directory, current)
+            await self._load_or_replace(directory, current)
 
     async def unload(self, name: str, version: str) -> None:
         """Take this version away: no new request gets it, those in progress end, its memory is freed.
@@ -122,17 +122,17 @@ class ModelControl:
         A directory is tried once it was the same twice in a row: whoever copies it has finished. One that is
         refused is tried again when it has changed.
         """
-        seen = tried = await self._look()
+        seen = tried = await self._scan()
         while True:
             await asyncio.sleep(seconds)
-            found = await self._look()
+            found = await self._scan()
             for place, signature in found.items():
                 if signature == seen.get(place) and signature != tried.get(place):
                     tried = tried | {place: signature}
                     await self._load_found(*place)
             seen = found
 
-    async def _look(self) -> dict[tuple[str, str], Signature]:
+    async def _scan(self) -> dict[tuple[str, str], Signature]:
         """What lies in the models directory; nothing where that cannot be told."""
         try:
             return await asyncio.to_thread(_signatures, self._models_dir)
@@ -158,7 +158,7 @@ class ModelControl:
             task.cancel()
         self._loader.close()
 
-    async def _bring(self, directory: Path, current: ReadyModel | None) -> None:
+    async def _load_or_replace(self, directory: Path, current: ReadyModel | None) -> None:
         """Load the model in `directory`, and let it take over from `current`, which ends with its requests."""
         name, version = directory.parent.name, directory.name
         if current is None:
@@ -196,7 +196,7 @@ class ModelControl:
         gc.collect()
 
     async def _end(self, model: ReadyModel) -> None:
-        await model.users.wait_until_none()
+        await model.in_flight.wait_until_zero()
         await model.batcher.close()
         manifest = model.stored.manifest
         _log.info("model unloaded", extra={"model": f"{manifest.name}/{manifest.version}"})

@@ -94,7 +94,7 @@ class Classifier:
         stopwatch.received()
         deadline_seconds = min(query.deadline_seconds or deadline_seconds, deadline_seconds)
         try:
-            with self.models.lend(query.model, query.version) as model:
+            with self.models.acquire(query.model, query.version) as model:
                 async with asyncio.timeout(deadline_seconds):
                     video = self.answers.get(AnswerKey(received.sha256, model.stored.digest))
                     if video is None:
@@ -134,7 +134,7 @@ class Classifier:
 
         Returns the body of the answer, and how many of its bytes are JSON where others follow.
         """
-        with self.admission.visit(upload.caller) as visit, self.models.lend(name, version) as model:
+        with self.admission.visit(upload.caller) as visit, self.models.acquire(name, version) as model:
             manifest = model.stored.manifest
             with stage("receive"):
                 body = await receive_bytes(upload.body, self.max_inference_bytes, self.upload_limits)
@@ -155,7 +155,7 @@ class Classifier:
         """Hold a place, with the model asked for and the received video; the deadline bounds the context."""
         with (
             self.admission.visit(upload.caller) as visit,
-            self.models.lend(query.model, query.version) as model,
+            self.models.acquire(query.model, query.version) as model,
             self.uploads.place() as path,
         ):
             with stage("receive"):
