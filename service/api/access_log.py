@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.telemetry.metrics import Metrics
-from service.telemetry.spans import Stages
+from service.telemetry.spans import SpanRecorder
 
 if TYPE_CHECKING:
     from service.telemetry.tracing import Tracing
@@ -43,30 +43,30 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        visit = _Visit(scope, self._tracing)
+        record = _RequestRecord(scope, self._tracing)
         status: int | None = None
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = visit.request_id
+                MutableHeaders(scope=message)["X-Request-Id"] = record.request_id
             await send(message)
 
         try:
-            with visit.stages.listening():
+            with record.spans.recording():
                 await self._app(scope, receive, send_with_id)
         except Exception:
             if status is None:
                 raise
             # Answered already, as a problem. Raised further, the server would cut the connection, and
             # a client that still sends its body would never read that answer.
-            _log.exception("an error that nobody expected", extra={"request_id": visit.request_id})
+            _log.exception("an error that nobody expected", extra={"request_id": record.request_id})
         finally:
-            visit.end(status, self._metrics)
+            record.end(status, self._metrics)
 
 
-class _Visit:
+class _RequestRecord:
     """One request, from its head to its line in the log."""
 
     def __init__(self, scope: Scope, tracing: "Tracing | None") -> None:
@@ -76,12 +76,12 @@ class _Visit:
         self._scope = scope
         self._fields: dict[str, object] = {}
         scope.setdefault("state", {}).update(request_id=self.request_id, log_fields=self._fields)
-        self._span = None if tracing is None else tracing.begin_request(headers)
+        self._span = None if tracing is None else tracing.start_request_span(headers)
         traceparent = headers.get("traceparent", "") if self._span is None else self._span.traceparent
         trace = _TRACEPARENT.fullmatch(traceparent)
         if trace is not None:
             self._fields["trace_id"] = trace[1]
-        self.stages = Stages(traceparent=traceparent if trace is not None else None)
+        self.spans = SpanRecorder(traceparent=traceparent if trace is not None else None)
         self._started_at = time.perf_counter()
 
     def end(self, status: int | None, metrics: Metrics) -> None:
@@ -90,9 +90,9 @@ class _Visit:
         route: str | None = getattr(self._scope.get("route"), "path", None)
         method = self._scope["method"]
         metrics.count_request(route, status or _CLIENT_LEFT, seconds)
-        stages_ms = self.stages.timings_ms
-        # An answer has its own, of the same stages.
-        timings = {} if not stages_ms or "timings_ms" in self._fields else {"timings_ms": stages_ms}
+        timings_ms = self.spans.timings_ms
+        # A prediction reports timings of its own, of the same stages.
+        timings = {} if not timings_ms or "timings_ms" in self._fields else {"timings_ms": timings_ms}
         _access_log.info(
             "request",
             extra={
@@ -117,4 +117,4 @@ class _Visit:
             told = status or _CLIENT_LEFT
             attributes["http.response.status_code"] = told
             name = f"{method} {route or 'other'}"
-            self._span.end(name, attributes, self.stages, is_failure=told >= HTTPStatus.INTERNAL_SERVER_ERROR)
+            self._span.end(name, attributes, self.spans, is_failure=told >= HTTPStatus.INTERNAL_SERVER_ERROR)

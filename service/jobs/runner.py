@@ -24,11 +24,11 @@ from service.jobs.webhooks import Webhooks
 from service.prediction.classifier import Classifier
 from service.prediction.pipeline import Progress
 from service.telemetry.metrics import Metrics
-from service.telemetry.spans import Stages
+from service.telemetry.spans import SpanRecorder
 from service.uploads.receive import ReceivedVideo
 
 if TYPE_CHECKING:
-    from service.telemetry.tracing import Tracing, Work
+    from service.telemetry.tracing import ActiveSpan, Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ class _Held:
 
     claim: Claim
     work: asyncio.Task[Outcome | None]
-    stages: Stages
-    span: "Work | None"
+    recorder: SpanRecorder
+    span: "ActiveSpan | None"
 
 
 class Runner:
@@ -175,16 +175,16 @@ class Runner:
             )
             if claimed is None:
                 return
-            span = None if self._tracing is None else self._tracing.begin_attempt(claimed.traceparent)
-            stages = Stages(traceparent=claimed.traceparent if span is None else span.traceparent)
-            work = asyncio.create_task(self._work(claimed, stages))
-            self._held[claimed.job_id] = _Held(claimed, work, stages, span)
+            span = None if self._tracing is None else self._tracing.start_attempt_span(claimed.traceparent)
+            recorder = SpanRecorder(traceparent=claimed.traceparent if span is None else span.traceparent)
+            work = asyncio.create_task(self._work(claimed, recorder))
+            self._held[claimed.job_id] = _Held(claimed, work, recorder, span)
             work.add_done_callback(lambda _: self.nudge())
             self._listeners.wake(claimed.job_id)
 
-    async def _work(self, held: Claim, stages: Stages) -> Outcome | None:
+    async def _work(self, held: Claim, recorder: SpanRecorder) -> Outcome | None:
         """How the job ended; None where it is to be tried again later."""
-        with stages.listening():
+        with recorder.recording():
             return await self._classify(held)
 
     async def _classify(self, held: Claim) -> Outcome | None:
@@ -265,8 +265,8 @@ class Runner:
         }
         if held.span is not None:
             is_failure = problem is not None and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-            held.span.end("job", told, held.stages, is_failure=is_failure)
-        _log.info("job attempt ended", extra={**told, "timings_ms": held.stages.timings_ms})
+            held.span.end("job", told, held.recorder, is_failure=is_failure)
+        _log.info("job attempt ended", extra={**told, "timings_ms": held.recorder.timings_ms})
 
     async def _renew(self) -> None:
         claims = [held.claim for held in self._held.values()]

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.prediction.errors import Busy, Draining
-from service.telemetry.spans import stage
+from service.telemetry.spans import span
 
 FRESH_SECONDS = 1.0
 """For so long a place in the line is kept for who began to upload. A slow upload finds its place when it has
@@ -114,7 +114,7 @@ class Admission:
         self._end_upload(visit)
         self.num_waiting += 1
         try:
-            with stage("wait"):
+            with span("wait"):
                 await self._work_places.acquire()
         finally:
             self.num_waiting -= 1

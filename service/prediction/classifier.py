@@ -23,7 +23,7 @@ from service.prediction.pipeline import (
 )
 from service.prediction.response import Stopwatch, compose_prediction, compose_validation
 from service.telemetry.metrics import Metrics
-from service.telemetry.spans import stage
+from service.telemetry.spans import span
 from service.uploads.bounded_file import UploadLimits
 from service.uploads.directory import UploadDirectory
 from service.uploads.from_url import UrlInput
@@ -73,7 +73,7 @@ class Classifier:
                     video = await self._classify(received, model, Progress(), 1)
                 self.answers.put(key, video)
         prediction = compose_prediction(video, model.stored, query, request_id, stopwatch)
-        self.metrics.observe_stages(prediction.timings_ms.model_dump())
+        self.metrics.observe_timings(prediction.timings_ms.model_dump())
         return prediction
 
     async def predict_later(
@@ -124,7 +124,7 @@ class Classifier:
         async with self._admitted(upload, query, stopwatch) as (visit, model, received), self.admission.work(visit):
             video = await decode_video(received.path, model.stored.manifest.clip, self.sandbox, let_go, self.metrics)
         validation = compose_validation(video, model.stored, model.batcher.seconds_per_clip, request_id, stopwatch)
-        self.metrics.observe_stages(validation.timings_ms.model_dump())
+        self.metrics.observe_timings(validation.timings_ms.model_dump())
         return validation
 
     async def infer(
@@ -136,7 +136,7 @@ class Classifier:
         """
         with self.admission.visit(upload.caller) as visit, self.models.acquire(name, version) as model:
             manifest = model.stored.manifest
-            with stage("receive"):
+            with span("receive"):
                 body = await receive_bytes(upload.body, self.max_inference_bytes, self.upload_limits)
             try:
                 async with asyncio.timeout(self.deadline_seconds), self.admission.work(visit):
@@ -158,7 +158,7 @@ class Classifier:
             self.models.acquire(query.model, query.version) as model,
             self.uploads.place() as path,
         ):
-            with stage("receive"):
+            with span("receive"):
                 received = await self.receive(upload, path)
             stopwatch.received()
             deadline_seconds = min(query.deadline_seconds or self.deadline_seconds, self.deadline_seconds)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service.inference.batcher import Batcher, ClipAnswer, Frames, Valid
 from service.telemetry.metrics import Metrics
-from service.telemetry.spans import tell_stage
+from service.telemetry.spans import record_span
 from service.video.clip import Clip, ClipSpec, ClipTimes, DecodeReport, VideoFacts
 from service.video.errors import DecoderFailed, VideoError
 from service.video.quality import Appearance
@@ -86,7 +86,7 @@ async def decode_video(
     finally:
         ended_at = time.perf_counter()
         metrics.count_decode(facts, outcome)
-        tell_stage("decode", started_at, ended_at, outcome=outcome)
+        record_span("decode", started_at, ended_at, outcome=outcome)
     return DecodedVideo(video.facts, video.report, clips, ended_at - started_at, video.appearance)
 
 
@@ -147,8 +147,8 @@ class Questions:
             answer = await self._batcher.predict(frames, valid, caller=self)
             answered_at = time.perf_counter()
             asked_at = answered_at - answer.model_seconds
-            tell_stage("queue", asked_at - answer.queue_seconds, asked_at)
-            tell_stage("model", asked_at, answered_at, batch_size=answer.batch_size)
+            record_span("queue", asked_at - answer.queue_seconds, asked_at)
+            record_span("model", asked_at, answered_at, batch_size=answer.batch_size)
             self._progress.answered()
             return answer
         finally:

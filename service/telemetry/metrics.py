@@ -95,7 +95,7 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
-    def observe_stages(self, timings_ms: dict[str, float]) -> None:
+    def observe_timings(self, timings_ms: dict[str, float]) -> None:
         """A request was answered after stages of these lengths; one of no length was not there."""
         for stage, milliseconds in timings_ms.items():
             if milliseconds:

@@ -1,7 +1,7 @@
-"""How far a request, or an attempt to run a job, came, and how long each stage took: for its log line and its trace.
+"""Records the spans of a request or of a job attempt: its stages, and how long each of them took.
 
-Whoever does the work says so here and needs to know neither. A stage belongs to the request or attempt in whose
-context it is told, tasks of it included; outside of any nobody listens.
+The code that does the work calls `span` or `record_span` and knows neither the log nor the trace. A context variable
+holds the recorder, so tasks of the request inherit it. Outside of a request or attempt, spans are dropped.
 """
 
 import time
@@ -10,71 +10,74 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-# A video of an hour has thousands of clips, each with stages of its own; the longest are known all the same.
-_MAX_KEPT = 256
+# A video of one hour has thousands of clips with two spans each. Timings still cover all of them.
+_MAX_SPANS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """One stage, by the clock of `time.perf_counter`."""
+class Span:
+    """One stage of the work, by the clock of `time.perf_counter`."""
 
     name: str
     started_at: float
     ended_at: float
-    facts: dict[str, str | int]
+    attributes: dict[str, str | int]
 
 
 @dataclass(slots=True)
-class Stages:
-    """The stages of one request or attempt; its own requests to others carry `traceparent`, as W3C has it."""
+class SpanRecorder:
+    """Keeps the first 256 spans of one request or attempt, and the longest time of each stage.
+
+    `traceparent` (W3C Trace Context) goes with the outgoing requests of the work.
+    """
 
     traceparent: str | None = None
-    kept: list[Stage] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
     longest_seconds: dict[str, float] = field(default_factory=dict)
 
-    def add(self, stage: Stage) -> None:
-        """One stage has ended."""
-        seconds = stage.ended_at - stage.started_at
-        self.longest_seconds[stage.name] = max(seconds, self.longest_seconds.get(stage.name, 0))
-        if len(self.kept) < _MAX_KEPT:
-            self.kept.append(stage)
+    def add(self, span: Span) -> None:
+        """Record a span that has ended."""
+        seconds = span.ended_at - span.started_at
+        self.longest_seconds[span.name] = max(seconds, self.longest_seconds.get(span.name, 0))
+        if len(self.spans) < _MAX_SPANS:
+            self.spans.append(span)
 
     @property
     def timings_ms(self) -> dict[str, float]:
-        """How long each stage took; of those that several clips had, the longest."""
+        """Milliseconds by stage; where several clips went through a stage, the longest of them."""
         return {name: round(longest * 1000, 3) for name, longest in self.longest_seconds.items()}
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Keep the stages that are told in the context."""
-        token = _listening.set(self)
+    def recording(self) -> Iterator[None]:
+        """Record the spans of the code inside the `with` block, and of the tasks it starts."""
+        token = _recorder.set(self)
         try:
             yield
         finally:
-            _listening.reset(token)
+            _recorder.reset(token)
 
 
-_listening: ContextVar[Stages | None] = ContextVar("stages", default=None)
+_recorder: ContextVar[SpanRecorder | None] = ContextVar("span_recorder", default=None)
 
 
-def tell_stage(name: str, started_at: float, ended_at: float, **facts: str | int) -> None:
-    """A stage of the present request lasted from `started_at` to `ended_at`."""
-    stages = _listening.get()
-    if stages is not None:
-        stages.add(Stage(name, started_at, ended_at, facts))
+def record_span(name: str, started_at: float, ended_at: float, **attributes: str | int) -> None:
+    """Record a span of the current request; `started_at` and `ended_at` are `time.perf_counter` values."""
+    recorder = _recorder.get()
+    if recorder is not None:
+        recorder.add(Span(name, started_at, ended_at, attributes))
 
 
 @contextmanager
-def stage(name: str) -> Iterator[None]:
-    """The context is a stage of the present request, however it ends."""
+def span(name: str) -> Iterator[None]:
+    """Record the `with` block as a span of the current request, also if the block raises."""
     started_at = time.perf_counter()
     try:
         yield
     finally:
-        tell_stage(name, started_at, time.perf_counter())
+        record_span(name, started_at, time.perf_counter())
 
 
-def traceparent() -> str | None:
-    """What the present request's own requests to others are to carry, if it is part of a trace."""
-    stages = _listening.get()
-    return None if stages is None else stages.traceparent
+def current_traceparent() -> str | None:
+    """The `traceparent` header for outgoing requests; None if the current request is not part of a trace."""
+    recorder = _recorder.get()
+    return None if recorder is None else recorder.traceparent

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from framewise.schemas.prediction import VideoUrl
 from service.egress import UrlNotAllowed, async_client
-from service.telemetry.spans import traceparent
+from service.telemetry.spans import current_traceparent
 from service.uploads.bounded_file import UploadLimits, too_large
 from service.uploads.errors import MalformedRequest, UnknownField, UploadTooSlow, UrlTooSlow, UrlUnreachable
 from service.uploads.receive import ReceivedVideo, receive_bytes, receive_file
@@ -53,7 +53,7 @@ class UrlInput:
 
     async def _chunks(self, url: httpx.URL) -> AsyncGenerator[bytes, None]:
         """The bytes of the file behind `url`; an empty chunk for each redirect, which is no pause either."""
-        parent = traceparent()
+        parent = current_traceparent()
         headers = None if parent is None else {"traceparent": parent}
         request: httpx.Request | None = self._client.build_request("GET", url, headers=headers, timeout=_TIMEOUT)
         try:

@@ -16,7 +16,7 @@ from service.jobs.jobs import Jobs
 from service.jobs.queries import Viewer
 from service.jobs.submissions import Request as JobRequest
 from service.state import Parts
-from service.telemetry.spans import traceparent
+from service.telemetry.spans import current_traceparent
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -84,7 +84,7 @@ async def submit(
     idempotency_key: _IdempotencyKey = None,
 ) -> Response:
     """Take a video as `/predict` does, and answer at once; the job survives the end of the service."""
-    asked = JobRequest(viewer.owner, idempotency_key, query, request.state.request_id, traceparent())
+    asked = JobRequest(viewer.owner, idempotency_key, query, request.state.request_id, current_traceparent())
     submitted = await answer_upload(request, lambda upload: jobs.submit(upload, asked))
     note(request, job_id=submitted.job_id)
     return Response(
