@@ -82,12 +82,14 @@ fuzz: $(VENV)/dev.stamp ## Try the laws on many more inputs: decoding, batching,
 	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/inference/test_batcher.py -k any_mix
 	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/contracts/test_openapi.py
 
-check: $(VENV)/dev.stamp ## Lint, types, import floors, pins.
+check: $(VENV)/dev.stamp ## Lint, types, import layers, pins, links and words of the documents.
 	$(BIN)/python requirements/check_pins.py
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m docs.check_links
+	$(BIN)/python -m docs.count_words
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix
