@@ -26,7 +26,7 @@ from service.keys.key_ring import KeyRing
 from service.lifecycle import Lifecycle
 from service.model_control.control import ModelControl
 from service.model_control.loader import ModelLoader
-from service.open_inference.reader import QuestionReader
+from service.open_inference.parser import RequestParser
 from service.prediction.admission import Admission, Places
 from service.prediction.cache import AnswerCache
 from service.prediction.classifier import Classifier
@@ -89,7 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
         deadline_seconds=settings.deadline_seconds,
         max_clips_in_flight=settings.max_clips_in_flight,
         max_inference_bytes=settings.max_inference_bytes,
-        questions=QuestionReader(),
+        inference_parser=RequestParser(),
     )
     loader = ModelLoader(settings, sandbox, counts, partial(import_engine, settings.engine, settings.engine_threads))
     control = ModelControl(settings, classifier.models, lifecycle, loader, counts)

@@ -35,7 +35,7 @@ ObserveBatch = Callable[[int, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class ClipAnswer:
+class ClipOutput:
     """What the model says of one clip: probabilities float32 [K], attention float32 [T]."""
 
     probabilities: NDArray[np.float32]
@@ -49,7 +49,7 @@ class ClipAnswer:
 class _Item:
     frames: Frames
     valid: Valid
-    answer: asyncio.Future[ClipAnswer]
+    answer: asyncio.Future[ClipOutput]
     queued_at: float
 
 
@@ -113,7 +113,7 @@ class Batcher:
         self._has_work.set()
         await asyncio.gather(*self._workers)
 
-    async def predict(self, frames: Frames, valid: Valid, caller: Hashable) -> ClipAnswer:
+    async def predict(self, frames: Frames, valid: Valid, caller: Hashable) -> ClipOutput:
         """The model's answer for one clip: frames uint8 [T, H, W, 3], valid bool [T].
 
         Raises:
@@ -226,7 +226,7 @@ class Batcher:
                 item.answer.set_exception(ModelFailed("the model's answer is not finite"))
                 continue
             item.answer.set_result(
-                ClipAnswer(
+                ClipOutput(
                     probabilities=item_probabilities,
                     attention=item_attention,
                     queue_seconds=started_at - item.queued_at,

@@ -1,47 +1,49 @@
-"""The Open Inference Protocol, version 2, as data: request bodies to clips, answers to response bodies.
+"""The Open Inference Protocol, version 2: parses request bodies into clips, writes response bodies.
 
-Knows the protocol's JSON and its binary tensor extension, and nothing of HTTP. Clips come as `frames`
-UINT8 [B, T, H, W, 3] and, where some frames are padding, `valid` BOOL [B, T]; answers go as
-`probabilities` FP32 [B, K] and `attention` FP32 [B, T].
+Knows the protocol's JSON and its binary tensor extension, but not HTTP. Inputs are `frames` UINT8 [B, T, H, W, 3]
+and, if some frames are padding, `valid` BOOL [B, T]. Outputs are `probabilities` FP32 [B, K] and `attention`
+FP32 [B, T].
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from service.inference.batcher import ClipAnswer
+from service.inference.batcher import ClipOutput
 from service.inference.manifest import Manifest
 from service.open_inference.errors import MalformedInference
 from service.open_inference.schemas import InferenceRequest, ModelMetadata, TensorSpec, WantedOutput
 from service.open_inference.tensors import read_tensors
 from service.video.clip import ClipSpec
 
+INPUTS = ("frames", "valid")
 OUTPUTS = ("probabilities", "attention")
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerForm:
-    """How an answer is to be written: with the request's id, and which tensors, each as JSON or in binary."""
+class ResponseFormat:
+    """The request id to echo, and the outputs to return: name, and whether as binary data."""
 
     id: str | None
     outputs: tuple[tuple[str, bool], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A request, read: frames uint8 [B, T, H, W, 3], valid bool [B, T], B >= 1, a valid frame in each clip."""
+class ParsedRequest:
+    """A valid request: frames uint8 [B, T, H, W, 3], valid bool [B, T], B >= 1, each clip with a valid frame."""
 
-    form: AnswerForm
+    response_format: ResponseFormat
     frames: NDArray[np.uint8]
     valid: NDArray[np.bool_]
 
 
 def model_metadata(manifest: Manifest, versions: list[str]) -> ModelMetadata:
-    """What the model takes and gives."""
+    """The inputs and outputs of a model, as the protocol describes them."""
     clip = manifest.clip
     return ModelMetadata(
         name=manifest.name,
@@ -58,52 +60,40 @@ def model_metadata(manifest: Manifest, versions: list[str]) -> ModelMetadata:
     )
 
 
-def read_question(body: bytes, num_json_bytes: int | None, spec: ClipSpec) -> Question:
-    """The request in `body`, whose first `num_json_bytes` are JSON: all of them, if None.
+def parse_request(body: bytes, num_json_bytes: int | None, spec: ClipSpec) -> ParsedRequest:
+    """Parse a request body whose first `num_json_bytes` are JSON; None means that all of them are.
 
     Raises:
-        MalformedInference: it is none, or its tensors are not those of `spec`.
+        MalformedInference: the body is not a valid request, or its clips do not fit `spec`.
     """
     num_json_bytes = len(body) if num_json_bytes is None else num_json_bytes
     if num_json_bytes > len(body):
-        raise MalformedInference("The body is shorter than its inference header.")
-    try:
-        request = InferenceRequest.model_validate(json.loads(body[:num_json_bytes]))
-    except ValidationError as error:
-        fault = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part)[:64] for part in fault["loc"])
-        raise MalformedInference(f"{where}: {fault['msg']}") from error
-    except (ValueError, RecursionError) as error:
-        raise MalformedInference("The body is not JSON.") from error
-    names = [output.name for output in request.outputs or ()]
-    if len(set(names)) != len(names):
-        raise MalformedInference("An output is asked for twice.")
+        raise MalformedInference(
+            f"The body has {len(body)} bytes; it is shorter than the {num_json_bytes} bytes of JSON that it announces."
+        )
+    request = _checked_json(body[:num_json_bytes])
+    wanted = [output.name for output in request.outputs or ()]
+    if len(set(wanted)) != len(wanted):
+        raise MalformedInference("The request lists an output twice.")
     tensors = read_tensors(request.inputs, memoryview(body)[num_json_bytes:])
-    if unknown := tensors.keys() - {"frames", "valid"}:
-        raise MalformedInference(f"There is no input {min(unknown)[:64]!r}; there are frames and valid.")
-    if unknown := {output.name for output in request.outputs or ()} - set(OUTPUTS):
-        raise MalformedInference(f"There is no output {min(unknown)[:64]!r}; there are {' and '.join(OUTPUTS)}.")
-    frames = tensors.get("frames")
-    clip_shape = (spec.num_frames, spec.height, spec.width, 3)
-    if frames is None or frames.dtype != np.uint8 or frames.shape[1:] != clip_shape or not len(frames):
-        raise MalformedInference(f"frames must be UINT8 of the shape [B, {', '.join(map(str, clip_shape))}].")
-    valid = tensors.get("valid", np.ones(frames.shape[:2], dtype=np.bool_))
-    if valid.dtype != np.bool_ or valid.shape != frames.shape[:2]:
-        raise MalformedInference(f"valid must be BOOL of the shape {list(frames.shape[:2])}.")
-    if not valid.any(axis=1).all():
-        raise MalformedInference("Each clip must hold at least one valid frame.")
-    return Question(_answer_form(request), frames, valid)
+    _check_names("input", tensors, INPUTS)
+    _check_names("output", wanted, OUTPUTS)
+    frames = _checked_frames(tensors.get("frames"), spec)
+    valid = _checked_valid(tensors.get("valid"), frames.shape[:2])
+    return ParsedRequest(_response_format(request), frames, valid)
 
 
-def write_answer(question: Question, manifest: Manifest, answers: Sequence[ClipAnswer]) -> tuple[bytes, int | None]:
-    """The response's body, and how many of its bytes are JSON where others follow."""
+def write_response(
+    request: ParsedRequest, manifest: Manifest, clip_outputs: Sequence[ClipOutput]
+) -> tuple[bytes, int | None]:
+    """The response body, and how many of its bytes are JSON; None if all of them are."""
     tensors = {
-        "probabilities": np.stack([answer.probabilities for answer in answers]),
-        "attention": np.stack([answer.attention for answer in answers]),
+        "probabilities": np.stack([output.probabilities for output in clip_outputs]),
+        "attention": np.stack([output.attention for output in clip_outputs]),
     }
     outputs: list[dict[str, object]] = []
     binary: list[bytes] = []
-    for name, is_binary in question.form.outputs:
+    for name, is_binary in request.response_format.outputs:
         tensor = tensors[name]
         entry: dict[str, object] = {"name": name, "datatype": "FP32", "shape": list(tensor.shape)}
         if is_binary:
@@ -112,17 +102,50 @@ def write_answer(question: Question, manifest: Manifest, answers: Sequence[ClipA
         else:
             entry["data"] = [float(value) for value in tensor.ravel()]
         outputs.append(entry)
-    answer: dict[str, object] = {"model_name": manifest.name, "model_version": manifest.version, "outputs": outputs}
-    if question.form.id is not None:
-        answer["id"] = question.form.id
-    text = json.dumps(answer).encode()
+    response: dict[str, object] = {"model_name": manifest.name, "model_version": manifest.version, "outputs": outputs}
+    if request.response_format.id is not None:
+        response["id"] = request.response_format.id
+    text = json.dumps(response).encode()
     return b"".join([text, *binary]), len(text) if binary else None
 
 
-def _answer_form(request: InferenceRequest) -> AnswerForm:
+def _checked_json(text: bytes) -> InferenceRequest:
+    try:
+        return InferenceRequest.model_validate(json.loads(text))
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part)[:64] for part in fault["loc"])
+        raise MalformedInference(f"{where}: {fault['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise MalformedInference("The body is not JSON.") from error
+
+
+def _check_names(kind: str, names: Iterable[str], known: tuple[str, ...]) -> None:
+    if unknown := set(names) - set(known):
+        raise MalformedInference(f"The model has no {kind} {min(unknown)[:64]!r}; it has {' and '.join(known)}.")
+
+
+def _checked_frames(frames: NDArray[Any] | None, spec: ClipSpec) -> NDArray[np.uint8]:
+    clip_shape = (spec.num_frames, spec.height, spec.width, 3)
+    if frames is None or frames.dtype != np.uint8 or frames.shape[1:] != clip_shape or not len(frames):
+        raise MalformedInference(f"frames must be UINT8 of the shape [B, {', '.join(map(str, clip_shape))}], B >= 1.")
+    return frames
+
+
+def _checked_valid(valid: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    if valid is None:
+        return np.ones(shape, dtype=np.bool_)
+    if valid.dtype != np.bool_ or valid.shape != shape:
+        raise MalformedInference(f"valid must be BOOL of the shape {list(shape)}.")
+    if not valid.any(axis=1).all():
+        raise MalformedInference("Each clip must hold at least one valid frame.")
+    return valid
+
+
+def _response_format(request: InferenceRequest) -> ResponseFormat:
     wanted = [WantedOutput(name=name) for name in OUTPUTS] if request.outputs is None else request.outputs
     is_binary = request.parameters.get("binary_data_output", False)
-    return AnswerForm(
+    return ResponseFormat(
         request.id,
         tuple((output.name, output.parameters.get("binary_data", is_binary) is True) for output in wanted),
     )

@@ -2,4 +2,4 @@
 
 
 class MalformedInference(Exception):
-    """The body is not an inference request that this model can be asked; `str(error)` says why."""
+    """The body is not a valid inference request for this model; `str(error)` is the reason, safe to show."""

@@ -5,22 +5,20 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 _MAX_TENSORS = 8
-
-
 _MAX_ID_LENGTH = 1024
 
 
-class _Asked(BaseModel):
-    # Unknown fields are passed over: to list a million of them would take longer than to answer.
+class _RequestPart(BaseModel):
+    # Unknown fields are ignored: an error that lists a million of them takes longer than the prediction.
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
 
-class _Part(BaseModel):
+class _ResponsePart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
-class InputTensor(_Asked):
-    """One tensor of a request: its `data` here, or `binary_data_size` bytes of it after the JSON."""
+class InputTensor(_RequestPart):
+    """One tensor of a request: `data` in JSON, or `binary_data_size` bytes after the JSON."""
 
     name: str
     shape: list[int]
@@ -29,15 +27,15 @@ class InputTensor(_Asked):
     data: Any = None
 
 
-class WantedOutput(_Asked):
-    """One tensor that the answer is to hold."""
+class WantedOutput(_RequestPart):
+    """One output that the response should contain."""
 
     name: str
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-class InferenceRequest(_Asked):
-    """The JSON of a request."""
+class InferenceRequest(_RequestPart):
+    """The JSON of an inference request."""
 
     id: str | None = Field(default=None, max_length=_MAX_ID_LENGTH)
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -45,31 +43,31 @@ class InferenceRequest(_Asked):
     outputs: list[WantedOutput] | None = Field(default=None, max_length=_MAX_TENSORS)
 
 
-class TensorSpec(_Part):
-    """Name, type and shape of a tensor; -1 is the batch."""
+class TensorSpec(_ResponsePart):
+    """Name, type and shape of a tensor; -1 stands for the batch size."""
 
     name: str
     datatype: str
     shape: list[int]
 
 
-class ServerMetadata(_Part):
-    """The answer to `GET /v2`."""
+class ServerMetadata(_ResponsePart):
+    """The response of `GET /v2`."""
 
     name: str
     version: str
     extensions: list[str]
 
 
-class ModelReady(_Part):
-    """The answer to `GET /v2/models/{name}/ready`."""
+class ModelReady(_ResponsePart):
+    """The response of `GET /v2/models/{name}/ready`."""
 
     name: str
     ready: bool
 
 
-class ModelMetadata(_Part):
-    """The answer to `GET /v2/models/{name}`."""
+class ModelMetadata(_ResponsePart):
+    """The response of `GET /v2/models/{name}`."""
 
     name: str
     versions: list[str]
@@ -78,8 +76,8 @@ class ModelMetadata(_Part):
     outputs: list[TensorSpec]
 
 
-class OutputTensor(_Part):
-    """One tensor of an answer: its `data` here, or `binary_data_size` bytes of it after the JSON."""
+class OutputTensor(_ResponsePart):
+    """One tensor of a response: `data` in JSON, or `binary_data_size` bytes after the JSON."""
 
     name: str
     datatype: str
@@ -88,8 +86,8 @@ class OutputTensor(_Part):
     data: list[float] | None = None
 
 
-class InferenceResponse(_Part):
-    """The JSON of an answer; `id` is the request's."""
+class InferenceResponse(_ResponsePart):
+    """The JSON of an inference response; `id` is that of the request."""
 
     model_name: str
     model_version: str

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from service.inference.batcher import ClipAnswer
+from service.inference.batcher import ClipOutput
 from service.prediction.pipeline import ClassifiedVideo
 from service.video.clip import ClipTimes
 
@@ -80,7 +80,7 @@ def _without_time(video: ClassifiedVideo) -> ClassifiedVideo:
 
 
 def _num_bytes(video: ClassifiedVideo) -> int:
-    parts: list[ClipTimes | ClipAnswer] = [*video.decoded.clips, *video.answers]
+    parts: list[ClipTimes | ClipOutput] = [*video.decoded.clips, *video.answers]
     values = [getattr(part, field.name) for part in parts for field in fields(part)]
     arrays = sum(sys.getsizeof(value) for value in values if isinstance(value, np.ndarray))
     warnings = sum(sys.getsizeof(warning.message) for warning in video.decoded.report.warnings)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from framewise.schemas.prediction import Prediction, PredictQuery, ValidateQuery, Validation
 from service.inference.repository import ModelRepository, ReadyModel
-from service.open_inference.codec import write_answer
-from service.open_inference.reader import QuestionReader
+from service.open_inference.codec import write_response
+from service.open_inference.parser import RequestParser
 from service.prediction.admission import Admission, Visit
 from service.prediction.cache import AnswerCache, AnswerKey
 from service.prediction.errors import DeadlineExceeded
@@ -56,7 +56,7 @@ class Classifier:
     deadline_seconds: float
     max_clips_in_flight: int
     max_inference_bytes: int
-    questions: QuestionReader
+    inference_parser: RequestParser
 
     async def predict(self, upload: Upload, query: PredictQuery, request_id: str) -> Prediction:
         """Answer one request, from its body to its prediction.
@@ -140,13 +140,13 @@ class Classifier:
                 body = await receive_bytes(upload.body, self.max_inference_bytes, self.upload_limits)
             try:
                 async with asyncio.timeout(self.deadline_seconds), self.admission.work(visit):
-                    question = await self.questions.read(body, num_json_bytes, manifest.clip)
+                    inference = await self.inference_parser.parse(body, num_json_bytes, manifest.clip)
                     async with questions_to(model.batcher, self.max_clips_in_flight) as questions:
-                        for frames, valid in zip(question.frames, question.valid, strict=True):
+                        for frames, valid in zip(inference.frames, inference.valid, strict=True):
                             await questions.ask(frames, valid)
             except TimeoutError:
                 raise DeadlineExceeded(f"No answer within {self.deadline_seconds:g} s.") from None
-        return write_answer(question, manifest, questions.answers())
+        return write_response(inference, manifest, questions.answers())
 
     @asynccontextmanager
     async def _admitted(

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.inference.batcher import Batcher, ClipAnswer, Frames, Valid
+from service.inference.batcher import Batcher, ClipOutput, Frames, Valid
 from service.telemetry.metrics import Metrics
 from service.telemetry.spans import record_span
 from service.video.clip import Clip, ClipSpec, ClipTimes, DecodeReport, VideoFacts
@@ -32,7 +32,7 @@ class ClassifiedVideo:
     """A video, and the model's answer for each of its clips."""
 
     decoded: DecodedVideo
-    answers: list[ClipAnswer]
+    answers: list[ClipOutput]
 
 
 class Progress:
@@ -131,18 +131,18 @@ class Questions:
         self._progress = progress
         self._group = group
         self._places = asyncio.Semaphore(max_clips_in_flight)
-        self._tasks: list[asyncio.Task[ClipAnswer]] = []
+        self._tasks: list[asyncio.Task[ClipOutput]] = []
 
     async def ask(self, frames: Frames, valid: Valid) -> None:
         """Send a clip on its way, as soon as few enough are."""
         await self._places.acquire()
         self._tasks.append(self._group.create_task(self._ask(frames, valid)))
 
-    def answers(self) -> list[ClipAnswer]:
+    def answers(self) -> list[ClipOutput]:
         """The answers, in the order of the clips; there once the context is left."""
         return [task.result() for task in self._tasks]
 
-    async def _ask(self, frames: Frames, valid: Valid) -> ClipAnswer:
+    async def _ask(self, frames: Frames, valid: Valid) -> ClipOutput:
         try:
             answer = await self._batcher.predict(frames, valid, caller=self)
             answered_at = time.perf_counter()

@@ -23,7 +23,7 @@ from framewise.schemas.prediction import (
     ValidationTimings,
     Video,
 )
-from service.inference.batcher import ClipAnswer
+from service.inference.batcher import ClipOutput
 from service.inference.manifest import Manifest, combine_clips
 from service.inference.stored_model import StoredModel
 from service.prediction.pipeline import ClassifiedVideo, DecodedVideo
@@ -150,7 +150,7 @@ def _moment(clip: ClipTimes, place: np.intp) -> _Moment:
     return {"index": int(clip.frame_indices[place]), "time_seconds": round(float(clip.times_seconds[place]), 6)}
 
 
-def _clip_prediction(clip: ClipTimes, answer: ClipAnswer, labels: tuple[str, ...]) -> ClipPrediction:
+def _clip_prediction(clip: ClipTimes, answer: ClipOutput, labels: tuple[str, ...]) -> ClipPrediction:
     best = int(np.argmax(answer.probabilities))
     return ClipPrediction(**_window(clip), label=labels[best], probability=_probability(answer.probabilities[best]))
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.inference.batcher import Batcher, ClipAnswer, Frames, Valid
+from service.inference.batcher import Batcher, ClipOutput, Frames, Valid
 from service.inference.errors import BatcherClosed, ModelFailed, QueueFull
 
 SHAPE = (2, 3, 3, 3)
@@ -76,7 +76,7 @@ def clip(mark: int) -> Frames:
     return np.full(SHAPE, mark, dtype=np.uint8)
 
 
-def ask(batcher: Batcher, mark: int, caller: object = None) -> "asyncio.Task[ClipAnswer]":
+def ask(batcher: Batcher, mark: int, caller: object = None) -> "asyncio.Task[ClipOutput]":
     """Ask about `clip(mark)` in a task of its own."""
     return asyncio.create_task(batcher.predict(clip(mark), ALL_VALID, caller if caller is not None else object()))
 
@@ -88,7 +88,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def busy(model: EchoModel, batcher: Batcher) -> "asyncio.Task[ClipAnswer]":
+async def busy(model: EchoModel, batcher: Batcher) -> "asyncio.Task[ClipOutput]":
     """Occupy the model with one clip, so that what comes next must queue."""
     task = ask(batcher, 0)
     await until(model.is_running.is_set)
@@ -222,9 +222,9 @@ def test_one_poisoned_clip_fails_alone() -> None:
             model.may_run.set()
             await first
             one, poisoned, three = await asyncio.gather(*tasks, return_exceptions=True)
-            assert isinstance(one, ClipAnswer)
+            assert isinstance(one, ClipOutput)
             assert one.probabilities[0] == 1
-            assert isinstance(three, ClipAnswer)
+            assert isinstance(three, ClipOutput)
             assert three.probabilities[0] == 3
             assert isinstance(poisoned, ModelFailed)
             assert (await ask(batcher, 7)).probabilities[0] == 7
@@ -379,7 +379,7 @@ def test_any_mix_of_callers_poison_and_cancellation_leaves_every_other_with_its_
             elif mark in (POISON, NOT_FINITE):
                 assert isinstance(result, ModelFailed)
             else:
-                assert isinstance(result, ClipAnswer)
+                assert isinstance(result, ClipOutput)
                 assert result.probabilities.tolist() == [mark, mark]
 
     run(story())

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 
-from service.inference.batcher import ClipAnswer
+from service.inference.batcher import ClipOutput
 from service.prediction.cache import AnswerCache, AnswerKey
 from service.prediction.pipeline import ClassifiedVideo, DecodedVideo
 from service.video.clip import ClipTimes, DecodeReport, VideoFacts, VideoWarning
@@ -27,7 +27,7 @@ def classified(num_clips: int = 1, num_frames: int = 16) -> ClassifiedVideo:
         for number in range(num_clips)
     ]
     answers = [
-        ClipAnswer(probabilities[0], attention[0], 0.25 + number, 0.5 + number, 4) for number in range(num_clips)
+        ClipOutput(probabilities[0], attention[0], 0.25 + number, 0.5 + number, 4) for number in range(num_clips)
     ]
     return ClassifiedVideo(DecodedVideo(facts, report, clips, 0.75, Appearance(100, 10)), answers)
 

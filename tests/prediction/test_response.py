@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from framewise.schemas.prediction import Prediction, PredictQuery
-from service.inference.batcher import ClipAnswer
+from service.inference.batcher import ClipOutput
 from service.inference.manifest import ConformalSets, Manifest
 from service.inference.stored_model import StoredModel
 from service.prediction.pipeline import ClassifiedVideo, DecodedVideo
@@ -21,7 +21,7 @@ def _answered(manifest: Manifest, probabilities: list[float]) -> Prediction:
     facts = VideoFacts("mp4", "h264", 64, 48, 1.0, 4.0, False, 4, 4, False)  # noqa: FBT003
     places = np.arange(NUM_FRAMES)
     clip = ClipTimes(places, places / 4, np.ones(NUM_FRAMES, np.bool_), 0.0, 1.0)
-    answer = ClipAnswer(np.array(probabilities, np.float32), np.full(NUM_FRAMES, 0.25, np.float32), 0.0, 0.0, 1)
+    answer = ClipOutput(np.array(probabilities, np.float32), np.full(NUM_FRAMES, 0.25, np.float32), 0.0, 0.0, 1)
     video = ClassifiedVideo(DecodedVideo(facts, DecodeReport(0, 4, 0, ()), [clip], 0.1, Appearance(100, 10)), [answer])
     stored = StoredModel(Path(), manifest, manifest.digest, "", None)
     stopwatch = Stopwatch()

@@ -1,4 +1,4 @@
-"""Large JSON is read in a process of its own: the same question comes of it, and nobody waits meanwhile."""
+"""Large JSON is parsed in a process of its own: same result, and the event loop stays free."""
 
 import asyncio
 import json
@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.open_inference.codec import read_question
+from service.open_inference.codec import parse_request
 from service.open_inference.errors import MalformedInference
-from service.open_inference.reader import MAX_JSON_BYTES_HERE, QuestionReader
+from service.open_inference.parser import MAX_INLINE_JSON_BYTES, RequestParser
 from service.video.clip import ClipSpec
 
 SPEC = ClipSpec(num_frames=16, height=160, width=160, frames_per_second=8, stride_seconds=1)
@@ -18,7 +18,7 @@ SHAPE = [1, 16, 160, 160, 3]
 
 
 def body(data: object, **more: object) -> bytes:
-    """A request of one clip, some 4 MB of JSON."""
+    """A request with one clip, about 4 MB of JSON."""
     frames = {"name": "frames", "datatype": "UINT8", "shape": SHAPE, "data": data}
     return json.dumps({"id": "seven", "inputs": [frames], **more}).encode()
 
@@ -28,16 +28,16 @@ LARGE = body(PIXELS.ravel().tolist(), outputs=[{"name": "attention", "parameters
 
 
 def own_processes() -> set[str]:
-    """The processes that this one started and that are still there."""
+    """The running child processes of this process."""
     tasks = Path("/proc/self/task").glob("*/children")
     return {child for task in tasks for child in task.read_text().split()}
 
 
-def test_the_question_is_that_which_would_be_read_here() -> None:
-    assert len(LARGE) > 50 * MAX_JSON_BYTES_HERE
-    apart = asyncio.run(QuestionReader().read(LARGE, None, SPEC))
-    here = read_question(LARGE, None, SPEC)
-    assert apart.form == here.form
+def test_the_process_parses_as_the_codec_does() -> None:
+    assert len(LARGE) > 50 * MAX_INLINE_JSON_BYTES
+    apart = asyncio.run(RequestParser().parse(LARGE, None, SPEC))
+    here = parse_request(LARGE, None, SPEC)
+    assert apart.response_format == here.response_format
     assert np.array_equal(apart.frames, PIXELS)
     assert np.array_equal(apart.valid, here.valid)
 
@@ -52,9 +52,9 @@ def test_json_and_binary_tensors_may_be_mixed() -> None:
     }
     head = json.loads(LARGE)
     text = json.dumps({"inputs": [*head["inputs"], tensor]}).encode()
-    question = asyncio.run(QuestionReader().read(text + valid.tobytes(), len(text), SPEC))
-    assert np.array_equal(question.valid, valid)
-    assert np.array_equal(question.frames, PIXELS)
+    request = asyncio.run(RequestParser().parse(text + valid.tobytes(), len(text), SPEC))
+    assert np.array_equal(request.valid, valid)
+    assert np.array_equal(request.frames, PIXELS)
 
 
 @pytest.mark.parametrize(
@@ -65,42 +65,42 @@ def test_json_and_binary_tensors_may_be_mixed() -> None:
         (b" " * 1_000_000, "not JSON"),
         (body([0], id="x" * 100_000), "at most 1024"),
     ],
-    ids=["strings", "nested", "nothing", "long id"],
+    ids=["strings", "nested", "blank", "long id"],
 )
-def test_what_cannot_be_asked_is_refused_as_it_would_be_here(large: bytes, why: str) -> None:
+def test_the_process_rejects_a_malformed_request_as_the_codec_does(large: bytes, why: str) -> None:
     with pytest.raises(MalformedInference, match=why):
-        read_question(large, None, SPEC)
+        parse_request(large, None, SPEC)
     with pytest.raises(MalformedInference, match=why):
-        asyncio.run(QuestionReader().read(large, None, SPEC))
+        asyncio.run(RequestParser().parse(large, None, SPEC))
 
 
-def test_the_event_loop_turns_while_large_json_is_read() -> None:
+def test_the_event_loop_stays_free_while_large_json_is_parsed() -> None:
     async def longest_pause_seconds() -> float:
-        reading = asyncio.create_task(QuestionReader().read(LARGE, None, SPEC))
+        parsing = asyncio.create_task(RequestParser().parse(LARGE, None, SPEC))
         longest, before = 0.0, time.thread_time()
-        while not reading.done():
+        while not parsing.done():
             await asyncio.sleep(0)
             now = time.thread_time()
             longest, before = max(longest, now - before), now
-        await reading
+        await parsing
         return longest
 
-    # Processor time of this thread, so that a busy machine makes nobody late.
+    # Measured in processor time of this thread, so a busy machine does not fail the test.
     assert asyncio.run(longest_pause_seconds()) < 0.05
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the process under /proc")
-def test_a_caller_that_leaves_leaves_no_process_behind() -> None:
-    async def story() -> None:
+def test_a_cancelled_call_leaves_no_process_behind() -> None:
+    async def scenario() -> None:
         processes_before = own_processes()
-        reader = QuestionReader()
-        reading = asyncio.create_task(reader.read(LARGE, None, SPEC))
-        while not own_processes() - processes_before:  # noqa: ASYNC110 - the start of a process is told to nobody
+        parser = RequestParser()
+        parsing = asyncio.create_task(parser.parse(LARGE, None, SPEC))
+        while not own_processes() - processes_before:  # noqa: ASYNC110 - the start of a process sends no event
             await asyncio.sleep(0)
-        reading.cancel()
+        parsing.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await reading
+            await parsing
         assert not own_processes() - processes_before
-        assert (await reader.read(LARGE, None, SPEC)).frames.shape == tuple(SHAPE)
+        assert (await parser.parse(LARGE, None, SPEC)).frames.shape == tuple(SHAPE)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
