@@ -1,6 +1,6 @@
-"""The reference tables of the documentation, made from the code they describe.
+"""Generate the tables of settings and errors in the documentation from the code.
 
-`python -m docs.reference` writes them into `docs/`, between the markers that name them.
+`python -m docs.reference` writes each table between the markers of its document in `docs/`.
 """
 
 import re
@@ -13,7 +13,7 @@ DOCS_DIR = Path(__file__).parents[1] / "docs"
 
 
 def settings_table() -> str:
-    """Every setting, its default and what it means, as a Markdown table."""
+    """Every setting with its default and its description, as a Markdown table."""
     rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = "from the machine" if field.default_factory is not None else f"`{_shown(field.default)}`"
@@ -22,17 +22,17 @@ def settings_table() -> str:
 
 
 def problems_table() -> str:
-    """Every error that a caller may meet, as a Markdown table."""
+    """Every error that a client can receive, as a Markdown table."""
     kinds = sorted({(kind.status, kind.code, kind.meaning) for kind in TABLE.values()})
     rows = ["| Status | code | When |", "|---|---|---|"]
     return "\n".join(rows + [f"| {status} | `{code}` | {meaning} |" for status, code, meaning in kinds])
 
 
-TABLES = {"settings.md": settings_table, "api.md": problems_table}
+TABLES = {"settings.md": settings_table, "errors.md": problems_table}
 
 
 def with_table(document: str, table: str) -> str:
-    """The document with what stands between its markers replaced by `table`."""
+    """Replace the text between the markers of `document` by `table`."""
     pattern = re.compile(r"(<!-- table -->\n).*?(<!-- end of table -->)", re.DOTALL)
     filled, num_filled = pattern.subn(lambda markers: f"{markers[1]}{table}\n{markers[2]}", document)
     if num_filled != 1:
