@@ -1,12 +1,13 @@
 """Every knob of a training run: typed, bounded, its unit in its name. Knows nothing of TensorFlow."""
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.video.clip import ClipSpec
 
-Family = Literal["cnn", "cnn_bilstm", "cnn_bilstm_attention"]
+Architecture = Literal["cnn", "cnn_bilstm", "cnn_bilstm_attention"]
 BackboneName = Literal["efficientnet_lite0", "mobilenet_v2", "i3d", "tiny"]
 HeadKind = Literal["softmax", "sigmoid", "multi_label"]
 Distribution = Literal["one", "mirrored", "multi_worker"]
@@ -35,6 +36,17 @@ class ConfigPart(BaseModel):
     """A part of a config: immutable, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    former_names: ClassVar[Mapping[str, str]] = {}
+    """Former names of fields that are still accepted, with their present names."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_former_names(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        # A former name that `model_copy` added stands beside the present one, and is the newer of the two.
+        former = {cls.former_names[name]: value for name, value in given.items() if name in cls.former_names}
+        return {name: value for name, value in given.items() if name not in cls.former_names} | former
 
 
 class MotionCropConfig(ConfigPart):
@@ -43,11 +55,13 @@ class MotionCropConfig(ConfigPart):
     It is found by the exported model itself, so training and serving look at the same place.
     """
 
+    former_names = {"movement_share": "movement_fraction"}
+
     size: int = Field(ge=32, le=512)
     """Pixels along each side of what the backbone sees. The clip's frames should be larger, or little is gained."""
     min_side: float = Field(default=0.3, gt=0, le=1)
     """The smallest square that is tried, as a share of the picture's shorter side; the largest is all of that."""
-    movement_share: float = Field(default=0.7, gt=0, le=1)
+    movement_fraction: float = Field(default=0.7, gt=0, le=1)
     """How much of all movement the square has to hold: it is the smallest that does."""
 
 
@@ -91,6 +105,8 @@ class HeadConfig(ConfigPart):
 class AugmentConfig(ConfigPart):
     """What training does to a clip, the same for all its frames. Zero or false switches a part off."""
 
+    former_names = {"held_frame_rate": "repeated_frame_probability"}
+
     min_crop_area: float = Field(default=0.6, gt=0, le=1)
     """Random resized crop: the least share of the picture kept; 1 switches it off."""
     max_aspect_change: float = Field(default=0.15, ge=0, lt=1)
@@ -103,7 +119,7 @@ class AugmentConfig(ConfigPart):
     """Share of the colour wheel by which hues turn at most, either way."""
     max_dropped_frames: int = Field(default=2, ge=0)
     """Temporal jitter: up to this many frames are cut from either end, as if the video were shorter."""
-    held_frame_rate: float = Field(default=0.05, ge=0, lt=1)
+    repeated_frame_probability: float = Field(default=0.05, ge=0, lt=1)
     """Temporal jitter: the chance that a frame repeats the one before, as a stalling camera does."""
     max_speed_change: float = Field(default=0.0, ge=0, lt=1)
     """Up to this share faster, or as much slower: 0.25 plays between 1 / 1.25 and 1.25 times as fast."""
@@ -148,6 +164,8 @@ class LossConfig(ConfigPart):
 class StageConfig(ConfigPart):
     """One stretch of training. Stages follow each other, each from the best weights so far."""
 
+    former_names = {"pruned_share": "pruned_fraction"}
+
     name: str
     num_epochs: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
@@ -167,7 +185,7 @@ class StageConfig(ConfigPart):
     kept_epoch: Literal["best", "last"] = "best"
     """Whose weights the stage ends with: those of the lowest validation loss, or of the last epoch. Where validation
     is few videos the best is luck, and a learning rate that decays to nothing settles on its own."""
-    pruned_share: float = Field(default=0, ge=0, lt=1)
+    pruned_fraction: float = Field(default=0, ge=0, lt=1)
     """Magnitude pruning: this share of every kernel's numbers, the smallest, is 0 at the end of the stage. It
     rises over the first half of the stage's steps; only epochs after that can be the best."""
 
@@ -207,6 +225,8 @@ class TeacherConfig(ConfigPart):
 class TrainConfig(ConfigPart):
     """One run, and what it takes to repeat it."""
 
+    former_names = {"family": "architecture"}
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     description: str
     data_source: str
@@ -220,7 +240,7 @@ class TrainConfig(ConfigPart):
 
     clip: ClipSpec
     combine: Literal["mean", "max"] = "mean"
-    family: Family = "cnn_bilstm_attention"
+    architecture: Architecture = "cnn_bilstm_attention"
     backbone: BackboneName
     motion_crop: MotionCropConfig | None = None
     """Which part of each frame the backbone sees; None: all of it."""
@@ -286,7 +306,7 @@ class TrainConfig(ConfigPart):
         return self
 
 
-def seen_clip(clip: ClipSpec, motion_crop: MotionCropConfig | None) -> ClipSpec:
+def backbone_clip(clip: ClipSpec, motion_crop: MotionCropConfig | None) -> ClipSpec:
     """The clip as a backbone sees it."""
     if motion_crop is None:
         return clip

@@ -6,7 +6,7 @@ from typing import get_args
 
 from model_training.commands.evaluate import STANDARD_OUTPUT
 from model_training.commands.protocol import Protocol
-from model_training.config import BackboneName, Family
+from model_training.config import Architecture, BackboneName
 from model_training.export.verify import TOLERANCE
 from model_training.synthetic.scenes import EVENT_LABELS
 
@@ -37,9 +37,11 @@ def argument_parser() -> argparse.ArgumentParser:
     cross_validate.add_argument(
         "--against", type=Path, metavar="FILE", help="say which is right more often: this config, or the one of FILE"
     )
-    cross_validate.add_argument("--family", choices=get_args(Family), help="default: the config's own")
+    cross_validate.add_argument(
+        "--architecture", "--family", choices=get_args(Architecture), help="default: the config's own"
+    )
     cross_validate.add_argument("--backbone", choices=get_args(BackboneName), help="default: the config's own")
-    compare.set_defaults(family=None, backbone=None)
+    compare.set_defaults(architecture=None, backbone=None)
     for command in (compare, cross_validate):
         _add_protocol(command)
 
@@ -122,7 +124,7 @@ def protocol_of(given: argparse.Namespace) -> Protocol:
         is_frozen_only=given.frozen_only,
         skip_unreadable=given.skip_unreadable,
         allow_leakage=given.allow_leakage,
-        family=given.family,
+        architecture=given.architecture,
         backbone=given.backbone,
     )
 

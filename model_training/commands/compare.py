@@ -38,7 +38,7 @@ def _print_comparison(comparison: "Comparison") -> None:
     table = Table("family", "accuracy", "95 %", "shuffled", "ms a clip", "numbers", title=title)
     for one in comparison.families:
         table.add_row(
-            one.family,
+            one.architecture,
             f"{one.accuracy:.3f} +- {one.accuracy_deviation:.3f}",
             interval_text(one.accuracy_interval, "").strip(" []"),
             f"{one.shuffled_accuracy:.3f}",
@@ -48,6 +48,6 @@ def _print_comparison(comparison: "Comparison") -> None:
     console.print(table)
     print_side_by_side(console, comparison, max(one.accuracy for one in comparison.families))
     for pair in comparison.differences:
-        words = f"{pair.family} - {pair.than}: {pair.accuracy_difference:+.3f}{interval_text(pair.interval)}"
+        words = f"{pair.architecture} - {pair.than}: {pair.accuracy_difference:+.3f}{interval_text(pair.interval)}"
         console.print(words, markup=False)
     console.print(comparison.advice, soft_wrap=True)

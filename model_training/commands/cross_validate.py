@@ -86,8 +86,8 @@ def _command_of(protocol: Protocol) -> str:
     options += ["--seeds", str(protocol.num_seeds)]
     if protocol.max_epochs is not None:
         options += ["--epochs", str(protocol.max_epochs)]
-    if protocol.family is not None:
-        options += ["--family", protocol.family]
+    if protocol.architecture is not None:
+        options += ["--architecture", protocol.architecture]
     if protocol.backbone is not None:
         options += ["--backbone", protocol.backbone]
     flags = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from model_training.config import BackboneName, Family, TrainConfig
+from model_training.config import Architecture, BackboneName, TrainConfig
 from model_training.config_file import checked_config, read_config
 from model_training.cross_validation.architectures import Comparison
 from model_training.cross_validation.folds import FoldData
@@ -35,7 +35,7 @@ class Protocol:
     is_frozen_only: bool
     skip_unreadable: bool
     allow_leakage: bool
-    family: Family | None = None
+    architecture: Architecture | None = None
     """None: the config's own, as below."""
     backbone: BackboneName | None = None
 
@@ -79,8 +79,8 @@ def prepared_data(protocol: Protocol) -> tuple[TrainConfig, list[Example], tuple
         )
     if config.distribution == "multi_worker":
         raise InvalidConfig(f'{protocol.config}: distribution="multi_worker" is for train: a fold has one machine')
-    family, backbone = protocol.family or config.family, protocol.backbone or config.backbone
-    changes = {"stages": stages, "family": family, "backbone": backbone}
+    architecture, backbone = protocol.architecture or config.architecture, protocol.backbone or config.backbone
+    changes = {"stages": stages, "architecture": architecture, "backbone": backbone}
     config = checked_config(config.model_copy(update=changes), protocol.config)
     in_folds = [example for example in examples if example.fold is not None]
     # Before hours of work, not after.

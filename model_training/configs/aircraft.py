@@ -38,7 +38,7 @@ CONFIG = TrainConfig(
         contrast=0.3,
         saturation=0.0,
         max_dropped_frames=4,
-        held_frame_rate=0.0,
+        repeated_frame_probability=0.0,
     ),
     optimiser=OptimiserConfig(kind="adamw", weight_decay=0.05, decay="cosine", warmup_fraction=0.1),
     stages=(

@@ -28,7 +28,7 @@ CONFIG = TrainConfig(
         contrast=0.15,
         saturation=0.15,
         max_dropped_frames=3,
-        held_frame_rate=0.02,
+        repeated_frame_probability=0.02,
     ),
     optimiser=OptimiserConfig(kind="adamw", weight_decay=0.01, decay="cosine", warmup_fraction=0.05),
     loss=LossConfig(label_smoothing=0.02, attention_weight=0.3),

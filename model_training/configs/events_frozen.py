@@ -13,13 +13,13 @@ CONFIG = EVENTS.model_copy(
             " --seeds 3 --out FILE"
         ),
         "expected_result": (
-            "accuracy 0.854 +- 0.011 over five folds and three seeds; with --family cnn 0.657 +- 0.010, right 0.197"
-            " (95 %: 0.181 to 0.213) less often"
+            "accuracy 0.854 +- 0.011 over five folds and three seeds; with --architecture cnn 0.657 +- 0.010,"
+            " right 0.197 (95 %: 0.181 to 0.213) less often"
         ),
-        "intended_use": "Telling what attention gains over a mean of the same features, with `--family cnn`.",
+        "intended_use": "Telling what attention gains over a mean of the same features, with `--architecture cnn`.",
         "clip": ClipSpec(num_frames=32, height=96, width=96, frames_per_second=8, stride_seconds=2.0),
         "backbone": "mobilenet_v2",
-        # No word of where the events are: the families differ in nothing but themselves.
+        # No word of where the events are: the architectures differ in nothing but themselves.
         "loss": LossConfig(label_smoothing=0.02),
         "stages": (
             StageConfig(

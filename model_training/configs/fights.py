@@ -53,7 +53,7 @@ CONFIG = TrainConfig(
         contrast=0.2,
         saturation=0.0,
         max_dropped_frames=2,
-        held_frame_rate=0.0,
+        repeated_frame_probability=0.0,
         max_speed_change=0.15,
     ),
     optimiser=OptimiserConfig(kind="adamw", weight_decay=0.02, decay="cosine", warmup_fraction=0.1),

@@ -19,7 +19,7 @@ CONFIG = TrainConfig(
     # "max" where a label is an event that one clip of a long video may show.
     combine="mean",
     # `compare` says which of the three to use; "cnn" is the cheapest, and the hardest to overfit.
-    family="cnn_bilstm_attention",
+    architecture="cnn_bilstm_attention",
     # On 300 clips of fights "mobilenet_v2" was no better (docs/training.md); `cross-validate --backbone` asks of yours.
     backbone="efficientnet_lite0",
     head=HeadConfig(feature_width=64, lstm_units=32, attention_width=32, dropout=0.4),

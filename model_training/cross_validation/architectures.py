@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.config import Family, TrainConfig
+from model_training.config import Architecture, TrainConfig
 from model_training.cross_validation.folds import FoldData, HeldOutAnswer, is_right, out_of_fold, shared_features
 from model_training.evaluation.baselines import Baselines
 from model_training.evaluation.bootstrap import mean_interval
@@ -24,7 +24,7 @@ _NUM_TIMED_CALLS = 5
 class FamilyFigures(Figure):
     """One family. Intervals are of 95 %, whole groups drawn; accuracy is a mean over seeds."""
 
-    family: Family
+    architecture: Architecture
     accuracy: float
     accuracy_interval: Interval | None = None
     accuracy_by_seed: tuple[float, ...]
@@ -42,8 +42,8 @@ class FamilyFigures(Figure):
 class Difference(Figure):
     """How much more often one family is right than another on the same videos."""
 
-    family: Family
-    than: Family
+    architecture: Architecture
+    than: Architecture
     accuracy_difference: float
     interval: Interval | None = None
 
@@ -72,24 +72,24 @@ def compare_families(config: TrainConfig, data: FoldData, folds: Sequence[int], 
         TrainingInterrupted: `data.is_stopping()` turned true; the folds done are kept.
     """
     shared = shared_features(config, data, with_shuffled=True)
-    rights: dict[Family, NDArray[np.float64]] = {}
+    rights: dict[Architecture, NDArray[np.float64]] = {}
     figures: list[FamilyFigures] = []
     groups: list[str] = []
-    for family in get_args(Family):
-        own = config.model_copy(update={"family": family})
-        data.display.say(f"{family}: {len(folds)} folds, {len(seeds)} seeds")
+    for architecture in get_args(Architecture):
+        own = config.model_copy(update={"architecture": architecture})
+        data.display.say(f"{architecture}: {len(folds)} folds, {len(seeds)} seeds")
         answers = out_of_fold(own, data, shared, folds, seeds)
         groups = [answer.example.group for answer in answers[: len(answers) // len(seeds)]]
         right = rights_by_seed(own, data, answers, len(seeds))
         shuffled = rights_by_seed(own, data, answers, len(seeds), is_shuffled=True)
-        rights[family] = right.mean(axis=0)
+        rights[architecture] = right.mean(axis=0)
         milliseconds, num_parameters = clip_cost(own, len(data.labels))
-        lost = rights[family] - shuffled.mean(axis=0)
+        lost = rights[architecture] - shuffled.mean(axis=0)
         figures.append(
             FamilyFigures(
-                family=family,
+                architecture=architecture,
                 accuracy=_rounded(right.mean()),
-                accuracy_interval=mean_interval(rights[family].tolist(), groups),
+                accuracy_interval=mean_interval(rights[architecture].tolist(), groups),
                 accuracy_by_seed=tuple(_rounded(row.mean()) for row in right),
                 accuracy_deviation=_rounded(right.mean(axis=1).std(ddof=1)) if len(seeds) > 1 else 0.0,
                 shuffled_accuracy=_rounded(shuffled.mean()),
@@ -133,17 +133,19 @@ def rights_by_seed(
     return np.array(right, np.float64).reshape(num_seeds, -1)
 
 
-def differences_between(rights: dict[Family, NDArray[np.float64]], groups: Sequence[str]) -> tuple[Difference, ...]:
+def differences_between(
+    rights: dict[Architecture, NDArray[np.float64]], groups: Sequence[str]
+) -> tuple[Difference, ...]:
     """Each family against each simpler one, on the same videos; `rights` float64 [videos] by family."""
     families = list(rights)
     return tuple(
         Difference(
-            family=family,
+            architecture=architecture,
             than=simpler,
-            accuracy_difference=_rounded((rights[family] - rights[simpler]).mean()),
-            interval=mean_interval((rights[family] - rights[simpler]).tolist(), groups),
+            accuracy_difference=_rounded((rights[architecture] - rights[simpler]).mean()),
+            interval=mean_interval((rights[architecture] - rights[simpler]).tolist(), groups),
         )
-        for place, family in enumerate(families)
+        for place, architecture in enumerate(families)
         for simpler in families[:place]
     )
 
@@ -152,7 +154,7 @@ def advice_from(figures: Sequence[FamilyFigures], differences: Sequence[Differen
     """One sentence: the simplest family that no other surely beats, and whether order matters to it."""
     chosen = figures[0]
     for other in figures[1:]:
-        gain = next(d for d in differences if d.family == other.family and d.than == chosen.family)
+        gain = next(d for d in differences if d.architecture == other.architecture and d.than == chosen.architecture)
         if gain.interval is not None and gain.interval.low > 0:
             chosen = other
     costs = chosen.shuffling_costs_interval
@@ -166,8 +168,8 @@ def advice_from(figures: Sequence[FamilyFigures], differences: Sequence[Differen
         else "it is surely better than the simpler ones it replaces"
     )
     return (
-        f"Use {chosen.family} (accuracy {chosen.accuracy:.3f}, {chosen.milliseconds_per_clip:.1f} ms a clip): {which},"
-        f" and {order}."
+        f"Use {chosen.architecture} (accuracy {chosen.accuracy:.3f}, {chosen.milliseconds_per_clip:.1f} ms a clip):"
+        f" {which}, and {order}."
     )
 
 

@@ -150,7 +150,10 @@ def fold_config(config: TrainConfig, fold: int, seed: int) -> TrainConfig:
 
 def fold_directory(config: TrainConfig, data: FoldData) -> Path:
     """Where the run of a `fold_config` keeps its checkpoint; another config, other clips or folds have another."""
-    return data.directory / f"{config.family}-seed-{config.seed}-fold-{config.held_out_fold}-{_run_key(config, data)}"
+    return (
+        data.directory
+        / f"{config.architecture}-seed-{config.seed}-fold-{config.held_out_fold}-{_run_key(config, data)}"
+    )
 
 
 def train_fold(config: TrainConfig, data: FoldData, shared: SharedFeatures | None) -> TrainedFold:

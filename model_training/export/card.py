@@ -89,7 +89,7 @@ def build_card(
         seed=config.seed,
         num_epochs=manifest.training["num_epochs"],
         history=history,
-        pruning=tuple(pruning_effects(history, [stage.name for stage in config.stages if stage.pruned_share > 0])),
+        pruning=tuple(pruning_effects(history, [stage.name for stage in config.stages if stage.pruned_fraction > 0])),
         package_versions=manifest.training["versions"],
         # Models older than the command itself name the one their config foresaw.
         commands={"train": manifest.training.get("command", config.command)}
@@ -106,7 +106,7 @@ def build_card(
 def _network(config: TrainConfig) -> str:
     crop = config.motion_crop
     place = "" if crop is None else f", sees the square in which most moves, as {crop.size}x{crop.size}"
-    return f"{config.backbone}, {config.family}{place}"
+    return f"{config.backbone}, {config.architecture}{place}"
 
 
 def _protocol(config: TrainConfig, cross_validation: CrossValidation | None, num_leaks: int) -> str:

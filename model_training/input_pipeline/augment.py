@@ -65,7 +65,7 @@ def _jitter_times(clip: TrainingClip, config: AugmentConfig, rng: np.random.Gene
     """
     num_frames, num_valid = len(clip.valid), int(clip.valid.sum())
     cut_first, cut_last = (int(n) for n in rng.integers(0, config.max_dropped_frames + 1, size=2))
-    held = rng.uniform(size=num_frames) < config.held_frame_rate
+    held = rng.uniform(size=num_frames) < config.repeated_frame_probability
     most = np.log1p(config.max_speed_change)
     speed = float(np.exp(rng.uniform(-most, most)))
     event = np.flatnonzero(clip.is_in_event)

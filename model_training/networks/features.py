@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from model_training.config import TrainConfig, num_frames_per_step, seen_clip
+from model_training.config import TrainConfig, backbone_clip, num_frames_per_step
 from model_training.networks.backbones.build import split_backbone
 from model_training.networks.motion_crop import pictures_seen
 from model_training.networks.preprocess import preprocessing_layer
@@ -64,7 +64,7 @@ def _pictures(frames: Any, valid: Any, config: TrainConfig) -> Any:
         frames = pictures_seen(frames, valid, config.motion_crop)
     if sees_time:
         return preprocess(frames)
-    spec = seen_clip(config.clip, config.motion_crop)
+    spec = backbone_clip(config.clip, config.motion_crop)
     shape = (spec.height, spec.width, 3)
     seen = ops.where(valid[:, :, None, None, None], frames, ops.zeros_like(frames))
     pictures = preprocess(ops.reshape(seen, (-1, *shape)))

@@ -38,7 +38,7 @@ def pictures_seen(frames: Any, valid: Any, config: MotionCropConfig | None) -> A
 def motion_crop(frames: Any, config: MotionCropConfig) -> Any:
     """Of clips [B,T,H,W,3] of 0 to 255 the square of each in which most moves: float32 [B,T,size,size,3].
 
-    The same square for all frames of a clip: of several sizes, the smallest that holds `movement_share` of
+    The same square for all frames of a clip: of several sizes, the smallest that holds `movement_fraction` of
     all movement, or else the largest. The picture's own pixels are averaged where there are more of them,
     and interpolated where there are fewer.
     """
@@ -98,7 +98,7 @@ def _busiest_square(moving: Any, config: MotionCropConfig) -> tuple[Any, Any, An
         tops.append(place // sums.shape[2])
         lefts.append(place % sums.shape[2])
         held.append(most)
-    is_enough = ops.stack(held, axis=-1) >= config.movement_share * ops.sum(moving, axis=(1, 2))
+    is_enough = ops.stack(held, axis=-1) >= config.movement_fraction * ops.sum(moving, axis=(1, 2))
     # A larger square holds no less, so the first that is enough comes after all that are not; or else the largest.
     num_too_small = ops.sum(ops.cast(ops.logical_not(is_enough[:, :-1]), "int32"), axis=-1)
     chosen = ops.one_hot(num_too_small, len(sides), dtype="float32")

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from model_training.config import HeadKind, TrainConfig, seen_clip
+from model_training.config import HeadKind, TrainConfig, backbone_clip
 from model_training.networks.backbones.build import build_backbone, lesson_width_of
 from model_training.networks.features import build_features
 from model_training.networks.heads import HEADS, HeadShape
@@ -46,13 +46,13 @@ def build_network(config: TrainConfig, num_labels: int, *, is_pretrained: bool) 
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.precision)
     try:
-        backbone = build_backbone(config.backbone, seen_clip(spec, config.motion_crop), is_pretrained=is_pretrained)
+        backbone = build_backbone(config.backbone, backbone_clip(spec, config.motion_crop), is_pretrained=is_pretrained)
     finally:
         keras.config.set_dtype_policy(before)
     features = build_features(backbone, config)
     lesson_width = 0 if config.teacher is None else lesson_width_of(config.teacher.backbone)
     shape = HeadShape(spec.num_frames, features.output_shape[1], features.output_shape[2], num_labels, lesson_width)
-    return Network(features, HEADS[config.family](shape, head), backbone, head.kind)
+    return Network(features, HEADS[config.architecture](shape, head), backbone, head.kind)
 
 
 def probabilities_of(logits: Any, kind: HeadKind) -> Any:

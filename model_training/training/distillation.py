@@ -11,7 +11,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from model_training.atomic_files import TORN, replacing
-from model_training.config import TeacherConfig, seen_clip
+from model_training.config import TeacherConfig, backbone_clip
 from model_training.datasets.clip_cache import CachedClip, DecodedVideo
 from model_training.datasets.decoding import decode_examples, readable_videos
 from model_training.errors import TrainingDataError, TrainingInterrupted
@@ -68,7 +68,7 @@ def lesson_scale(clips: Sequence[CachedClip]) -> tuple[NDArray[np.float32], NDAr
 
 def _teacher_features(teacher: TeacherConfig) -> ClipFeatures:
     """Clips uint8 [B,T,H,W,3] and valid bool [B,T] -> the mean of the teacher's last map, float32 [B,D]."""
-    seen, preprocess = seen_clip(teacher.clip, teacher.motion_crop), preprocessing_layer(teacher.backbone)
+    seen, preprocess = backbone_clip(teacher.clip, teacher.motion_crop), preprocessing_layer(teacher.backbone)
     backbone = build_backbone(teacher.backbone, seen)
 
     def look(frames: Any, valid: Any) -> Any:
@@ -99,7 +99,7 @@ def _kept(video: DecodedVideo, teacher: TeacherConfig, features_of: ClipFeatures
 def _name_of(teacher: TeacherConfig) -> str:
     """What differs whenever the teacher makes something else of the same clip."""
     crop = teacher.motion_crop
-    place = "" if crop is None else f"-{crop.size}-{crop.min_side:g}-{crop.movement_share:g}"
+    place = "" if crop is None else f"-{crop.size}-{crop.min_side:g}-{crop.movement_fraction:g}"
     return f"{teacher.backbone}{place}"
 
 

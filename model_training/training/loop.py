@@ -96,7 +96,7 @@ def _run_stage(run: _Run, best_weights: Arrays, moments: Arrays | None) -> Array
     num_stage_steps = stage.num_epochs * steps_per_epoch
     first_event = steps_per_epoch * sum(before.num_epochs for before in config.stages[: progress.stage])
     plan.display.start_stage(stage, steps_per_epoch, progress)
-    if stage.pruned_share and progress.is_at_start:
+    if stage.pruned_fraction and progress.is_at_start:
         progress.best_loss = math.inf
 
     while progress.epoch < stage.num_epochs and progress.epochs_since_best < stage.patience_epochs:
@@ -106,7 +106,7 @@ def _run_stage(run: _Run, best_weights: Arrays, moments: Arrays | None) -> Array
             learning.optimiser.learning_rate = rate
             loss_sum, num_correct = learn(batch)
             settle(
-                pruned_share_at(number, num_stage_steps, stage.pruned_share),
+                pruned_share_at(number, num_stage_steps, stage.pruned_fraction),
                 average_decay_at(number, config.optimiser),
             )
             progress.add_step(loss_sum, num_correct, len(batch.targets))
@@ -117,8 +117,8 @@ def _run_stage(run: _Run, best_weights: Arrays, moments: Arrays | None) -> Array
                 _save(run, best_weights, changing)
                 raise TrainingInterrupted("interrupted: the checkpoint is saved; the same command goes on from it")
         last = (progress.epoch + 1) * steps_per_epoch - 1
-        is_pruned = pruned_share_at(last, num_stage_steps, stage.pruned_share) == stage.pruned_share
-        with _averaged(learning, stage.pruned_share if is_pruned else 0.0):
+        is_pruned = pruned_share_at(last, num_stage_steps, stage.pruned_fraction) == stage.pruned_fraction
+        with _averaged(learning, stage.pruned_fraction if is_pruned else 0.0):
             figures = EpochMetrics(*_validate(look, held, config.batch_size), sparsity_of(run.network.variables))
             is_newest_kept = stage.kept_epoch == "last"
             if progress.end_epoch(stage.name, figures, may_be_best=is_pruned, is_newest_kept=is_newest_kept):
@@ -172,15 +172,15 @@ def _answer_of(network: Network, config: TrainConfig, stage: StageConfig) -> Ans
 
 
 @contextmanager
-def _averaged(learning: Learning, pruned_share: float) -> Iterator[None]:
+def _averaged(learning: Learning, pruned_fraction: float) -> Iterator[None]:
     """Within, the network has its averaged weights, pruned as its own are; none but its own without EMA."""
     if not learning.averages:
         yield
         return
     own = values_of(learning.variables)
     for variable, average in zip(learning.variables, learning.averages, strict=True):
-        is_pruned = pruned_share > 0 and kernels_of([variable])
-        variable.assign(pruned(average.value, pruned_share) if is_pruned else average.value)
+        is_pruned = pruned_fraction > 0 and kernels_of([variable])
+        variable.assign(pruned(average.value, pruned_fraction) if is_pruned else average.value)
     yield
     assign(learning.variables, own)
 

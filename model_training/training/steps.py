@@ -89,7 +89,7 @@ def looking_step(learning: Learning) -> Step:
 
 def settling(learning: Learning) -> Settle:
     """What keeps weights small, sparse and averaged, as asked. No part of the step: it is the same on every replica."""
-    max_norm, is_pruning = learning.config.head.max_weight_norm, learning.stage.pruned_share > 0
+    max_norm, is_pruning = learning.config.head.max_weight_norm, learning.stage.pruned_fraction > 0
     heads = {id(variable) for variable in learning.network.head.trainable_variables}
     kernels = kernels_of(learning.variables)
 

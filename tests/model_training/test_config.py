@@ -93,3 +93,22 @@ def test_words_for_people_can_be_mended_without_training_anew(name: str) -> None
 @pytest.mark.parametrize("changes", [{"seed": 9}, {"name": "other"}, {"held_out_fold": 2}, {"batch_size": 5}])
 def test_a_knob_makes_it_another_run(changes: dict[str, Any]) -> None:
     assert small_config(**changes).recipe != small_config().recipe
+
+
+def test_former_names_of_options_are_still_accepted() -> None:
+    stage = {"name": "all", "num_epochs": 1, "learning_rate": 1e-3, "backbone": "all", "pruned_share": 0.5}
+    augment, crop = {"held_frame_rate": 0.25}, {"size": 32, "movement_share": 0.9}
+    config = small_config(family="cnn", stages=[stage], augment=augment, motion_crop=crop)
+    assert config.architecture == "cnn"
+    assert config.stages[0].pruned_fraction == 0.5
+    assert config.augment.repeated_frame_probability == 0.25
+    assert config.motion_crop is not None
+    assert config.motion_crop.movement_fraction == 0.9
+
+
+def test_a_former_name_in_a_copied_config_replaces_the_present_one(tmp_path: Path) -> None:
+    path = tmp_path / "run.py"
+    path.write_text(
+        "from model_training.configs.fights import CONFIG\n\nCONFIG = CONFIG.model_copy(update={'family': 'cnn'})\n"
+    )
+    assert read_config(path).architecture == "cnn"

@@ -12,7 +12,7 @@ from tests.model_training.conftest import TINY_CONFIG
 from tests.support.training.commands import interrupted, places, run
 from tests.support.videos import painted
 
-QUICK_CONFIG = TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", family="cnn",', 1)
+QUICK_CONFIG = TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1)
 
 
 @pytest.fixture

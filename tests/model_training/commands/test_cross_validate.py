@@ -83,7 +83,7 @@ def _features(clips: list[CachedClip]) -> Any:
 def test_each_video_is_answered_by_networks_that_never_saw_its_fold(clips: list[CachedClip], tmp_path: Path) -> None:
     from model_training.cross_validation.folds import is_right, out_of_fold
 
-    config = small_config(family="cnn", stages=(FROZEN,))
+    config = small_config(architecture="cnn", stages=(FROZEN,))
     data = _data(clips, tmp_path)
     answers = out_of_fold(config, data, _features(clips), folds=(0, 1), seeds=(1,))
     assert [answer.example for answer in answers] == [clip.example for clip in clips]
@@ -109,7 +109,7 @@ def test_answers_of_other_folds_or_events_are_not_read_back(
         told = {"fold": swapped} if changed == "fold" else {"event_seconds": (0.0, 1.0)}
         return replace(clip, example=replace(clip.example, **told))  # type: ignore[arg-type]
 
-    config = small_config(family="cnn", stages=(FROZEN.model_copy(update={"num_epochs": 1}),))
+    config = small_config(architecture="cnn", stages=(FROZEN.model_copy(update={"num_epochs": 1}),))
     out_of_fold(config, _data(clips, tmp_path), _features(clips), folds=(0, 1), seeds=(1,))
     others = [told_otherwise(clip) for clip in clips]
     # What is not read back has to be trained, and this run may not.
@@ -137,7 +137,7 @@ def test_exported_models_answer_each_video_of_the_fold_they_never_saw(videos: li
     from model_training.cross_validation.exported_folds import cross_validation_figures, exported_folds
     from model_training.cross_validation.folds import FoldData
 
-    config = small_config(family="cnn", stages=(FROZEN.model_copy(update={"num_epochs": 2}),))
+    config = small_config(architecture="cnn", stages=(FROZEN.model_copy(update={"num_epochs": 2}),))
     decoded = decode_examples(videos, config.clip, tmp_path / "cache").videos
     clips = [clip for video in decoded for clip in video.clips]
     directory = tmp_path / "folds"
@@ -173,11 +173,11 @@ def test_three_families_are_compared_on_the_same_videos(clips: list[CachedClip],
 
     stage = FROZEN.model_copy(update={"num_epochs": 1})
     comparison = compare_families(small_config(stages=(stage,)), _data(clips, tmp_path), folds=(1,), seeds=(1,))
-    assert [one.family for one in comparison.families] == ["cnn", "cnn_bilstm", "cnn_bilstm_attention"]
+    assert [one.architecture for one in comparison.families] == ["cnn", "cnn_bilstm", "cnn_bilstm_attention"]
     assert comparison.num_videos == 8
     assert comparison.num_groups == 4
     assert all(one.milliseconds_per_clip > 0 and one.accuracy_interval is not None for one in comparison.families)
-    assert [(pair.family, pair.than) for pair in comparison.differences] == [
+    assert [(pair.architecture, pair.than) for pair in comparison.differences] == [
         ("cnn_bilstm", "cnn"),
         ("cnn_bilstm_attention", "cnn"),
         ("cnn_bilstm_attention", "cnn_bilstm"),
@@ -201,11 +201,11 @@ def test_shuffling_keeps_what_is_seen_and_loses_when(clips: list[CachedClip]) ->
     assert len(orders) > 1
 
 
-def _family(family: str, accuracy: float, shuffling_low: float) -> Any:
+def _family(architecture: str, accuracy: float, shuffling_low: float) -> Any:
     from model_training.cross_validation.architectures import FamilyFigures
 
     return FamilyFigures(
-        family=family,  # type: ignore[arg-type]
+        architecture=architecture,  # type: ignore[arg-type]
         accuracy=accuracy,
         accuracy_by_seed=(accuracy,),
         accuracy_deviation=0,
@@ -217,11 +217,11 @@ def _family(family: str, accuracy: float, shuffling_low: float) -> Any:
     )
 
 
-def _difference(family: str, than: str, low: float) -> Any:
+def _difference(architecture: str, than: str, low: float) -> Any:
     from model_training.cross_validation.architectures import Difference
 
     interval = Interval(low=low, high=low + 0.2)
-    return Difference(family=family, than=than, accuracy_difference=low + 0.1, interval=interval)  # type: ignore[arg-type]
+    return Difference(architecture=architecture, than=than, accuracy_difference=low + 0.1, interval=interval)  # type: ignore[arg-type]
 
 
 def test_a_costlier_family_is_advised_only_where_it_is_surely_better() -> None:
@@ -281,11 +281,11 @@ def test_the_figures_of_cross_validation_stand_on_the_card_of_what_is_trained_by
     assert f"right +0.000 more often than folds.json on the {figures['num_videos']} videos" in capsys.readouterr().out
     assert json.loads(again.read_text())["advantage"]["accuracy_difference"] == 0
     mean = tmp_path / "mean.json"
-    asked = ["cross-validate", *given, "--folds", "0", "1", *flags, "--family", "cnn", "--out", str(mean)]
+    asked = ["cross-validate", *given, "--folds", "0", "1", *flags, "--architecture", "cnn", "--out", str(mean)]
     assert main([*asked, "--against", str(record)]) == 0
     of_mean = json.loads(mean.read_text())
-    assert of_mean["config"]["family"] == "cnn"
-    assert "--epochs 2 --family cnn --skip-unreadable" in of_mean["figures"]["command"]
+    assert of_mean["config"]["architecture"] == "cnn"
+    assert "--epochs 2 --architecture cnn --skip-unreadable" in of_mean["figures"]["command"]
     answers = [[one["probabilities"] for one in told["videos"]] for told in (of_mean, json.loads(record.read_text()))]
     assert answers[0] != answers[1]
     train = ["train", *given, "--out", str(models), "--cross-validation"]
@@ -348,7 +348,7 @@ def test_the_record_says_what_leaks_were_allowed_and_where_a_video_lies_outside_
         writer = csv.DictWriter(file, list(first))
         writer.writeheader()
         writer.writerows(rows)
-    config.write_text(TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", family="cnn",', 1))
+    config.write_text(TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1))
     given = ["--config", str(config), "--data", str(data), "--runs", str(tmp_path / "runs"), "--out", str(record)]
     assert main(["cross-validate", *given, "--folds", "0", "--epochs", "1", "--allow-leakage"]) == 0
     said = capsys.readouterr().out

@@ -140,7 +140,7 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(painted_dataset: Path, 
     from tests.model_training.conftest import TINY_CONFIG
 
     # The mean over frames is the quickest to make a graph of.
-    config = TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", family="cnn",', 1)
+    config = TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1)
     # Far more epochs than are over by the time the signal is sent, however late that is.
     config = config.replace("num_epochs=2", "num_epochs=1000, patience_epochs=1000")
     (tmp_path / "tiny.py").write_text(config)

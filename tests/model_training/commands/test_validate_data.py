@@ -112,7 +112,7 @@ def test_training_on_a_leaking_fold_is_refused_unless_asked_for(
 
 @pytest.mark.tensorflow
 def test_a_card_says_what_was_asked_for_and_that_its_held_out_fold_leaked(dataset: Path, tmp_path: Path) -> None:
-    config = TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", family="cnn",', 1).replace(
+    config = TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1).replace(
         "num_epochs=2", "num_epochs=1"
     )
     (tmp_path / "tiny.py").write_text(config)
@@ -127,7 +127,9 @@ def test_a_card_says_what_was_asked_for_and_that_its_held_out_fold_leaked(datase
 def test_a_leak_that_was_allowed_is_counted_and_its_twins_are_one_group(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "tiny.py").write_text(TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", family="cnn",', 1))
+    (tmp_path / "tiny.py").write_text(
+        TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1)
+    )
     answers = tmp_path / "answers.json"
     places = ["--data", str(dataset), "--runs", str(tmp_path / "runs"), "--out", str(answers)]
     protocol = ["--config", str(tmp_path / "tiny.py"), "--folds", "1", "--epochs", "1"]

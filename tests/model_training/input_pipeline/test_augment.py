@@ -18,14 +18,14 @@ OFF = AugmentConfig(
     contrast=0,
     saturation=0,
     max_dropped_frames=0,
-    held_frame_rate=0,
+    repeated_frame_probability=0,
 )
 # Each part alone, as strong as it may be, and all of them.
 PARTS: dict[str, dict[str, Any]] = {
     "crop": {"min_crop_area": 0.05, "max_aspect_change": 0.9},
     "flip": {"is_flipped": True},
     "colour": {"brightness": 0.9, "contrast": 0.9, "saturation": 1, "hue": 0.5},
-    "times": {"max_dropped_frames": 9, "held_frame_rate": 0.9},
+    "times": {"max_dropped_frames": 9, "repeated_frame_probability": 0.9},
     "speed": {"max_speed_change": 0.9},
     "erasing": {"erasing_probability": 1, "max_erased_area": 0.5},
 }

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from model_training.config import BackboneName, Family, HeadConfig, TrainConfig
+from model_training.config import Architecture, BackboneName, HeadConfig, TrainConfig
 from service.video.clip import ClipSpec
 from tests.support.training.full_disk import full_disk
 from tests.support.training.small_config import small_config
@@ -27,33 +27,33 @@ def _clips(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     return frames, np.arange(6) < np.array([[6], [3], [1], [5]])
 
 
-def _config(family: Family, **changes: object) -> TrainConfig:
-    return small_config(**{"family": family, "clip": SPEC, "head": HEAD, **changes})
+def _config(architecture: Architecture, **changes: object) -> TrainConfig:
+    return small_config(**{"architecture": architecture, "clip": SPEC, "head": HEAD, **changes})
 
 
-def _network(family: Family, head: HeadConfig = HEAD, num_labels: int = 3, **changes: object) -> Any:
+def _network(architecture: Architecture, head: HeadConfig = HEAD, num_labels: int = 3, **changes: object) -> Any:
     import keras
 
     from model_training.networks.network import build_network
 
     keras.utils.set_random_seed(1)
-    return build_network(_config(family, head=head, **changes), num_labels, is_pretrained=False)
+    return build_network(_config(architecture, head=head, **changes), num_labels, is_pretrained=False)
 
 
-@pytest.mark.parametrize("family", get_args(Family))
-def test_attention_sums_to_one_over_valid_frames_and_is_exactly_zero_elsewhere(family: Family) -> None:
+@pytest.mark.parametrize("architecture", get_args(Architecture))
+def test_attention_sums_to_one_over_valid_frames_and_is_exactly_zero_elsewhere(architecture: Architecture) -> None:
     frames, valid = _clips(0)
-    attention = np.array(_network(family)(frames, valid)[1])
+    attention = np.array(_network(architecture)(frames, valid)[1])
     np.testing.assert_allclose(attention.sum(axis=1), 1, atol=1e-6)
     assert (attention[~valid] == 0).all()
     assert (attention[valid] > 0).all()
 
 
-@pytest.mark.parametrize("family", get_args(Family))
-def test_an_invalid_frame_changes_nothing_bit_for_bit(family: Family) -> None:
+@pytest.mark.parametrize("architecture", get_args(Architecture))
+def test_an_invalid_frame_changes_nothing_bit_for_bit(architecture: Architecture) -> None:
     frames, valid = _clips(0)
     other = np.where(valid[:, :, None, None, None], frames, _clips(1)[0])
-    network = _network(family)
+    network = _network(architecture)
     for before, after in zip(network(frames, valid), network(other, valid), strict=True):
         np.testing.assert_array_equal(np.array(before), np.array(after))
 
@@ -179,8 +179,8 @@ def test_a_config_that_asks_for_the_impossible_is_refused(changes: dict[str, obj
 def test_order_means_nothing_to_the_mean_and_something_to_a_bilstm() -> None:
     features = np.random.default_rng(3).normal(size=(4, 6, 160)).astype(np.float32)
     valid = np.ones((4, 6), bool)
-    for family, is_order_blind in (("cnn", True), ("cnn_bilstm", False), ("cnn_bilstm_attention", False)):
-        head = _network(family).head
+    for architecture, is_order_blind in (("cnn", True), ("cnn_bilstm", False), ("cnn_bilstm_attention", False)):
+        head = _network(architecture).head
         forward, backward = (np.array(head([x, valid])[0]) for x in (features, features[:, ::-1]))
         assert np.allclose(forward, backward, atol=1e-5) == is_order_blind
 

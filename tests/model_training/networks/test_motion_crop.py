@@ -70,14 +70,14 @@ def test_the_square_grows_until_it_holds_most_of_the_movement() -> None:
     frames = _with_movement(10, 40)
     frames[..., 2] = np.maximum(frames[..., 2], _with_movement(60, 80)[..., 2])
     first_row, last_row, first_column, last_column = _place(
-        _cropped(frames, CROP.model_copy(update={"movement_share": 0.95}))
+        _cropped(frames, CROP.model_copy(update={"movement_fraction": 0.95}))
     )
     assert first_row <= 11
     assert last_row >= 70
     assert first_column <= 41
     assert last_column >= 90
     # Half of the movement is enough for the smallest square.
-    first_row, last_row, _, _ = _place(_cropped(frames, CROP.model_copy(update={"movement_share": 0.4})))
+    first_row, last_row, _, _ = _place(_cropped(frames, CROP.model_copy(update={"movement_fraction": 0.4})))
     assert last_row - first_row == pytest.approx(0.3 * HEIGHT, abs=2)
 
 
@@ -182,7 +182,7 @@ def test_training_with_it_ends_in_a_model_whose_card_says_so(painted_dataset: Pa
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"), [({"size": 8}, "size"), ({"min_side": 0}, "min_side"), ({"movement_share": 2}, "movement")]
+    ("changes", "words"), [({"size": 8}, "size"), ({"min_side": 0}, "min_side"), ({"movement_fraction": 2}, "movement")]
 )
 def test_a_square_that_cannot_be_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):

@@ -110,7 +110,7 @@ def test_only_what_lies_above_the_stored_blocks_learns(clips: list[CachedClip], 
     from model_training.networks.backbones.build import block_of
     from model_training.networks.network import build_network
 
-    config = small_config(family="cnn", stages=(STORED,))
+    config = small_config(architecture="cnn", stages=(STORED,))
     import keras
 
     keras.utils.set_random_seed(config.seed)
@@ -147,7 +147,7 @@ def test_a_network_learns_to_tell_what_its_teacher_sees(clips: list[CachedClip],
     for num_epochs in (1, 60):
         stage = STORED.model_copy(update={"num_epochs": num_epochs, "patience_epochs": 60})
         config = small_config(
-            family="cnn",
+            architecture="cnn",
             stages=(stage,),
             head=HEAD.model_copy(update={"dropout": 0.0}),
             teacher=TEACHER,

@@ -34,7 +34,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[CachedClip]:
 
 def _config(stage: StageConfig = STAGE, **changes: Any) -> TrainConfig:
     head = HeadConfig(feature_width=8, dropout=0.0)
-    return small_config(**{"family": "cnn", "head": head, "stages": (stage,), "optimiser": STEADY, **changes})
+    return small_config(**{"architecture": "cnn", "head": head, "stages": (stage,), "optimiser": STEADY, **changes})
 
 
 def _train(

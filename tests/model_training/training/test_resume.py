@@ -25,11 +25,11 @@ pytestmark = pytest.mark.tensorflow
 NUM_TRAINING = 7
 # The mean over frames is the quickest to make a graph of; all that has to be resumed is there.
 CONFIG = small_config(
-    family="cnn",
+    architecture="cnn",
     stages=(
         STAGES[0],
         StageConfig(
-            name="pruned", num_epochs=2, learning_rate=1e-3, backbone="all", batch_norm="updated", pruned_share=0.5
+            name="pruned", num_epochs=2, learning_rate=1e-3, backbone="all", batch_norm="updated", pruned_fraction=0.5
         ),
     ),
     optimiser=OptimiserConfig(ema_decay=0.9),
@@ -144,7 +144,7 @@ def test_a_loss_that_is_no_number_ends_the_run(clips: list[CachedClip], tmp_path
 
 
 def test_half_precision_is_for_training_only(clips: list[CachedClip], tmp_path: Path) -> None:
-    config = small_config(family="cnn", precision="mixed_bfloat16", stages=STAGES[1:])
+    config = small_config(architecture="cnn", precision="mixed_bfloat16", stages=STAGES[1:])
     network, history = _train(clips, tmp_path, config)
     assert {layer.compute_dtype for layer in network.backbone.layers} == {"float32"}
     assert all(np.isfinite(entry["loss"]) for entry in history)
@@ -155,7 +155,7 @@ def test_half_precision_is_for_training_only(clips: list[CachedClip], tmp_path: 
 def test_a_stage_ends_with_its_best_epoch_or_with_its_last(clips: list[CachedClip], tmp_path: Path) -> None:
     stage = StageConfig(name="all", num_epochs=6, learning_rate=0.05, backbone="all", batch_norm="updated")
     for kept in ("best", "last"):
-        config = small_config(family="cnn", stages=(stage.model_copy(update={"kept_epoch": kept}),))
+        config = small_config(architecture="cnn", stages=(stage.model_copy(update={"kept_epoch": kept}),))
         _, history = _train(clips, tmp_path / kept, config)
         losses = [epoch["validation_loss"] for epoch in history]
         ends_with = [number for number, epoch in enumerate(history) if epoch["is_kept"]][-1]

@@ -33,7 +33,7 @@ def main(directory: Path, clips_file: Path, weights_file: Path, distributions: l
         run_directory.mkdir(exist_ok=True)
         # Neither dropout nor batch statistics: these are each replica's own, and the weights would differ.
         config = small_config(
-            family="cnn",
+            architecture="cnn",
             distribution=distribution,
             stages=(StageConfig(name="all", num_epochs=2, learning_rate=1e-2, backbone="all", batch_norm="frozen"),),
             head=HeadConfig(feature_width=8, dropout=0.0, max_weight_norm=1.0),
