@@ -13,7 +13,7 @@ from rich.table import Table
 
 from model_training.atomic_files import check_places, write_whole
 from model_training.config import TrainConfig
-from model_training.datasets.decoding import Unreadable, decode_examples, readable_videos
+from model_training.datasets.decoding import UnreadableExample, decode_examples, readable_videos
 from model_training.datasets.examples import Example, read_examples
 from model_training.errors import TrainingDataError
 from model_training.evaluation.baselines import Baselines, measure_baselines
@@ -70,7 +70,7 @@ def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: s
             display.bar("evaluate", len(examples), "videos") as on_video,
             _predictor(model_directory, over_http) as model,
         ):
-            unreadable: list[Unreadable] = []
+            unreadable: list[UnreadableExample] = []
             predictions = predict_examples(
                 model, manifest, examples, on_video, unreadable if asked.skip_unreadable else None
             )

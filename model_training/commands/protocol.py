@@ -13,7 +13,7 @@ from model_training.cross_validation.architectures import Comparison
 from model_training.cross_validation.folds import FoldData
 from model_training.datasets.clip_cache import DecodedVideo
 from model_training.datasets.examples import Example, labels_of, read_examples
-from model_training.datasets.preparation import check_videos, split_of
+from model_training.datasets.preparation import check_videos, split_by_config
 from model_training.errors import InvalidConfig, TrainingDataError
 from model_training.evaluation.baselines import Baselines, baselines_over_folds
 from model_training.evaluation.results import CrossValidation, Interval
@@ -96,7 +96,7 @@ def check_splits(config: TrainConfig, protocol: Protocol, examples: Sequence[Exa
     """
     for seed in training_seeds(config, protocol):
         for fold in folds:
-            split_of(config.model_copy(update={"seed": seed, "held_out_fold": fold}), examples)
+            split_by_config(config.model_copy(update={"seed": seed, "held_out_fold": fold}), examples)
 
 
 def training_seeds(config: TrainConfig, protocol: Protocol) -> tuple[int, ...]:
@@ -125,7 +125,7 @@ def checked_folds(
             skip_unreadable=protocol.skip_unreadable,
             allow_leakage=protocol.allow_leakage,
         )
-        # Twins that count as one group may leave a label with too few.
+        # DuplicatePair that count as one group may leave a label with too few.
         check_splits(config, protocol, checked.grouped, folds)
         if checked.num_leaks:
             display.say(leaks_allowed(checked.num_leaks))

@@ -13,7 +13,7 @@ from model_training.config_file import read_config
 from model_training.cross_validation.record import cross_validation_of
 from model_training.datasets.clip_cache import CachedClip
 from model_training.datasets.examples import read_examples
-from model_training.datasets.preparation import TrainingData, settle_data, split_of
+from model_training.datasets.preparation import TrainingData, prepare_data, split_by_config
 from model_training.errors import TrainingInterrupted
 from model_training.interrupt import stop_flag
 from model_training.progress import RunProgress
@@ -36,7 +36,7 @@ def train(
     """
     config = read_config(config_path)
     examples = read_examples(data_directory)
-    split_of(config, examples)
+    split_by_config(config, examples)
     cross_validation = (
         None
         if cross_validation_path is None
@@ -58,7 +58,7 @@ def train(
     version = version or next_version(models_directory, config.name)
     check_is_free(models_directory, config.name, version)
     with RunProgress() as display:
-        data = settle_data(
+        data = prepare_data(
             config,
             examples,
             runs_directory / "cache",

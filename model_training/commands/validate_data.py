@@ -64,9 +64,9 @@ def _lines(report: DataReport) -> Iterator[str]:
         yield f"{report.num_without_label} videos have no label"
     yield from (f"unreadable: {path}: {reason}" for path, reason in report.unreadable.items())
     yield from _first("damaged", [f"{path}: {' '.join(warnings)}" for path, warnings in report.damaged.items()])
-    for likeness in ("same bytes", "near duplicate", "same scene"):
-        pairs = [f"{pair.first} and {pair.second}" for pair in report.twins if pair.shared == likeness]
-        yield from _first(likeness, pairs)
+    for match_type in ("same bytes", "near duplicate", "same scene"):
+        pairs = [f"{pair.first} and {pair.second}" for pair in report.twins if pair.shared == match_type]
+        yield from _first(match_type, pairs)
     yield from _first("leak", [f"{pair.first} and {pair.second}: {pair.shared}" for pair in report.leaks])
     if report.baselines is not None:
         baselines = report.baselines

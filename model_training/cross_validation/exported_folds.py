@@ -14,7 +14,7 @@ from model_training.atomic_files import read_whole
 from model_training.config import TrainConfig
 from model_training.cross_validation.folds import FoldData, SharedFeatures, fold_config, fold_directory, train_fold
 from model_training.datasets.examples import Example
-from model_training.datasets.preparation import split_of
+from model_training.datasets.preparation import split_by_config
 from model_training.evaluation.bootstrap import mean_interval
 from model_training.evaluation.exported_model import ExportedModel, VideoPrediction, predict_examples
 from model_training.evaluation.measure import measure
@@ -84,7 +84,7 @@ def _fold_predictions(config: TrainConfig, data: FoldData, shared: SharedFeature
     assert config.held_out_fold is not None
     run_directory = fold_directory(config, data)
     done = run_directory.with_name(f"exported-{run_directory.name}.npz")
-    examples = split_of(config, data.examples).held_out
+    examples = split_by_config(config, data.examples).held_out
     kept = read_whole(done)
     if kept is None:
         trained = train_fold(config, data, shared)

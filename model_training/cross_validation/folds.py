@@ -18,7 +18,7 @@ from model_training.config import TrainConfig
 from model_training.datasets.clip_cache import CachedClip
 from model_training.datasets.examples import Example
 from model_training.datasets.labels import clip_targets
-from model_training.datasets.preparation import split_of
+from model_training.datasets.preparation import split_by_config
 from model_training.datasets.splits import Split
 from model_training.evaluation.calibration import fitted_temperature
 from model_training.input_pipeline.batches import Batch, PixelSource, feature_view
@@ -162,7 +162,7 @@ def train_fold(config: TrainConfig, data: FoldData, shared: SharedFeatures | Non
     Raises:
         TrainingInterrupted: `data.is_stopping()` turned true; a checkpoint is kept.
     """
-    split = split_of(config, data.examples)
+    split = split_by_config(config, data.examples)
     training, validation = (data.places_of(part) for part in (split.training, split.validation))
     stored = None
     if shared is not None:
@@ -196,7 +196,7 @@ def _fold_answers(config: TrainConfig, data: FoldData, shared: SharedFeatures | 
     done = directory.with_suffix(".npz")
     kept = read_whole(done)
     if kept is not None:
-        return _answers(config, split_of(config, data.examples).held_out, kept["plain"], kept["shuffled"])
+        return _answers(config, split_by_config(config, data.examples).held_out, kept["plain"], kept["shuffled"])
     trained = train_fold(config, data, shared)
     features, kind, examples = _still_shared(config, shared), config.head.kind, trained.split.held_out
     held_out = data.places_of(examples)

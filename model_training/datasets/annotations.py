@@ -1,6 +1,6 @@
-"""The text of an annotation file -> rows. CSV, JSON lines, or the CSV and JSON that Kinetics comes with.
+"""Parses annotation files into rows: CSV, JSON lines, and the CSV and JSON of Kinetics.
 
-Knows nothing of which videos exist: `datasets` finds those.
+Does not check that the videos exist; `examples` does.
 """
 
 import csv
@@ -24,7 +24,7 @@ _COLUMNS = (
     "event_start_seconds",
     "event_end_seconds",
 )
-# Kinetics' own words: a video without a path is found by its id, and a named split is a fold.
+# Column names of Kinetics. A video without a path is found by its id, and a named split becomes a fold.
 _KINETICS = {
     "labels": "label",
     "youtube_id": "id",
@@ -47,10 +47,10 @@ _FOLD_OF_SPLIT = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One annotated video, or a part of one, and `where` it stands: the file and the line.
+    """One annotated video, or one segment of it. `where` is the annotation file and line.
 
-    Either `path` (relative to the file) or `video_id` is given. `segment_seconds` is the half-open part
-    of the video that is meant, None for all of it; `event_seconds` is where in it the label shows.
+    Either `path` (relative to the file) or `video_id` is not empty. `segment_seconds` is the half-open part
+    of the video to use, None for all of it. `event_seconds` is the part in which the label is visible.
     """
 
     where: str
@@ -64,15 +64,15 @@ class Row:
 
 
 def read_rows(file: Path) -> list[Row]:
-    """The rows of an annotation file, whose kind its ending tells: .csv, .jsonl or .json.
+    """Parse an annotation file: .csv, .jsonl or .json.
 
     Raises:
-        TrainingDataError: it cannot be used; the message names the file and the line.
+        TrainingDataError: the file is invalid; the message names the file and the line.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TrainingDataError(f"{file}: not a text in UTF-8: {error}") from error
+        raise TrainingDataError(f"{file}: not UTF-8 text: {error}") from error
     match file.suffix.lower():
         case ".csv":
             return list(_csv_rows(file, text))
@@ -80,7 +80,7 @@ def read_rows(file: Path) -> list[Row]:
             return list(_jsonl_rows(file, text))
         case ".json":
             return list(_kinetics_json_rows(file, text))
-    raise TrainingDataError(f"{file}: an annotation file ends in .csv, .jsonl or .json")
+    raise TrainingDataError(f"{file}: not an annotation file: the name must end in .csv, .jsonl or .json")
 
 
 def _csv_rows(file: Path, text: str) -> Iterator[Row]:
@@ -90,14 +90,14 @@ def _csv_rows(file: Path, text: str) -> Iterator[Row]:
         for cells in reader:
             where = f"{file}, line {reader.line_num}"
             if None in cells or any(cell is None for cell in cells.values()):
-                raise TrainingDataError(f"{where}: not as many cells as there are columns")
+                raise TrainingDataError(f"{where}: the number of cells differs from the number of columns")
             yield _row(where, {columns[name]: cell.strip() for name, cell in cells.items() if name in columns})
     except csv.Error as error:
         raise TrainingDataError(f"{file}, line {reader.reader.line_num}: not CSV: {error}") from error
 
 
 def _jsonl_rows(file: Path, text: str) -> Iterator[Row]:
-    # Not splitlines(): a text may hold what that takes for the end of a line.
+    # Not splitlines(): it also splits at characters that JSON strings may contain.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -113,7 +113,7 @@ def _kinetics_json_rows(file: Path, text: str) -> Iterator[Row]:
     """Rows of `{id: {"annotations": {"label": ..., "segment": [start, end]}, "subset": ...}}`."""
     videos = _parsed(str(file), text)
     if not isinstance(videos, dict) or not all(isinstance(video, dict) for video in videos.values()):
-        raise TrainingDataError(f'{file}: not as Kinetics has it: {{id: {{"annotations": ..., "subset": ...}}}}')
+        raise TrainingDataError(f'{file}: not in the format of Kinetics: {{id: {{"annotations": ..., "subset": ...}}}}')
     for video_id, video in videos.items():
         where = f"{file}, video {video_id!r}"
         annotations = video.get("annotations")
@@ -137,22 +137,22 @@ def _parsed(where: str, text: str) -> Any:
 
 
 def _known_names(where: str, given: Any, kind: str) -> dict[str, str]:
-    """What each used name of `given` means; names that are there to be ignored are left out."""
+    """Map each name of `given` to our column name; ignored names are left out."""
     known = (*_COLUMNS, "id", "split", *_KINETICS)
     for name in given:
         if name not in known and name not in _IGNORED:
             near = get_close_matches(name, known, n=1)
             meant = f" (did you mean {near[0]!r}?)" if near else ""
             raise TrainingDataError(
-                f"{where}: unknown {kind} {name!r}{meant}; known are {', '.join(_COLUMNS)}, and those of Kinetics"
+                f"{where}: unknown {kind} {name!r}{meant}; known names: {', '.join(_COLUMNS)} and Kinetics' own"
             )
     names = {name: _KINETICS.get(name, name) for name in given if name not in _IGNORED}
     meanings = set(names.values())
     for needed in ({"label"}, {"path", "id"}):
         if not needed & meanings:
             raise TrainingDataError(
-                f"{where}: lacks the {kind} {' or '.join(map(repr, sorted(needed, reverse=True)))}; of"
-                f" {', '.join(_COLUMNS)} the first two are needed"
+                f"{where}: the {kind} {' or '.join(map(repr, sorted(needed, reverse=True)))} is missing; known names:"
+                f" {', '.join(_COLUMNS)}, of which the first two are required"
             )
     return names
 
@@ -160,7 +160,7 @@ def _known_names(where: str, given: Any, kind: str) -> dict[str, str]:
 def _row(where: str, cells: dict[str, Any]) -> Row:
     split = str(cells.get("split") or "").lower()
     if split and split not in _FOLD_OF_SPLIT:
-        raise TrainingDataError(f"{where}: unknown split {split!r}; known are {', '.join(_FOLD_OF_SPLIT)}")
+        raise TrainingDataError(f"{where}: unknown split {split!r}; known splits: {', '.join(_FOLD_OF_SPLIT)}")
     fold = cells.get("fold")
     return Row(
         where=where,
@@ -168,24 +168,24 @@ def _row(where: str, cells: dict[str, Any]) -> Row:
         video_id=_text(where, "id", cells.get("id")),
         labels=_labels(where, cells["label"]),
         group=_text(where, "group", cells.get("group")),
-        fold=_FOLD_OF_SPLIT.get(split) if fold in (None, "") else _whole_number(where, fold),
+        fold=_FOLD_OF_SPLIT.get(split) if fold in (None, "") else _integer(where, fold),
         segment_seconds=_interval(where, cells, ""),
         event_seconds=_interval(where, cells, "event_"),
     )
 
 
 def _labels(where: str, cell: Any) -> tuple[str, ...]:
-    """One label, several with `|` between them, or a JSON list of them, which may be empty."""
+    """Parse one label, several separated by `|`, or a JSON list of labels, which may be empty."""
     if isinstance(cell, str):
         names: Any = _parsed(where, cell) if cell.startswith("[") else [name.strip() for name in cell.split("|")]
     else:
         names = cell
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TrainingDataError(f"{where}: a label is a text, several are a list of texts: {cell!r}")
+        raise TrainingDataError(f"{where}: not a label or a list of labels: {cell!r}")
     if not all(names):
         raise TrainingDataError(f"{where}: empty label")
     if len(set(names)) < len(names):
-        raise TrainingDataError(f"{where}: a label is given twice: {cell!r}")
+        raise TrainingDataError(f"{where}: a label is repeated: {cell!r}")
     return tuple(sorted(names))
 
 
@@ -195,24 +195,26 @@ def _interval(where: str, cells: dict[str, Any], prefix: str) -> tuple[float, fl
     if all(value in (None, "") for value in given):
         return None
     if any(value in (None, "") for value in given):
-        raise TrainingDataError(f"{where}: {names[0]} and {names[1]} are given together or not at all")
+        raise TrainingDataError(f"{where}: {names[0]} and {names[1]} must be given together")
     try:
         start, end = (float(value) for value in given if value is not None)
     except (TypeError, ValueError, OverflowError) as error:
         raise TrainingDataError(f"{where}: not a number: {error}") from error
     if not 0 <= start < end < float("inf"):
-        raise TrainingDataError(f"{where}: {names[0]} {start:g} and {names[1]} {end:g} are no interval")
+        raise TrainingDataError(
+            f"{where}: {names[0]} {start:g} must be less than {names[1]} {end:g}; both must be finite and at least 0"
+        )
     return start, end
 
 
-def _whole_number(where: str, value: Any) -> int:
+def _integer(where: str, value: Any) -> int:
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
         number = None
-    # In JSON 1.0 is whole, but 1.7 is not, nor is what `int` makes of true.
+    # JSON 1.0 is an integer; 1.7 and true are not.
     if number is None or isinstance(value, bool) or (isinstance(value, float) and number != value):
-        raise TrainingDataError(f"{where}: the fold is not a whole number: {value!r}")
+        raise TrainingDataError(f"{where}: the fold is not an integer: {value!r}")
     return number
 
 
@@ -220,5 +222,5 @@ def _text(where: str, name: str, value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise TrainingDataError(f"{where}: {name} is not a text: {value!r}")
+        raise TrainingDataError(f"{where}: {name} is not a string: {value!r}")
     return value

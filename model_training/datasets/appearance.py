@@ -1,4 +1,4 @@
-"""What the clips of a training look like: the envelope that serving warns of leaving."""
+"""The picture envelope of the training clips; serving warns when a video lies outside it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,15 +12,15 @@ from service.video.quality import Appearance, PictureEnvelope
 
 
 def picture_envelope(examples: Sequence[Example], spec: ClipSpec) -> PictureEnvelope:
-    """The envelope of the examples' clips, by the pictures that the network sees, before any augmentation.
+    """The envelope of brightness, contrast and the like over the examples' clips, without augmentation.
 
     Raises:
-        TrainingDataError: a video cannot be used.
+        TrainingDataError: a video cannot be decoded.
     """
-    return PictureEnvelope.around(look for example in examples for look in _looks(example, spec))
+    return PictureEnvelope.around(appearance for example in examples for appearance in _appearances(example, spec))
 
 
-def _looks(example: Example, spec: ClipSpec) -> Iterator[Appearance]:
+def _appearances(example: Example, spec: ClipSpec) -> Iterator[Appearance]:
     try:
         with open_segment(example.path, spec, example.segment_seconds) as (_, clips):
             for clip in clips:

@@ -1,7 +1,7 @@
-"""One video's decoded clips on disk: raw pixels at the model's size, and what is known of the video.
+"""The cache of decoded clips on disk: one file a video, with raw pixels at the model's size and the video's facts.
 
-A file's name is the digest of the video's bytes, the ClipSpec, the segment and the decoder, so whatever
-changes, old pixels are never taken for new ones. Each clip can be read alone.
+A file's name is the digest of the video's bytes, the ClipSpec, the segment and the decoder version, so a change of
+any of them misses the cache. Each clip can be read alone.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from model_training.atomic_files import TORN, replacing
 from model_training.datasets.examples import Example
 from model_training.datasets.segments import open_segment
-from model_training.datasets.thumbnails import Look, LookBuilder
+from model_training.datasets.thumbnails import ThumbnailBuilder, VideoThumbnails
 from model_training.errors import TrainingDataError
 from service.video.clip import ClipSpec, VideoFacts
 from service.video.decode import DECODER_VERSION
@@ -30,13 +30,13 @@ from service.video.decode import DECODER_VERSION
 _FORMAT = "2"
 
 _PARSING = Lock()
-"""NumPy parses the header of an array as Python, which CPython 3.11 cannot do in two threads at once without now and
-then a SystemError (its issue 106905). The pixels are read side by side all the same."""
+"""Serialises NumPy's header parsing: it parses Python code, and in CPython 3.11 two threads that do so at once
+sometimes raise SystemError (CPython issue 106905). The pixels themselves are read in parallel."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedClip:
-    """One clip of an example, its pixels on disk."""
+    """One clip of an example; its pixels stay on disk until `frames` reads them."""
 
     example: Example
     cache_file: Path
@@ -44,10 +44,10 @@ class CachedClip:
     valid: NDArray[np.bool_]
     times_seconds: NDArray[np.float64]
     lesson: NDArray[np.float32] | None = None
-    """What a teacher makes of what is to be seen here, float32 [D]; None without a teacher."""
+    """The teacher's features of the clip's time span, float32 [D]; None without a teacher."""
 
     def frames(self) -> NDArray[np.uint8]:
-        """The pixels uint8 [T, H, W, 3], zero where not valid."""
+        """Read the pixels uint8 [T, H, W, 3], RGB; invalid frames are zero."""
         with ZipFile(self.cache_file) as stored, stored.open(f"frames.{self.index}.npy") as file:
             with _PARSING:
                 np.lib.format.read_magic(file)
@@ -56,7 +56,7 @@ class CachedClip:
 
     @property
     def is_in_event(self) -> NDArray[np.bool_]:
-        """Which frames [T] lie in the example's event; none where the dataset does not say."""
+        """Bool [T]: which frames lie in the example's event; all False where the dataset names no event."""
         if self.example.event_seconds is None:
             return np.zeros_like(self.valid)
         start, end = self.example.event_seconds
@@ -65,20 +65,20 @@ class CachedClip:
 
 @dataclass(frozen=True, slots=True)
 class DecodedVideo:
-    """An example whose clips are on disk; `warnings` say what was wrong with it all the same."""
+    """An example whose clips are in the cache; `warnings` are the decoder's warnings of damage."""
 
     example: Example
     file_sha256: str
     size_bytes: int
     facts: VideoFacts
     warnings: tuple[str, ...]
-    look: Look
+    thumbnails: VideoThumbnails
     clips: tuple[CachedClip, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class StoreKey:
-    """Where the clips of one example lie, or will."""
+class CacheEntry:
+    """The cache file of one example, whether or not it exists yet."""
 
     example: Example
     file_sha256: str
@@ -87,10 +87,10 @@ class StoreKey:
 
 
 def file_digests(examples: Sequence[Example]) -> dict[Path, tuple[str, int]]:
-    """SHA-256 and size in bytes of each file; segments share one, which may be hours long and is read once.
+    """SHA-256 and size in bytes of each file; a file that several segments share is read once.
 
     Raises:
-        TrainingDataError: a file cannot be read; the message names the first example of it.
+        TrainingDataError: a file cannot be read; the message names its first example.
     """
     of_path = {example.path: example for example in reversed(examples)}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -105,21 +105,23 @@ def _file_digest(example: Example) -> tuple[str, int]:
         raise TrainingDataError(f"{example.listed}: {error.strerror}") from error
 
 
-def store_key(example: Example, digest_and_size: tuple[str, int], spec: ClipSpec, cache_directory: Path) -> StoreKey:
-    """The key of an example whose file is this one."""
+def cache_entry(
+    example: Example, digest_and_size: tuple[str, int], spec: ClipSpec, cache_directory: Path
+) -> CacheEntry:
+    """The cache entry of an example; `digest_and_size` come from `file_digests`."""
     digest, size_bytes = digest_and_size
     parts = (digest, spec.model_dump_json(), DECODER_VERSION, str(example.segment_seconds), _FORMAT)
     name = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return StoreKey(example, digest, size_bytes, cache_directory / f"{name}.npz")
+    return CacheEntry(example, digest, size_bytes, cache_directory / f"{name}.npz")
 
 
-def read_stored(key: StoreKey) -> DecodedVideo | None:
-    """What is on disk for `key`; None if nothing is, or a torn file."""
+def read_cached(key: CacheEntry) -> DecodedVideo | None:
+    """The decoded video of `key`; None if its file is absent or incomplete."""
     try:
         with _PARSING, key.cache_file.open("rb") as file, np.load(file) as stored:
             about = json.loads(str(stored["about"]))
             valid, times = stored["valid"], stored["times_seconds"]
-            look = Look(stored["thumbnails"], stored["mean_frame"])
+            thumbnails = VideoThumbnails(stored["thumbnails"], stored["mean_frame"])
             is_whole = all(f"frames.{index}" in stored.files for index in range(len(valid)))
     except TORN:
         return None
@@ -131,18 +133,18 @@ def read_stored(key: StoreKey) -> DecodedVideo | None:
         size_bytes=key.size_bytes,
         facts=VideoFacts(**about["facts"]),
         warnings=tuple(about["warnings"]),
-        look=look,
+        thumbnails=thumbnails,
         clips=tuple(
             CachedClip(key.example, key.cache_file, index, valid[index], times[index]) for index in range(len(valid))
         ),
     )
 
 
-def decode_and_store(key: StoreKey, spec: ClipSpec) -> None:
-    """Decode an example and put its clips in its file, which appears whole or not at all.
+def decode_into_cache(key: CacheEntry, spec: ClipSpec) -> None:
+    """Decode an example and write its clips to its cache file, atomically.
 
     Raises:
-        VideoError: the video cannot be used, or its segment lies past its end.
+        VideoError: the video cannot be decoded, or its segment starts past its end.
         TrainingDataError: the clips cannot be written.
     """
     try:
@@ -150,29 +152,29 @@ def decode_and_store(key: StoreKey, spec: ClipSpec) -> None:
             _write(partial, key.example, spec)
     except OSError as error:
         raise TrainingDataError(
-            f"{key.cache_file.parent}: cannot keep decoded clips: {error.strerror}; what is there is kept: free some"
-            " space, or name another place with --runs, and give the same command again"
+            f"{key.cache_file.parent}: cannot write decoded clips: {error.strerror}; finished clips are kept: free"
+            " some space, or choose another folder with --runs, and run the same command again"
         ) from error
 
 
 def _write(partial: Path, example: Example, spec: ClipSpec) -> None:
-    builder, valid, times = LookBuilder(), [], []
+    builder, valid, times = ThumbnailBuilder(), [], []
     with open_segment(example.path, spec, example.segment_seconds) as (video, clips), ZipFile(partial, "w") as archive:
         for index, clip in enumerate(clips):
             _add(archive, f"frames.{index}", clip.frames)
             valid.append(clip.times.valid)
             times.append(clip.times.times_seconds)
-            builder.watch(clip)
-        look = builder.look()
+            builder.add(clip)
+        thumbnails = builder.build()
         about = {"facts": asdict(video.facts), "warnings": [warning.message for warning in video.report().warnings]}
         _add(archive, "valid", np.stack(valid))
         _add(archive, "times_seconds", np.stack(times))
-        _add(archive, "thumbnails", look.thumbnails)
-        _add(archive, "mean_frame", look.mean_frame)
+        _add(archive, "thumbnails", thumbnails.grey)
+        _add(archive, "mean_frame", thumbnails.mean_frame)
         _add(archive, "about", np.array(json.dumps(about)))
 
 
 def _add(archive: ZipFile, name: str, array: NDArray[Any]) -> None:
-    """As `np.savez` does, but one array at a time, so that one clip at a time is in memory."""
+    """Append one array as `np.savez` does, so that only one clip at a time is in memory."""
     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
         write_array(member, array, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""Examples -> decoded clips, through `service.video` as serving does, kept on disk for the next epoch."""
+"""Decodes examples into the clip cache, with the decoder that serving uses (`service.video`)."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_training.datasets.clip_cache import (
+    CacheEntry,
     DecodedVideo,
-    StoreKey,
-    decode_and_store,
+    cache_entry,
+    decode_into_cache,
     file_digests,
-    read_stored,
-    store_key,
+    read_cached,
 )
 from model_training.datasets.examples import Example
 from model_training.errors import TrainingDataError
@@ -23,7 +23,7 @@ from service.video.errors import VideoError
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableExample:
     """An example that cannot be decoded, and why."""
 
     example: Example
@@ -31,11 +31,11 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Decoding:
-    """What became of the examples, each in one of the two, in their order."""
+class DecodeResult:
+    """The decoded and the unreadable examples, each in the order given."""
 
     videos: tuple[DecodedVideo, ...]
-    unreadable: tuple[Unreadable, ...]
+    unreadable: tuple[UnreadableExample, ...]
 
 
 def decode_examples(
@@ -43,63 +43,63 @@ def decode_examples(
     spec: ClipSpec,
     cache_directory: Path,
     on_video: Callable[[], None] = lambda: None,
-) -> Decoding:
-    """Decode the examples that are not on disk yet, on every core, each in a process that may die of it.
+) -> DecodeResult:
+    """Decode the examples that are not in the cache yet, in worker processes on all cores.
 
-    Calls `on_video` as each is done.
+    A video that crashes its worker is reported as unreadable. Calls `on_video` after each video.
 
     Raises:
         TrainingDataError: a file is missing, or the disk is full.
     """
     cache_directory.mkdir(parents=True, exist_ok=True)
     digests = file_digests(examples)
-    keys = [store_key(example, digests[example.path], spec, cache_directory) for example in examples]
+    keys = [cache_entry(example, digests[example.path], spec, cache_directory) for example in examples]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        stored = list(pool.map(read_stored, keys))
-    # Segments and copies share a file: it is decoded once.
+        stored = list(pool.map(read_cached, keys))
+    # Copies of a file share one cache file: it is decoded once.
     missing = {key.cache_file: key for key, video in zip(keys, stored, strict=True) if video is None}
     for _ in range(len(keys) - len(missing)):
         on_video()
     reasons = dict(_decode_all(list(missing.values()), spec, on_video))
     videos, unreadable = [], []
     for key, early in zip(keys, stored, strict=True):
-        video = early or read_stored(key)
+        video = early or read_cached(key)
         if video is not None:
             videos.append(video)
         else:
-            reason = reasons.get(key.cache_file) or "its decoded clips are gone from the cache"
-            unreadable.append(Unreadable(key.example, reason))
-    return Decoding(tuple(videos), tuple(unreadable))
+            reason = reasons.get(key.cache_file) or "its decoded clips were removed from the cache"
+            unreadable.append(UnreadableExample(key.example, reason))
+    return DecodeResult(tuple(videos), tuple(unreadable))
 
 
-def readable_videos(decoding: Decoding, *, skip_unreadable: bool) -> tuple[DecodedVideo, ...]:
-    """The videos to go on with.
+def readable_videos(decoding: DecodeResult, *, skip_unreadable: bool) -> tuple[DecodedVideo, ...]:
+    """The decoded videos; unreadable ones are an error unless they are to be skipped.
 
     Raises:
-        TrainingDataError: some cannot be read, and were not to be skipped; the message names the first.
+        TrainingDataError: a video is unreadable and `skip_unreadable` is False; the message names the first.
     """
     if decoding.unreadable and not skip_unreadable:
         first, more = decoding.unreadable[0], len(decoding.unreadable) - 1
         others = f", and {more} more" if more else ""
         raise TrainingDataError(
-            f"{first.example.listed}: {first.reason}{others} (validate-data lists them; leave such videos out with"
-            " --skip-unreadable)"
+            f"{first.example.listed}: {first.reason}{others} (validate-data lists them; --skip-unreadable leaves"
+            " them out)"
         )
     return decoding.videos
 
 
 def _decode_all(
-    keys: Sequence[StoreKey], spec: ClipSpec, on_video: Callable[[], None]
+    keys: Sequence[CacheEntry], spec: ClipSpec, on_video: Callable[[], None]
 ) -> Iterator[tuple[Path, str | None]]:
-    """Yield each key's file, and the reason if it could not be decoded."""
+    """Decode in parallel; yield each cache file with None, or with the reason why decoding failed."""
     if not keys:
         return
-    suspects: list[StoreKey] = []
+    suspects: list[CacheEntry] = []
     with worker_processes(min(os.cpu_count() or 1, len(keys)), __name__) as pool:
         try:
             jobs = dict(zip(submitted(pool, _decode, [(key, spec) for key in keys]), keys, strict=True))
         except BrokenProcessPool:
-            # So early that not all were handed over.
+            # The pool broke before all videos were submitted.
             jobs, suspects = {}, list(keys)
         for job in as_completed(jobs):
             try:
@@ -107,7 +107,7 @@ def _decode_all(
                 on_video()
             except BrokenProcessPool:
                 suspects.append(jobs[job])
-    # One of them took the others down with it: each now gets a process of its own.
+    # One of the suspects crashed the shared pool: decode each in a process of its own.
     for key in suspects:
         with worker_processes(1, __name__) as pool:
             try:
@@ -117,10 +117,10 @@ def _decode_all(
         on_video()
 
 
-def _decode(key: StoreKey, spec: ClipSpec) -> str | None:
-    """Decode in a process of the pool; the reason if the video cannot be used."""
+def _decode(key: CacheEntry, spec: ClipSpec) -> str | None:
+    """Decode one video in a worker process; return the reason if that fails."""
     try:
-        decode_and_store(key, spec)
+        decode_into_cache(key, spec)
     except VideoError as error:
         return str(error)
     return None

@@ -1,7 +1,7 @@
-"""Which videos show the same: the same bytes, the same footage encoded anew, or the same place.
+"""Duplicate videos: the same bytes, the same footage in another encoding, or the same place.
 
-Compares looks, not files, so that another codec, size or cut does not hide a copy. A pair is
-reported once, as the strongest of the three.
+Compares thumbnails, not files, so that another codec, size or cut does not hide a copy. A pair is
+reported once, with the strongest match type.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,62 +13,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.datasets.clip_cache import DecodedVideo
-from model_training.datasets.thumbnails import Look
+from model_training.datasets.thumbnails import VideoThumbnails
 
-Likeness = Literal["same bytes", "near duplicate", "same scene"]
+MatchType = Literal["same bytes", "near duplicate", "same scene"]
 
 _BLUR = 2.0
-"""What is wider than this many thumbnail pixels (light above, dark below) says nothing of a place."""
+"""Thumbnail pixels. Wider shades, such as light above and dark below, do not identify a place and are removed."""
 _LEAST_CONTRAST = 4.0
-"""Grey levels. Contrast is evened out down to this, or one horizon would look like any other."""
+"""Grey levels. The lower limit of contrast normalisation; without it all horizons would look alike."""
 _MIN_TEXTURE = 2.0
-"""Grey levels. An empty sky has less, and one empty sky looks like another."""
+"""Grey levels. Pictures with less texture, such as an empty sky, all look alike and are not compared."""
 _MIN_SCENE_CORRELATION = 0.8
-"""On 300 clips of 46 surveillance cameras two places came to 0.38 at most, and one place, twice, to 0.84."""
+"""On 300 clips of 46 surveillance cameras, different places correlate by at most 0.38; one place filmed twice, 0.84."""
 _MIN_MOVEMENT_CORRELATION = 0.8
 _MIN_MOVEMENT = 1.0
-"""Grey levels; where less moves, there is nothing to compare but the place."""
+"""Grey levels. With less movement only the place can be compared."""
 _MAX_SHIFT_STEPS = 8
 _MIN_SHARED_STEPS = 3
 _ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Twins:
-    """Two videos, by their places in the list that was given, and in what they are alike."""
+class DuplicatePair:
+    """Two videos, by their indices in the given list, and how they match."""
 
     first: int
     second: int
-    likeness: Likeness
+    match_type: MatchType
 
 
-def find_twins(videos: Sequence[DecodedVideo]) -> list[Twins]:
-    """Pairs of videos that show the same, in order. Segments of one file do if they overlap.
+def find_duplicates(videos: Sequence[DecodedVideo]) -> list[DuplicatePair]:
+    """Find pairs of duplicate videos, sorted by index. Segments of one file match if they overlap.
 
-    A video is compared by its median picture, so a moving camera shows a place of its own each time.
-    Within a group, which no split parts, only the same bytes are looked for.
+    Places are compared by median picture, so videos of a moving camera never match as the same scene.
+    Within a group, which no split separates, only the same bytes are reported.
     """
-    scenes, textures = _scenes([video.look for video in videos])
-    twins = {pair: Twins(*pair, "same bytes") for pair in _same_bytes(videos)}
+    scenes, textures = _scenes([video.thumbnails for video in videos])
+    duplicates = {pair: DuplicatePair(*pair, "same bytes") for pair in _same_bytes(videos)}
     for first, second in _same_place(scenes):
         one, other = videos[first], videos[second]
-        if (first, second) in twins or one.example.group == other.example.group:
+        if (first, second) in duplicates or one.example.group == other.example.group:
             continue
         if min(textures[first], textures[second]) < _MIN_TEXTURE:
             continue
         is_one_file = one.file_sha256 == other.file_sha256
-        is_copy = not is_one_file and _move_alike(one.look.thumbnails, other.look.thumbnails)
-        twins[first, second] = Twins(first, second, "near duplicate" if is_copy else "same scene")
-    return [twins[pair] for pair in sorted(twins)]
+        is_copy = not is_one_file and _move_alike(one.thumbnails.grey, other.thumbnails.grey)
+        duplicates[first, second] = DuplicatePair(first, second, "near duplicate" if is_copy else "same scene")
+    return [duplicates[pair] for pair in sorted(duplicates)]
 
 
 def _same_bytes(videos: Sequence[DecodedVideo]) -> Iterator[tuple[int, int]]:
     by_digest: dict[str, list[int]] = {}
-    for place, video in enumerate(videos):
+    for index, video in enumerate(videos):
         for other in by_digest.setdefault(video.file_sha256, []):
             if _overlap(videos[other], video):
-                yield other, place
-        by_digest[video.file_sha256].append(place)
+                yield other, index
+        by_digest[video.file_sha256].append(index)
 
 
 def _overlap(one: DecodedVideo, other: DecodedVideo) -> bool:
@@ -76,11 +76,11 @@ def _overlap(one: DecodedVideo, other: DecodedVideo) -> bool:
     return first[0] < second[1] and second[0] < first[1]
 
 
-def _scenes(looks: Sequence[Look]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Each video's median picture, its shades and contrast evened out, as a row of length 1; and its texture."""
+def _scenes(thumbnails: Sequence[VideoThumbnails]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Each video's median picture, normalised, as a row of norm 1; and its texture in grey levels."""
     rows, textures = [], []
-    for look in looks:
-        picture = np.asarray(np.median(look.thumbnails, axis=0), np.float32)
+    for one in thumbnails:
+        picture = np.asarray(np.median(one.grey, axis=0), np.float32)
         detail = picture - cv2.GaussianBlur(picture, (0, 0), _BLUR)
         textures.append(float(detail.std()))
         detail = detail / (np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), _BLUR)) + _LEAST_CONTRAST)
@@ -98,8 +98,8 @@ def _same_place(scenes: NDArray[np.float32]) -> Iterator[tuple[int, int]]:
 
 
 def _move_alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    """Whether what moves in two thumbnail films is the same, one perhaps beginning later than the other."""
-    first, second = (np.asarray(film - np.median(film, axis=0), np.float32) for film in (one, other))
+    """Whether the same things move in two sequences of thumbnails; one may start later than the other."""
+    first, second = (np.asarray(grey - np.median(grey, axis=0), np.float32) for grey in (one, other))
     if max(float(first.std()), float(second.std())) < _MIN_MOVEMENT:
         return True
     num_least = min(_MIN_SHARED_STEPS, len(one), len(other))

@@ -1,4 +1,4 @@
-"""Labelled videos on disk -> examples. Opens no video."""
+"""Reads a folder or annotation file of labelled videos as examples. Opens no video."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ _VIDEO_SUFFIXES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One labelled video, or one segment of it. Those of one `group` stay on one side of any split.
+    """One labelled video, or one segment of it. Examples of one `group` stay on one side of any split.
 
-    `labels` are sorted. `event_seconds` is the half-open interval in which the label shows, where the
-    dataset knows it; `segment_seconds` is the part of the video that is meant, None for all of it.
-    Both count from the start of the video. `where` is the file and line that list it, empty where none does.
+    `labels` are sorted. `event_seconds` is the half-open interval in which the label is visible, if known.
+    `segment_seconds` is the half-open part of the video to use, None for all of it. Both count from the start
+    of the video. `where` is the annotation file and line, empty without one.
     """
 
     path: Path
@@ -37,10 +37,10 @@ class Example:
 
     @property
     def label(self) -> str:
-        """The one label.
+        """The only label.
 
         Raises:
-            TrainingDataError: there are several, or none: only a multi-label model can be asked that.
+            TrainingDataError: the example does not have exactly one label.
         """
         if len(self.labels) != 1:
             raise TrainingDataError(
@@ -50,42 +50,42 @@ class Example:
 
     @property
     def name(self) -> str:
-        """How a message calls it: the path, and the segment if there is one."""
+        """The name in messages: the path, and the segment if there is one."""
         if self.segment_seconds is None:
             return str(self.path)
         return f"{self.path} ({self.segment_seconds[0]:g} to {self.segment_seconds[1]:g} s)"
 
     @property
     def listed(self) -> str:
-        """How an error calls it: by its name, after the line of the manifest that lists it."""
+        """The name in errors: `where`, then `name`."""
         return f"{self.where}: {self.name}" if self.where else self.name
 
     def path_below(self, directory: Path) -> str:
-        """The path as records hold it: as seen from `directory`, or whole where the video lies elsewhere."""
+        """The POSIX path relative to `directory`, or the full path if the video lies outside of it."""
         path = self.path.relative_to(directory) if self.path.is_relative_to(directory) else self.path
         return path.as_posix()
 
 
 def read_examples(source: Path) -> list[Example]:
-    """The examples of an annotation file, or of a folder: its manifest, or else a folder of videos per label.
+    """Read the examples of an annotation file, of a folder with a manifest, or of a folder of videos per label.
 
     Raises:
-        TrainingDataError: nothing there, an annotation file that cannot be used (naming the line), a
-            file that is missing, or fewer than two labels.
+        TrainingDataError: `source` or a listed video is missing, the annotation file is invalid (the message
+            names the line), or there are fewer than two labels.
     """
     annotations = source if source.is_file() else _manifest_in(source)
     examples = list(_from_folders(source) if annotations is None else _from_annotations(annotations))
     labels = labels_of(examples)
     if len(labels) < _MIN_LABELS:
         raise TrainingDataError(
-            f"{source}: found {len(examples)} videos with {len(labels)} labels; two labels are the least: "
-            f"give a {MANIFEST_NAMES[0]} (path,label,group,fold) or one folder of videos per label"
+            f"{source}: found {len(examples)} videos with {len(labels)} labels; at least two labels are"
+            f" needed: provide a {MANIFEST_NAMES[0]} (path,label,group,fold) or one folder of videos per label"
         )
     return examples
 
 
 def labels_of(examples: Iterable[Example]) -> tuple[str, ...]:
-    """The labels, each once, in the order a model answers them."""
+    """The distinct labels, sorted: the order of a model's outputs."""
     return tuple(sorted({label for example in examples for label in example.labels}))
 
 
@@ -94,7 +94,7 @@ def _manifest_in(directory: Path) -> Path | None:
         raise TrainingDataError(f"{directory}: no such file or folder")
     found = [directory / name for name in MANIFEST_NAMES if (directory / name).is_file()]
     if len(found) > 1:
-        raise TrainingDataError(f"{directory}: holds {found[0].name} and {found[1].name}; give --data the one you mean")
+        raise TrainingDataError(f"{directory}: holds {found[0].name} and {found[1].name}; pass one of them as --data")
     return found[0] if found else None
 
 
@@ -106,7 +106,7 @@ def _from_folders(directory: Path) -> Iterator[Example]:
         if not paths:
             endings = ", ".join(sorted(_VIDEO_SUFFIXES))
             raise TrainingDataError(f"{folder}: no video here; remove the folder, or add files ending in {endings}")
-        # Two folders may each have a 001.mp4: the path, not the name, tells one source from another.
+        # Two folders may each hold a 001.mp4, so the group is the path, not the file name.
         for path in paths:
             yield Example(path, (folder.name,), path.relative_to(directory).as_posix())
 
@@ -119,13 +119,13 @@ def _from_annotations(file: Path) -> Iterator[Example]:
         path, segment = _found(row, file.parent, by_stem)
         first = seen.setdefault((path, segment), row.where)
         if first != row.where:
-            raise TrainingDataError(f"{row.where}: {path.name} is listed more than once; the first time in {first}")
+            raise TrainingDataError(f"{row.where}: {path.name} is listed more than once; first in {first}")
         group = row.group or row.video_id or row.path
         yield Example(path, row.labels, group, row.fold, row.event_seconds, segment, row.where)
 
 
 def _found(row: Row, directory: Path, by_stem: dict[str, Path]) -> tuple[Path, tuple[float, float] | None]:
-    """The file of a row and its segment. Kinetics' usual downloads are cut already, and say so in their name."""
+    """The file of a row and its segment; None if the file is already cut, as Kinetics downloads usually are."""
     if row.path:
         path = directory / row.path
         if not path.is_file():

@@ -1,19 +1,16 @@
-"""What would let a model be tested on what it was taught: groups and twins on both sides of a split.
-
-Twins are pairs of places in the list of examples. Opens no video.
-"""
+"""Leaks between the sides of a split: groups and duplicates with an example on both. Opens no video."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 
-from model_training.datasets.duplicates import Twins
+from model_training.datasets.duplicates import DuplicatePair
 from model_training.datasets.examples import Example
 from model_training.errors import TrainingDataError
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Two examples on different sides, and what they share."""
+    """Two examples on different sides of a split, and what they share: a group or a match type."""
 
     first: Example
     second: Example
@@ -25,9 +22,12 @@ class Leak:
 
 
 def find_leaks(
-    examples: Sequence[Example], twins: Sequence[Twins], side_of: Callable[[Example], Hashable]
+    examples: Sequence[Example], duplicates: Sequence[DuplicatePair], side_of: Callable[[Example], Hashable]
 ) -> list[Leak]:
-    """One leak for each group with examples on two sides, and one for each pair of twins on two sides."""
+    """Find a leak for each group on two sides and for each pair of duplicates on two sides.
+
+    `duplicates` index `examples`. `side_of` maps an example to its side of the split.
+    """
     leaks = []
     first_of: dict[tuple[str, Hashable], Example] = {}
     for example in examples:
@@ -37,29 +37,29 @@ def find_leaks(
         first = firsts.setdefault(group, example)
         if first is not example:
             leaks.append(Leak(first, example, f"group {group!r}"))
-    for pair in twins:
+    for pair in duplicates:
         one, other = examples[pair.first], examples[pair.second]
         if one.group != other.group and side_of(one) != side_of(other):
-            leaks.append(Leak(one, other, pair.likeness))
+            leaks.append(Leak(one, other, pair.match_type))
     return leaks
 
 
 def refuse_leaks(leaks: Sequence[Leak]) -> None:
-    """Nothing, if there are none.
+    """Raise an error if there are leaks.
 
     Raises:
-        TrainingDataError: there are; the message names the first.
+        TrainingDataError: there is a leak; the message names the first.
     """
     if leaks:
         more = f" and {len(leaks) - 1} more like it" if len(leaks) > 1 else ""
         raise TrainingDataError(
             f"the held-out fold leaks: {leaks[0]}{more}; give both the same fold or leave one out (validate-data"
-            " lists them), or train all the same with --allow-leakage"
+            " lists them), or train anyway with --allow-leakage"
         )
 
 
-def with_twins_grouped(examples: Sequence[Example], twins: Sequence[Twins]) -> list[Example]:
-    """The examples, groups that share twins made one, so that no split parts them."""
+def group_duplicates(examples: Sequence[Example], duplicates: Sequence[DuplicatePair]) -> list[Example]:
+    """The examples with groups that share duplicates merged, so that no split separates the duplicates."""
     parents = {example.group: example.group for example in examples}
 
     def root(group: str) -> str:
@@ -67,7 +67,7 @@ def with_twins_grouped(examples: Sequence[Example], twins: Sequence[Twins]) -> l
             group = parents[group]
         return group
 
-    for pair in twins:
+    for pair in duplicates:
         one, other = sorted((root(examples[pair.first].group), root(examples[pair.second].group)))
         parents[other] = one
     return [replace(example, group=root(example.group)) for example in examples]

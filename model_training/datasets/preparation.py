@@ -1,4 +1,4 @@
-"""The way from examples to a split that may be trained on: decode, find twins, refuse leaks, then split."""
+"""Prepares examples for training: decode, find duplicates, refuse leaks, then split."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from pathlib import Path
 from model_training.config import TrainConfig
 from model_training.datasets.clip_cache import CachedClip, DecodedVideo
 from model_training.datasets.decoding import decode_examples, readable_videos
-from model_training.datasets.duplicates import find_twins
+from model_training.datasets.duplicates import find_duplicates
 from model_training.datasets.examples import Example, labels_of
-from model_training.datasets.leakage import find_leaks, refuse_leaks, with_twins_grouped
+from model_training.datasets.leakage import find_leaks, group_duplicates, refuse_leaks
 from model_training.datasets.splits import Split, split_examples
 from model_training.errors import TrainingDataError
 from model_training.progress import RunProgress
@@ -19,7 +19,7 @@ _NUM_SIGMOID_LABELS = 2
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Examples by use, all decoded; `num_leaks` were allowed."""
+    """Decoded examples and their split; `num_leaks` counts the leaks that were allowed."""
 
     split: Split
     labels: tuple[str, ...]
@@ -27,15 +27,15 @@ class TrainingData:
     num_leaks: int
 
     def clips(self, examples: Sequence[Example]) -> list[CachedClip]:
-        """The clips of some examples, in order."""
+        """The clips of `examples`, in their order."""
         return [clip for example in examples for clip in self.videos[example].clips]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedVideos:
-    """Decoded videos whose sides may be trained across; of `grouped`, in their order, no split parts twins.
+    """Decoded videos without leaks between sides, but for `num_leaks` that were allowed.
 
-    `num_leaks` were allowed.
+    `grouped` are the examples of `videos`, in the same order, with the groups of duplicates merged.
     """
 
     videos: tuple[DecodedVideo, ...]
@@ -53,12 +53,13 @@ def check_videos(
     skip_unreadable: bool,
     allow_leakage: bool,
 ) -> CheckedVideos:
-    """Decode the examples, and refuse those that share a group or footage across the sides that `side_of` tells.
+    """Decode the examples and check that no group and no footage is on two of the sides given by `side_of`.
 
     Raises:
-        TrainingDataError: the config's head cannot answer the labels, a video cannot be read, or the sides leak.
+        TrainingDataError: the config's head does not fit the number of labels, a video cannot be read, or the sides
+            leak.
     """
-    # What the names alone refuse is refused before hours of decoding; what is left out may take a label with it.
+    # Checked before hours of decoding, and again afterwards: a video left out may have been the last of its label.
     _check_labels(config, examples)
     with display.bar("decode", len(examples), "videos") as on_video:
         decoding = decode_examples(examples, config.clip, cache_directory, on_video)
@@ -67,26 +68,26 @@ def check_videos(
         display.say(f"left out: {left_out.example.listed}: {left_out.reason}")
     kept = [video.example for video in videos]
     _check_labels(config, kept)
-    twins = find_twins(videos)
-    leaks = find_leaks(kept, twins, side_of)
+    duplicates = find_duplicates(videos)
+    leaks = find_leaks(kept, duplicates, side_of)
     if not allow_leakage:
         refuse_leaks(leaks)
-    return CheckedVideos(videos, tuple(with_twins_grouped(kept, twins)), len(leaks))
+    return CheckedVideos(videos, tuple(group_duplicates(kept, duplicates)), len(leaks))
 
 
 def _check_labels(config: TrainConfig, examples: Sequence[Example]) -> None:
     labels = labels_of(examples)
     if config.head.kind == "sigmoid" and len(labels) != _NUM_SIGMOID_LABELS:
         raise TrainingDataError(
-            f'head.kind="sigmoid" answers two labels, but these videos have {len(labels)}: {", ".join(labels)}'
+            f'head.kind="sigmoid" needs two labels, but these videos have {len(labels)}: {", ".join(labels)}'
         )
 
 
-def split_of(config: TrainConfig, examples: Sequence[Example]) -> Split:
-    """The config's split of the examples, by their groups as they stand.
+def split_by_config(config: TrainConfig, examples: Sequence[Example]) -> Split:
+    """Split the examples as the config says, by their present groups.
 
     Raises:
-        TrainingDataError: there is none.
+        TrainingDataError: no such split exists.
     """
     return split_examples(
         examples,
@@ -96,7 +97,7 @@ def split_of(config: TrainConfig, examples: Sequence[Example]) -> Split:
     )
 
 
-def settle_data(
+def prepare_data(
     config: TrainConfig,
     examples: Sequence[Example],
     cache_directory: Path,
@@ -105,16 +106,16 @@ def settle_data(
     skip_unreadable: bool,
     allow_leakage: bool,
 ) -> TrainingData:
-    """Decode the examples, the held-out ones too, and split them so that no twins are parted.
+    """Decode all examples, held-out ones included, and split them with duplicates on one side.
 
-    The same files and config always give the same split. Twins that the manifest's folds part are a
-    leak, which no split can mend.
+    The same files and config always give the same split. Duplicates that the manifest puts in different folds
+    are a leak.
 
     Raises:
-        TrainingDataError: a video cannot be read, the held-out fold leaks, or there is no such split.
+        TrainingDataError: a video cannot be read, the held-out fold leaks, or no such split exists.
     """
     # What the names alone refuse is refused before hours of decoding.
-    split_of(config, examples)
+    split_by_config(config, examples)
     held_out_fold = config.held_out_fold
     checked = check_videos(
         config,
@@ -127,7 +128,7 @@ def settle_data(
     )
     kept = [video.example for video in checked.videos]
     as_given = dict(zip(checked.grouped, kept, strict=True))
-    split = split_of(config, checked.grouped)
+    split = split_by_config(config, checked.grouped)
     parts = (
         tuple(as_given[example] for example in part) for part in (split.training, split.validation, split.held_out)
     )

@@ -1,6 +1,6 @@
-"""The video of an example, all of it or the segment that is meant: what was decoded to train can be measured too.
+"""Opens the video of an example: all of it, or one segment.
 
-Knows nothing of what the clips are for.
+Training and evaluation both open videos here, so they see the same clips.
 """
 
 from collections.abc import Iterator
@@ -16,22 +16,22 @@ Segment = tuple[float, float]
 
 _LIMITS = DecodeLimits()
 _SEGMENT_LIMITS = _LIMITS.times(36)
-"""A segment may lie in hours of video: only its own frames are held."""
+"""Higher limits: a segment may lie in hours of video, and only its own frames are held in memory."""
 
 
 class SegmentPastEnd(VideoError):
-    """The video ends before the segment that is meant begins."""
+    """The video ends before the segment starts."""
 
 
 @contextmanager
 def open_segment(
     path: Path, spec: ClipSpec, segment_seconds: Segment | None
 ) -> Iterator[tuple[OpenVideo, Iterator[Clip]]]:
-    """Open the video in `path`: it, and the clips of the segment that is meant, or, with None, of all of it.
+    """Open the video in `path` and plan the clips of the segment; None means the whole video.
 
     Raises:
-        SegmentPastEnd: there is nothing of the segment.
-        VideoError: the video cannot be used.
+        SegmentPastEnd: the segment starts after the end of the video.
+        VideoError: the video cannot be decoded.
     """
     with open_video(path, _LIMITS if segment_seconds is None else _SEGMENT_LIMITS) as video:
         duration_seconds = video.facts.duration_seconds

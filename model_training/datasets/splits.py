@@ -1,4 +1,4 @@
-"""Examples -> training, validation and held-out fold, never parting a group. Pure arithmetic over names."""
+"""Splits examples into training, validation and held-out fold; a group is never divided. Opens no video."""
 
 import hashlib
 from collections import Counter
@@ -13,7 +13,7 @@ _NO_LABEL = ""
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Examples by use; no group is in both training and validation."""
+    """The examples of each part; no group is in both training and validation."""
 
     training: tuple[Example, ...]
     validation: tuple[Example, ...]
@@ -23,15 +23,13 @@ class Split:
 def split_examples(
     examples: Sequence[Example], *, held_out_fold: int | None, validation_fraction: float, seed: int
 ) -> Split:
-    """Hold out a fold and, from what is left, whole groups for validation; the same seed, the same split.
+    """Hold out a fold, then take whole groups of the rest for validation; deterministic in `seed`.
 
-    Validation takes groups in an order drawn by `seed` as long as each brings its labels' counts
-    nearer to `validation_fraction` of the whole.
-
-    Whether the fold itself leaks is for `leakage` to find.
+    Groups are visited in a random order. A group goes to validation if it brings the label counts there
+    closer to `validation_fraction` of the whole. `leakage` checks the held-out fold for leaks.
 
     Raises:
-        TrainingDataError: no video in that fold, or a label that training or validation would not see.
+        TrainingDataError: no video is in that fold, or a label is missing from training or validation.
     """
     held_out = [e for e in examples if held_out_fold is not None and e.fold == held_out_fold]
     rest = [e for e in examples if held_out_fold is None or e.fold != held_out_fold]
@@ -53,7 +51,7 @@ def split_examples(
 
 
 def _validation_groups(examples: Sequence[Example], fraction: float, seed: int) -> set[str]:
-    # A video without any label tells what is none of them: that is counted like a label.
+    # Videos without any label are the negatives: they are counted like a label.
     labels_of_each = [(example.group, example.labels or (_NO_LABEL,)) for example in examples]
     counts: dict[str, Counter[str]] = {}
     for group, labels in labels_of_each:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from model_training.datasets.clip_cache import DecodedVideo
-from model_training.datasets.labels import targets_of
-from model_training.datasets.thumbnails import stack_means
+from model_training.datasets.labels import multi_hot_targets
+from model_training.datasets.thumbnails import stack_mean_frames
 
 _NEAR_THE_MODEL = 0.05
 _FAR_ABOVE_CHANCE = 0.5
@@ -142,8 +142,8 @@ def _guesses(
         metadata = kinds[model.predict([_metadata(video) for video in test])]
     else:
         metadata = np.repeat(kinds, len(test), axis=0)
-    finder = NearestNeighbors(n_neighbors=1).fit(stack_means([video.look for video in training]))
-    nearest = finder.kneighbors(stack_means([video.look for video in test]), return_distance=False)[:, 0]
+    finder = NearestNeighbors(n_neighbors=1).fit(stack_mean_frames([video.thumbnails for video in training]))
+    nearest = finder.kneighbors(stack_mean_frames([video.thumbnails for video in test]), return_distance=False)[:, 0]
     return np.repeat(most[None], len(test), axis=0), metadata, taught[nearest]
 
 
@@ -166,7 +166,7 @@ def _metadata(video: DecodedVideo) -> dict[str, float | str]:
 
 
 def _targets(videos: Sequence[DecodedVideo], labels: Sequence[str]) -> NDArray[np.float32]:
-    return targets_of([video.example.labels for video in videos], labels)
+    return multi_hot_targets([video.example.labels for video in videos], labels)
 
 
 def _score(answers: NDArray[np.float32], truths: NDArray[np.float32]) -> BaselineScore:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from model_training.datasets.decoding import Decoding
-from model_training.datasets.duplicates import Twins, find_twins
+from model_training.datasets.decoding import DecodeResult
+from model_training.datasets.duplicates import DuplicatePair, find_duplicates
 from model_training.datasets.examples import Example, labels_of
-from model_training.datasets.leakage import Leak, find_leaks, with_twins_grouped
+from model_training.datasets.leakage import Leak, find_leaks, group_duplicates
 from model_training.errors import TrainingDataError
 from model_training.evaluation.baselines import Baselines, cross_validate_baselines
 
@@ -69,16 +69,16 @@ class DataReport(_Part):
     """One sentence for each reason not to train on this as it is."""
 
 
-def data_report(source: Path, decoding: Decoding, held_out_fold: int | None) -> DataReport:
+def data_report(source: Path, decoding: DecodeResult, held_out_fold: int | None) -> DataReport:
     """The report on the decoded videos of `source`."""
     videos = decoding.videos
     if not videos:
         first = decoding.unreadable[0]
         raise TrainingDataError(f"{source}: not one video can be read; {first.example.listed}: {first.reason}")
     examples = [video.example for video in videos]
-    twins = find_twins(videos)
-    leaks = find_leaks(examples, twins, lambda e: e.fold if held_out_fold is None else e.fold == held_out_fold)
-    groups = [example.group for example in with_twins_grouped(examples, twins)]
+    duplicates = find_duplicates(videos)
+    leaks = find_leaks(examples, duplicates, lambda e: e.fold if held_out_fold is None else e.fold == held_out_fold)
+    groups = [example.group for example in group_duplicates(examples, duplicates)]
     labels = {label: _label_count(label, examples, groups) for label in labels_of(examples)}
     return DataReport(
         source=str(source),
@@ -93,14 +93,14 @@ def data_report(source: Path, decoding: Decoding, held_out_fold: int | None) -> 
         frame_rate=_spread([video.facts.frame_rate or 0.0 for video in videos]),
         sizes=_counts(f"{video.facts.width}x{video.facts.height}" for video in videos),
         codecs=_counts(f"{video.facts.codec} in {video.facts.container}" for video in videos),
-        twins=tuple(_named(pair, examples) for pair in twins),
+        twins=tuple(_named(pair, examples) for pair in duplicates),
         leaks=tuple(Pair(first=leak.first.name, second=leak.second.name, shared=leak.shared) for leak in leaks),
         baselines=cross_validate_baselines(videos, groups, tuple(labels)),
         problems=tuple(_problems(decoding, leaks, labels)),
     )
 
 
-def _problems(decoding: Decoding, leaks: Sequence[Leak], labels: dict[str, LabelCount]) -> Iterator[str]:
+def _problems(decoding: DecodeResult, leaks: Sequence[Leak], labels: dict[str, LabelCount]) -> Iterator[str]:
     if decoding.unreadable:
         yield f"{len(decoding.unreadable)} videos cannot be read (train leaves them out with --skip-unreadable)"
     if leaks:
@@ -124,5 +124,5 @@ def _counts(names: Iterator[str]) -> dict[str, int]:
     return dict(Counter(names).most_common())
 
 
-def _named(pair: Twins, examples: Sequence[Example]) -> Pair:
-    return Pair(first=examples[pair.first].name, second=examples[pair.second].name, shared=pair.likeness)
+def _named(pair: DuplicatePair, examples: Sequence[Example]) -> Pair:
+    return Pair(first=examples[pair.first].name, second=examples[pair.second].name, shared=pair.match_type)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from model_training.datasets.decoding import Unreadable
+from model_training.datasets.decoding import UnreadableExample
 from model_training.datasets.examples import Example
 from model_training.datasets.segments import Segment, open_segment
 from model_training.errors import TrainingDataError
@@ -95,7 +95,7 @@ def predict_examples(
     manifest: Manifest,
     examples: Sequence[Example],
     on_video: Callable[[], None] = lambda: None,
-    unreadable: list[Unreadable] | None = None,
+    unreadable: list[UnreadableExample] | None = None,
 ) -> list[VideoPrediction]:
     """The model's answer for each example.
 
@@ -117,7 +117,7 @@ def predict_examples(
         except VideoError as error:
             if unreadable is None:
                 raise TrainingDataError(f"{example.listed}: {error}") from error
-            unreadable.append(Unreadable(example, str(error)))
+            unreadable.append(UnreadableExample(example, str(error)))
         except OSError as error:
             raise TrainingDataError(f"{example.listed}: {error.strerror or error}") from error
         on_video()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.datasets.examples import Example
-from model_training.datasets.labels import targets_of
+from model_training.datasets.labels import multi_hot_targets
 from model_training.evaluation.conformal import label_set_figures
 from model_training.evaluation.exported_model import VideoPrediction
 from model_training.evaluation.metrics import (
@@ -38,7 +38,7 @@ def stacked(
     predictions: Sequence[VideoPrediction], examples: Sequence[Example], labels: Sequence[str]
 ) -> tuple[Probabilities, Sets]:
     """Probabilities float64 [N, K] and true labels bool [N, K] of the videos."""
-    targets = targets_of([example.labels for example in examples], labels) > 0
+    targets = multi_hot_targets([example.labels for example in examples], labels) > 0
     return np.stack([prediction.probabilities for prediction in predictions]), targets
 
 

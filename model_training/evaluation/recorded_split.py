@@ -8,7 +8,7 @@ from pathlib import Path
 from model_training.config import TrainConfig
 from model_training.datasets.clip_cache import file_digests
 from model_training.datasets.examples import Example
-from model_training.datasets.preparation import settle_data, split_of
+from model_training.datasets.preparation import prepare_data, split_by_config
 from model_training.datasets.splits import Split
 from model_training.errors import TrainingDataError
 from model_training.evaluation.results import DataUse
@@ -57,10 +57,10 @@ def _possible_splits(
     config: TrainConfig, examples: Sequence[Example], cache_directory: Path, display: RunProgress
 ) -> Iterator[Split]:
     """Without decoding, then with twins on one side, then with them wherever their groups are."""
-    yield split_of(config, examples)
-    data = settle_data(config, examples, cache_directory, display, skip_unreadable=True, allow_leakage=True)
+    yield split_by_config(config, examples)
+    data = prepare_data(config, examples, cache_directory, display, skip_unreadable=True, allow_leakage=True)
     yield data.split
-    yield split_of(config, list(data.videos))
+    yield split_by_config(config, list(data.videos))
 
 
 def _difference(split: Split, recorded: Mapping[str, DataUse]) -> str:

@@ -76,7 +76,7 @@ def test_what_cannot_be_evaluated_is_one_sentence_with_file_and_line(
 def test_a_disk_that_is_full_of_clips_keeps_those_that_are_there(painted_dataset: Path, tmp_path: Path) -> None:
     done = run("validate-data", "--data", painted_dataset, "--runs", tmp_path, max_file_kilobytes=64)
     assert done.returncode == 2
-    assert "cannot keep decoded clips: File too large; what is there is kept" in done.stderr.splitlines()[-1]
+    assert "cannot write decoded clips: File too large; finished clips are kept" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert list((tmp_path / "cache").iterdir()) == []
 

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from model_training.__main__ import main
-from model_training.datasets.duplicates import Twins
+from model_training.datasets.duplicates import DuplicatePair
 from model_training.datasets.examples import Example
-from model_training.datasets.leakage import find_leaks, refuse_leaks, with_twins_grouped
+from model_training.datasets.leakage import find_leaks, group_duplicates, refuse_leaks
 from model_training.errors import TrainingDataError
 from model_training.evaluation.baselines import Baselines, BaselineScore
 from tests.model_training.conftest import TINY_CONFIG
@@ -147,16 +147,16 @@ def _example(name: str, group: str, fold: int) -> Example:
 
 def test_a_group_in_two_folds_is_a_leak_and_twins_across_groups_join_them() -> None:
     examples = [_example("a", "g", 0), _example("b", "g", 1), _example("c", "h", 0), _example("d", "i", 1)]
-    twins = [Twins(0, 2, "same scene"), Twins(2, 3, "near duplicate")]
-    leaks = find_leaks(examples, twins, lambda example: example.fold)
+    duplicates = [DuplicatePair(0, 2, "same scene"), DuplicatePair(2, 3, "near duplicate")]
+    leaks = find_leaks(examples, duplicates, lambda example: example.fold)
     assert [(leak.first.path.name, leak.second.path.name, leak.shared) for leak in leaks] == [
         ("a", "b", "group 'g'"),
         ("c", "d", "near duplicate"),
     ]
     with pytest.raises(TrainingDataError, match=r"a \(fold 0\) and b \(fold 1\): group 'g' and 1 more"):
         refuse_leaks(leaks)
-    assert {example.group for example in with_twins_grouped(examples, twins)} == {"g"}
-    assert find_leaks(examples, twins, lambda _: None) == []
+    assert {example.group for example in group_duplicates(examples, duplicates)} == {"g"}
+    assert find_leaks(examples, duplicates, lambda _: None) == []
     refuse_leaks([])
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from model_training.config import HeadConfig
 from model_training.datasets.examples import Example
-from model_training.datasets.preparation import settle_data
+from model_training.datasets.preparation import prepare_data
 from model_training.errors import TrainingDataError
 from model_training.progress import RunProgress
 from tests.support.training.small_config import small_config
@@ -17,7 +17,7 @@ def test_a_head_of_two_labels_is_refused_three_before_anything_is_decoded(tmp_pa
     config = small_config(head=HeadConfig(kind="sigmoid"))
     with (
         RunProgress() as display,
-        pytest.raises(TrainingDataError, match=r'^head\.kind="sigmoid" answers two labels, .* have 3: a, b, c$'),
+        pytest.raises(TrainingDataError, match=r'^head\.kind="sigmoid" needs two labels, .* have 3: a, b, c$'),
     ):
-        settle_data(config, examples, tmp_path / "cache", display, skip_unreadable=False, allow_leakage=False)
+        prepare_data(config, examples, tmp_path / "cache", display, skip_unreadable=False, allow_leakage=False)
     assert not (tmp_path / "cache").exists()

@@ -16,7 +16,7 @@ from model_training.config import AugmentConfig
 from model_training.datasets.clip_cache import CachedClip
 from model_training.datasets.decoding import decode_examples
 from model_training.datasets.examples import read_examples
-from model_training.datasets.labels import targets_of
+from model_training.datasets.labels import multi_hot_targets
 from model_training.errors import TrainingDataError
 from model_training.input_pipeline.sampling import drawn_order
 from service.video.clip import ClipSpec
@@ -26,11 +26,13 @@ LABELS = ("a", "b", "c")
 
 
 def _targets(*counts: int) -> Any:
-    return targets_of([(label,) for label, n in zip(LABELS, counts, strict=False) for _ in range(n)], LABELS)
+    return multi_hot_targets([(label,) for label, n in zip(LABELS, counts, strict=False) for _ in range(n)], LABELS)
 
 
 def test_targets_mark_each_label_of_a_clip() -> None:
-    np.testing.assert_array_equal(targets_of([("b",), ("a", "c"), ()], LABELS), [[0, 1, 0], [1, 0, 1], [0, 0, 0]])
+    np.testing.assert_array_equal(
+        multi_hot_targets([("b",), ("a", "c"), ()], LABELS), [[0, 1, 0], [1, 0, 1], [0, 0, 0]]
+    )
 
 
 @given(st.lists(st.integers(1, 9), min_size=3, max_size=3), st.integers(0, 99))
@@ -52,7 +54,7 @@ def test_a_balanced_epoch_sees_each_label_alike_and_each_clip_of_a_label_alike(c
 
 
 def test_a_clip_with_several_labels_is_drawn_for_its_rarest() -> None:
-    targets = targets_of([("a",)] * 8 + [("a", "b")], LABELS)
+    targets = multi_hot_targets([("a",)] * 8 + [("a", "b")], LABELS)
     order = drawn_order(targets, (0,), 0, "balanced")
     assert 4 <= np.count_nonzero(order == 8) <= 5
 
@@ -68,7 +70,7 @@ def _source(clips: list[CachedClip], **augment: float) -> Any:
     from model_training.input_pipeline.batches import PixelSource
 
     labels = sorted({label for clip in clips for label in clip.example.labels})
-    targets = targets_of([clip.example.labels for clip in clips], labels)
+    targets = multi_hot_targets([clip.example.labels for clip in clips], labels)
     return PixelSource(clips, targets, AugmentConfig(erasing_probability=0.5, **augment), (7,), "balanced")
 
 
