@@ -24,7 +24,7 @@ async def start(parts: Parts, loader: ModelLoader) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_probe(parts))
-            group.create_task(_start_children(parts))
+            group.create_task(_start_decode_workers(parts))
             group.create_task(_load_models(parts, loader))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
@@ -50,8 +50,8 @@ async def _probe(parts: Parts) -> None:
         await parts.formats.probe()
 
 
-async def _start_children(parts: Parts) -> None:
-    with timed("decode children started"):
+async def _start_decode_workers(parts: Parts) -> None:
+    with timed("decode workers started"):
         await parts.classifier.sandbox.start()
 
 

@@ -27,7 +27,7 @@ class StateCollector(Collector):
         yield CounterMetricFamily(
             "framewise_decode_children_replaced",
             "Decode children that crashed, hung, were left or killed, and were replaced.",
-            classifier.sandbox.num_children_replaced,
+            classifier.sandbox.num_workers_replaced,
         )
         children = GaugeMetricFamily("framewise_decode_children", "Decode children that live.", labels=("state",))
         children.add_metric(("idle",), len(classifier.sandbox.idle_process_ids))

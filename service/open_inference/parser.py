@@ -9,13 +9,12 @@ import asyncio
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
-import service
 from service.open_inference.codec import ParsedRequest, ResponseFormat, parse_request
 from service.open_inference.errors import MalformedInference
+from service.programs import start_program
 from service.video.clip import ClipSpec
 from service.video.sandbox.kill import kill_and_wait
 
@@ -40,12 +39,8 @@ class RequestParser:
 
 
 async def _parse_in_process(body: bytes, num_json_bytes: int | None, spec: ClipSpec) -> ParsedRequest:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service.open_inference.parser", json.dumps([num_json_bytes, spec.model_dump()])),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={"PYTHONPATH": str(Path(service.__file__).parents[1]), "OPENBLAS_NUM_THREADS": "1"},
-    )
+    arguments = json.dumps([num_json_bytes, spec.model_dump()])
+    process = await start_program("-m", "service.open_inference.parser", arguments, stderr=None)
     try:
         output, _ = await process.communicate(body)
     finally:

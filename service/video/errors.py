@@ -1,28 +1,28 @@
-"""Everything that can be wrong with a video, as facts. Knows nothing of HTTP status codes."""
+"""Errors of video decoding. They know nothing of HTTP; `service.api.problems` maps them to status codes."""
 
 
 class VideoError(Exception):
-    """The video cannot be used; `str(error)` is safe to show to whoever sent it."""
+    """The video cannot be used; the message is safe to show to the client."""
 
 
 class UnsupportedVideo(VideoError):
-    """Not a video, or a container or codec that is not allowed."""
+    """The file is not a video, or its container or codec is not allowed."""
 
 
 class UnreadableVideo(VideoError):
-    """A video by its container, but not one wanted frame could be decoded."""
+    """The container can be read, but no requested frame can be decoded."""
 
 
 class VideoTooLarge(VideoError):
-    """More pixels, seconds or packets than the limits allow."""
+    """The video has more pixels, seconds or packets than the limits allow."""
 
 
 class DecodeDeadlineExceeded(VideoError):
-    """Decoding did not end within its deadline; the decoder was killed."""
+    """Decoding did not end within its deadline; the decode worker was killed."""
 
 
 class DecoderFailed(Exception):
     """The decode worker failed for a reason that is not the video: a fault of the service.
 
-    Not a `VideoError`: another video would fail too, and this one may be fine.
+    Not a `VideoError`: another video would fail too, and this one may be valid.
     """

@@ -242,7 +242,7 @@ def test_every_stage_of_the_start_is_logged_with_its_seconds(service: RunningSer
     lines = [json.loads(line) for line in service.log_path.read_text().splitlines()]
     seconds = {line["stage"]: line["seconds"] for line in lines if "stage" in line}
     assert set(seconds) == {
-        "decode children started",
+        "decode workers started",
         "formats probed",
         "engine imported",
         "model verified",

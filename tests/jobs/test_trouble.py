@@ -51,7 +51,7 @@ def test_a_job_that_crashes_its_decoder_fails_and_every_other_is_answered(servic
     assert client.wait(waiting)["state"] == "done"
     assert service.post_video(ramp).status_code == 200
     client.wait_for_metric('framewise_decode_children{state="idle"} 3.0')
-    assert "a decode child died" in {line["message"] for line in log_lines(service)}
+    assert "a decode worker died" in {line["message"] for line in log_lines(service)}
 
 
 def test_a_job_whose_every_process_died_is_abandoned_with_a_problem_that_says_so(

@@ -9,7 +9,7 @@ from service.video.errors import VideoError, VideoTooLarge
 from service.video.quality import Appearance
 from service.video.sampling import plan_clips
 from service.video.sandbox.protocol import (
-    ANSWER,
+    WORKER_MESSAGE,
     ClipMessage,
     ErrorMessage,
     FactsMessage,
@@ -36,12 +36,12 @@ FACTS = VideoFacts(
 
 
 def test_facts_arrive_as_they_were() -> None:
-    assert ANSWER.validate_json(encode_facts(FACTS, 3)) == FactsMessage(facts=FACTS, num_clips=3)
+    assert WORKER_MESSAGE.validate_json(encode_facts(FACTS, 3)) == FactsMessage(facts=FACTS, num_clips=3)
 
 
 def test_a_clips_times_arrive_bit_for_bit() -> None:
     (times,) = plan_clips(np.array([0, 1 / 3, 2 / 3]), 1.0, SPEC)
-    message = ANSWER.validate_json(encode_clip(times, Appearance(100, 10)))
+    message = WORKER_MESSAGE.validate_json(encode_clip(times, Appearance(100, 10)))
     assert isinstance(message, ClipMessage)
     arrived = message.times(SPEC)
     assert np.array_equal(arrived.times_seconds, times.times_seconds)
@@ -51,7 +51,7 @@ def test_a_clips_times_arrive_bit_for_bit() -> None:
 
 def test_a_clip_of_the_wrong_length_is_refused() -> None:
     (times,) = plan_clips(np.zeros(1), 1.0, SPEC)
-    message = ANSWER.validate_json(encode_clip(times, Appearance(100, 10)))
+    message = WORKER_MESSAGE.validate_json(encode_clip(times, Appearance(100, 10)))
     assert isinstance(message, ClipMessage)
     with pytest.raises(ValueError, match="wrong length"):
         message.times(SPEC.model_copy(update={"num_frames": 5}))
@@ -61,7 +61,7 @@ def test_a_report_arrives_as_it_was() -> None:
     report = DecodeReport(90, 41, 2, (VideoWarning("damaged_video", "a “message”\nin two lines"),), is_mirrored=True)
     line = encode_report(report)
     assert line.count(b"\n") == 1
-    assert ANSWER.validate_json(line) == ReportMessage(report=report)
+    assert WORKER_MESSAGE.validate_json(line) == ReportMessage(report=report)
 
 
 # What other packages derive from it never comes from a child.
@@ -70,7 +70,7 @@ OF_CHILDREN = [kind for kind in VideoError.__subclasses__() if kind.__module__ =
 
 @pytest.mark.parametrize("kind", OF_CHILDREN, ids=lambda kind: kind.__name__)
 def test_every_error_arrives_as_the_error_it_was(kind: type[VideoError]) -> None:
-    message = ANSWER.validate_json(encode_error(kind("why")))
+    message = WORKER_MESSAGE.validate_json(encode_error(kind("why")))
     assert isinstance(message, ErrorMessage)
     error = message.to_error()
     assert type(error) is kind
@@ -85,4 +85,4 @@ def test_an_unknown_error_is_refused() -> None:
 def test_unknown_fields_are_refused() -> None:
     line = encode_error(VideoTooLarge("x")).replace(b'"message"', b'"also": 1, "message"')
     with pytest.raises(ValidationError):
-        ANSWER.validate_json(line)
+        WORKER_MESSAGE.validate_json(line)

@@ -31,13 +31,13 @@ from service.video.errors import (
 )
 from service.video.sandbox.error_output import MAX_BYTES
 from service.video.sandbox.pool import Sandbox, SandboxedVideo, SandboxSettings
-from service.video.sandbox.process import ChildProcess
-from service.video.sandbox.protocol import OUT_OF_MEMORY_EXIT_STATUS, ChildLimits, Job, encode_ready
+from service.video.sandbox.process import WorkerProcess
+from service.video.sandbox.protocol import OUT_OF_MEMORY_EXIT_STATUS, DecodeRequest, WorkerLimits, encode_ready
 from tests.support.videos import encode, moving, painted
 
 SPEC = ClipSpec(num_frames=4, height=32, width=32, frames_per_second=4, stride_seconds=1)
 SETTINGS = SandboxSettings(num_children=1, num_threads=1, max_memory_bytes=1 << 30, max_cpu_seconds=20)
-LIMITS = ChildLimits(max_memory_bytes=1 << 30, max_cpu_seconds=20)
+LIMITS = WorkerLimits(max_memory_bytes=1 << 30, max_cpu_seconds=20)
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux has the walls that this tests")
 
@@ -51,7 +51,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def long_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """More clips than fit into a pipe, so its child is in the middle of it until they are taken."""
+    """More clips than fit into a pipe, so its worker is in the middle of it until they are taken."""
     return encode(tmp_path_factory.mktemp("videos") / "long.mp4", moving(30) * 20, options={"qp": "30"})
 
 
@@ -80,7 +80,7 @@ def in_sandbox(story: Story, settings: SandboxSettings = SETTINGS, limits: Decod
 
 def process_of(sandboxed: SandboxedVideo) -> int:
     """The child that decodes it, which is nobody's business but that of who wants to kill it."""
-    return sandboxed._child.process_id  # noqa: SLF001
+    return sandboxed._worker.process_id  # noqa: SLF001
 
 
 async def signalled_while_decoding(sandbox: Sandbox, path: Path, sign: signal.Signals) -> None:
@@ -114,7 +114,7 @@ def num_open_files() -> int:
 
 
 @pytest.fixture
-def child_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def worker_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the children of this test have their directories."""
     directory = tmp_path / "children"
     directory.mkdir()
@@ -161,7 +161,7 @@ def test_one_child_decodes_many_videos_and_survives_those_it_refuses(video: Path
                 used.add(process_of(sandboxed))
                 assert [clip async for clip in sandboxed.clips()]
         assert len(used) <= 2
-        assert sandbox.num_children_replaced == 0
+        assert sandbox.num_workers_replaced == 0
 
     in_sandbox(story)
 
@@ -183,7 +183,7 @@ def test_ctrl_c_in_a_terminal_leaves_the_workers_to_the_service_that_drains(long
         workers = set(sandbox.idle_process_ids)
         await signalled_while_decoding(sandbox, long_video, signal.SIGINT)
         assert set(sandbox.idle_process_ids) == workers
-        assert sandbox.num_children_replaced == 0
+        assert sandbox.num_workers_replaced == 0
 
     in_sandbox(story)
 
@@ -271,7 +271,7 @@ def test_a_child_killed_while_it_rests_is_replaced_before_a_video_comes(video: P
         for process_id in killed:
             os.kill(process_id, signal.SIGKILL)
         await until(lambda: len(set(sandbox.idle_process_ids) - set(killed)) == 2)
-        assert sandbox.num_children_replaced == 2
+        assert sandbox.num_workers_replaced == 2
         assert await clips_of(sandbox, video)
 
     in_sandbox(story)
@@ -284,7 +284,7 @@ def test_a_child_killed_as_a_video_comes_costs_nobody_an_answer(video: Path) -> 
     async def story(sandbox: Sandbox) -> None:
         for _ in range(2):
             await until(lambda: len(sandbox.idle_process_ids) == 2)
-            # The event loop has had no turn to see it when the child is taken.
+            # The event loop has had no turn to see it when the worker is taken.
             os.kill(sandbox.idle_process_ids[0], signal.SIGKILL)
             assert await clips_of(sandbox, video)
 
@@ -300,7 +300,7 @@ def test_a_child_that_has_decoded_its_share_gives_way_to_a_fresh_one(video: Path
                 assert [clip async for clip in sandboxed.clips()]
         assert max(used.count(process_id) for process_id in used) <= 2
         assert len(set(used)) >= 3
-        assert sandbox.num_children_replaced == 0
+        assert sandbox.num_workers_replaced == 0
 
     in_sandbox(story, SETTINGS.model_copy(update={"max_videos_per_child": 2}))
 
@@ -340,7 +340,7 @@ def own_processes() -> set[str]:
 
 
 @linux_only
-def test_fifty_failures_leave_nothing_behind(long_video: Path, tmp_path: Path, child_directories: Path) -> None:
+def test_fifty_failures_leave_nothing_behind(long_video: Path, tmp_path: Path, worker_directories: Path) -> None:
     garbage = tmp_path / "garbage.mp4"
     garbage.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(range(256)))
     processes_before = own_processes()
@@ -357,26 +357,26 @@ def test_fifty_failures_leave_nothing_behind(long_video: Path, tmp_path: Path, c
                 await failure
         await until(lambda: len(sandbox.idle_process_ids) == 2)
         assert num_open_files() <= num_files_before
-        assert num_files_in(child_directories) == 0
+        assert num_files_in(worker_directories) == 0
 
     in_sandbox(story)
-    assert not list(child_directories.iterdir())
+    assert not list(worker_directories.iterdir())
     assert own_processes() <= processes_before
 
 
 NO_ISOLATION = Isolation(**dict.fromkeys(Isolation.__dataclass_fields__, False))
-JOB = Job(path="/nowhere.mp4", spec=SPEC, limits=DecodeLimits(), num_threads=1)
+REQUEST = DecodeRequest(path="/nowhere.mp4", spec=SPEC, limits=DecodeLimits(), num_threads=1)
 
 
 async def answer_of_a_worker(end: str) -> None:
     """The answer of a worker that says it is ready, is given a job, and runs the statements `end` instead."""
     program = f"import os, signal, sys; os.write(1, {encode_ready(NO_ISOLATION)!r}); sys.stdin.readline()\n{end}\n"
-    child = await ChildProcess.start(LIMITS, ("-c", program))
+    worker = await WorkerProcess.start(LIMITS, ("-c", program))
     try:
-        child.send(JOB)
-        await child.receive()
+        worker.send(REQUEST)
+        await worker.receive()
     finally:
-        await child.kill()
+        await worker.kill()
 
 
 def test_a_worker_that_exits_with_a_traceback_is_a_fault_of_the_service(caplog: pytest.LogCaptureFixture) -> None:
@@ -445,9 +445,9 @@ def test_memory_that_a_decoder_does_not_fill_shows_nothing_of_another_video(capl
 def test_a_worker_that_ends_before_it_is_ready_says_why() -> None:
     async def story() -> None:
         with pytest.raises(ChildProcessError, match=r"before it was ready: exit status 1: ModuleNotFound.*no_av"):
-            await ChildProcess.start(LIMITS, ("-c", "import no_av"))
+            await WorkerProcess.start(LIMITS, ("-c", "import no_av"))
         with pytest.raises(ChildProcessError, match=r"before it was ready: signal SIGSEGV$"):
-            await ChildProcess.start(LIMITS, ("-c", "import os; os.kill(os.getpid(), 11)"))
+            await WorkerProcess.start(LIMITS, ("-c", "import os; os.kill(os.getpid(), 11)"))
 
     asyncio.run(story())
 
@@ -456,16 +456,16 @@ def test_a_worker_that_fails_while_idle_leaves_its_stderr_in_the_log(
     video: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def story(sandbox: Sandbox) -> None:
-        for child in sandbox._watches:  # noqa: SLF001 - a service of another release would send such a job
-            assert child._process.stdin is not None  # noqa: SLF001
-            child._process.stdin.write(b'{"job": "of another release"}\n')  # noqa: SLF001
-        await until(lambda: sandbox.num_children_replaced == 2)
+        for worker in sandbox._idle:  # noqa: SLF001 - a service of another release would send such a job
+            assert worker._process.stdin is not None  # noqa: SLF001
+            worker._process.stdin.write(b'{"job": "of another release"}\n')  # noqa: SLF001
+        await until(lambda: sandbox.num_workers_replaced == 2)
         assert await clips_of(sandbox, video)
 
     in_sandbox(story)
-    ended = [vars(record) for record in caplog.records if record.message == "a decode child ended while it rested"]
+    ended = [vars(record) for record in caplog.records if record.message == "a decode worker ended while it was idle"]
     assert [record["exit_status"] for record in ended] == [1, 1]
-    assert all("validation errors for Job" in record["stderr"] for record in ended)
+    assert all("validation errors for DecodeRequest" in record["stderr"] for record in ended)
 
 
 LINES = {
@@ -482,19 +482,19 @@ LINES = {
 
 
 @pytest.mark.parametrize("line", LINES.values(), ids=[name.replace(" ", "-") for name in LINES])
-def test_a_child_that_breaks_the_protocol_is_not_believed(line: bytes, tmp_path: Path, child_directories: Path) -> None:
+def test_a_worker_that_breaks_the_protocol_is_refused(line: bytes, tmp_path: Path, worker_directories: Path) -> None:
     (tmp_path / "line").write_bytes(line)
     babble = f"import sys; sys.stdout.buffer.write(open({str(tmp_path / 'line')!r}, 'rb').read())"
 
     async def told() -> None:
         with pytest.raises(ChildProcessError):
-            await ChildProcess.start(LIMITS, ("-c", babble))
+            await WorkerProcess.start(LIMITS, ("-c", babble))
 
     asyncio.run(told())
-    assert not list(child_directories.iterdir())
+    assert not list(worker_directories.iterdir())
 
 
-def test_a_child_for_which_the_system_has_no_place_is_an_error_of_its_own(child_directories: Path) -> None:
+def test_a_child_for_which_the_system_has_no_place_is_an_error_of_its_own(worker_directories: Path) -> None:
     def num_open() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -503,12 +503,12 @@ def test_a_child_for_which_the_system_has_no_place_is_an_error_of_its_own(child_
         resource.setrlimit(resource.RLIMIT_NOFILE, (num_open() + 1, hard))
         try:
             with pytest.raises(ChildProcessError, match=r"cannot be started: .*Too many open files"):
-                await ChildProcess.start(LIMITS, ("-c", ""))
+                await WorkerProcess.start(LIMITS, ("-c", ""))
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     asyncio.run(told())
-    assert not list(child_directories.iterdir())
+    assert not list(worker_directories.iterdir())
 
 
 def test_a_child_is_ended_though_nobody_hears_it_out(tmp_path: Path) -> None:
@@ -525,29 +525,29 @@ def test_a_child_is_ended_though_nobody_hears_it_out(tmp_path: Path) -> None:
     )
 
     async def story() -> None:
-        child = await ChildProcess.start(LIMITS, ("-c", program))
+        worker = await WorkerProcess.start(LIMITS, ("-c", program))
         await until(is_full.exists)
         async with asyncio.timeout(60):
-            await child.kill()
-        assert not child.is_alive
+            await worker.kill()
+        assert not worker.is_alive
 
     asyncio.run(story())
 
 
 def test_a_child_that_dies_at_rest_with_much_to_say_is_replaced(video: Path) -> None:
     async def story(sandbox: Sandbox) -> None:
-        for child in sandbox._watches:  # noqa: SLF001 - as if a hostile video had taken the children over
-            assert child._process.stdout is not None  # noqa: SLF001
-            child._process.stdout.feed_data(bytes(4 << 20))  # noqa: SLF001
-            os.kill(child.process_id, signal.SIGKILL)
-        await until(lambda: not any(child.is_alive for child in sandbox._watches))  # noqa: SLF001
+        for worker in sandbox._idle:  # noqa: SLF001 - as if a hostile video had taken the children over
+            assert worker._process.stdout is not None  # noqa: SLF001
+            worker._process.stdout.feed_data(bytes(4 << 20))  # noqa: SLF001
+            os.kill(worker.process_id, signal.SIGKILL)
+        await until(lambda: not any(worker.is_alive for worker in sandbox._idle))  # noqa: SLF001
         assert await clips_of(sandbox, video)
 
     in_sandbox(story)
 
 
 def test_a_child_has_no_secrets_and_a_directory_of_its_own(
-    tmp_path: Path, child_directories: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, worker_directories: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERVICE_API_KEY", "secret")
     seen = tmp_path / "seen.json"
@@ -555,25 +555,25 @@ def test_a_child_has_no_secrets_and_a_directory_of_its_own(
 
     async def told() -> None:
         with pytest.raises(ChildProcessError):
-            await ChildProcess.start(LIMITS, ("-c", look))
+            await WorkerProcess.start(LIMITS, ("-c", look))
 
     asyncio.run(told())
     environment, directory, files = json.loads(seen.read_text())
     ours = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "OPENBLAS_NUM_THREADS", "MALLOC_PERTURB_"}
     assert set(environment) <= ours | {"LC_CTYPE"}
-    assert Path(directory).parent == child_directories
+    assert Path(directory).parent == worker_directories
     assert not files
 
 
 @linux_only
-def test_a_child_at_work_has_no_directory_that_could_be_left_behind(long_video: Path, child_directories: Path) -> None:
+def test_a_child_at_work_has_no_directory_that_could_be_left_behind(long_video: Path, worker_directories: Path) -> None:
     async def story(sandbox: Sandbox) -> None:
         async with sandbox.open(long_video, SPEC):
             for process_id in (*sandbox.busy_process_ids, *sandbox.idle_process_ids):
                 where = working_directory_of(process_id)
-                assert where.startswith(f"{child_directories}/")
+                assert where.startswith(f"{worker_directories}/")
                 assert where.endswith(" (deleted)")
-            assert num_files_in(child_directories) == 0
+            assert num_files_in(worker_directories) == 0
 
     in_sandbox(story)
 
@@ -671,12 +671,12 @@ def test_a_child_that_spent_its_processor_time_is_never_taken_for_a_crash(tmp_pa
     )
 
     async def spent() -> None:
-        child = await ChildProcess.start(LIMITS, ("-c", program))
+        worker = await WorkerProcess.start(LIMITS, ("-c", program))
         try:
             with pytest.raises(DecodeDeadlineExceeded):
-                await child.receive()
+                await worker.receive()
         finally:
-            await child.kill()
+            await worker.kill()
 
     async def many() -> None:
         for _ in range(20):

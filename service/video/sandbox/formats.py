@@ -1,17 +1,15 @@
-"""What this machine's FFmpeg can read, asked once at start. Knows no decoder itself: a child is asked."""
+"""The containers and codecs that this machine's FFmpeg can read, probed once at start in a separate process."""
 
-import asyncio
-import sys
-from pathlib import Path
+from asyncio.subprocess import DEVNULL
 
 from pydantic import BaseModel, ConfigDict
 
-import service
+from service.programs import start_program
 from service.video.sandbox.error_output import last_line
 
 
 class ProbedFormats(BaseModel):
-    """The allowed containers and codecs that can really be read here."""
+    """Allowed containers and codecs that FFmpeg can read on this machine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -20,27 +18,22 @@ class ProbedFormats(BaseModel):
 
 
 class Formats:
-    """The probed formats: none until `probe` has run."""
+    """The probed formats; empty until `probe` has run."""
 
     def __init__(self) -> None:
         self.probed = ProbedFormats()
 
     async def probe(self) -> None:
-        """Ask a child of the kind that decodes.
+        """Run `service.video.sandbox.probe` and store its result.
 
         Raises:
-            OSError: it could not be started, or came to no answer.
+            OSError: the probe did not start, or it failed.
         """
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service.video.sandbox.probe"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={"PYTHONPATH": str(Path(service.__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"},
-        )
-        answer, error_output = await process.communicate()
+        process = await start_program("-m", "service.video.sandbox.probe", stdin=DEVNULL)
+        output, error_output = await process.communicate()
         if process.returncode:
             raise OSError(
-                f"no decoder works here: the probe ended with status {process.returncode}: {last_line(error_output)}"
+                f"the decoder does not work on this machine: the probe ended with status {process.returncode}: "
+                f"{last_line(error_output)}"
             )
-        self.probed = ProbedFormats.model_validate_json(answer)
+        self.probed = ProbedFormats.model_validate_json(output)

@@ -1,4 +1,4 @@
-"""How a child process is ended, whatever it has still to say."""
+"""Kill a process, also if its output was not read to the end."""
 
 import asyncio
 import contextlib
@@ -7,10 +7,10 @@ _CHUNK_BYTES = 1 << 20
 
 
 async def kill_and_wait(process: asyncio.subprocess.Process) -> None:
-    """Kill the process, if it is still there, and wait until it has ended. Nobody else may be reading its output.
+    """Kill the process if it still runs, and wait until it has ended; no other task may read its output.
 
-    What it had written is read and thrown away: while output is left, asyncio of Python 3.11 does not tell those
-    who wait for the process that it has ended, and reading stops where nobody takes what was read.
+    The remaining output is read and discarded: asyncio of Python 3.11 does not finish `process.wait()` while output
+    is left, and it stops reading while its buffer is full.
     """
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):

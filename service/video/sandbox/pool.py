@@ -1,7 +1,6 @@
-"""Runs the decoder in child processes that may be killed at any time.
+"""A pool of decode workers: processes that decode one video each and may be killed at any time.
 
-Owns the children: each is used by one caller at a time, and one that crashed, hung or was left
-in the middle of a video is killed and replaced, which no other caller notices.
+A worker that crashes, hangs or is abandoned within a video is killed and replaced. Other callers are unaffected.
 """
 
 import asyncio
@@ -17,14 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from framewise.schemas.isolation import Isolation
 from service.video.clip import Clip, ClipSpec, DecodeLimits, DecodeReport, VideoFacts
 from service.video.quality import Appearance, median_appearance
-from service.video.sandbox.process import ChildProcess, DecoderKilled
-from service.video.sandbox.protocol import ChildLimits, ClipMessage, FactsMessage, Job, ReportMessage
+from service.video.sandbox.process import DecoderKilled, WorkerProcess
+from service.video.sandbox.protocol import ClipMessage, DecodeRequest, FactsMessage, ReportMessage, WorkerLimits
 
 _log = logging.getLogger(__name__)
 
 
 class SandboxSettings(BaseModel):
-    """How many decode children there are and what each may use."""
+    """Number of decode workers and the limits of each."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,19 +32,19 @@ class SandboxSettings(BaseModel):
     max_memory_bytes: int = Field(ge=256 << 20)
     max_cpu_seconds: float = Field(gt=0)
     max_videos_per_child: int = Field(default=500, ge=1)
-    """A child that has decoded so many is replaced: what leaked or took hold in it ends with it."""
+    """A worker that has decoded so many videos is replaced, which frees leaked memory."""
 
     @property
-    def child_limits(self) -> ChildLimits:
-        """What one child may use."""
-        return ChildLimits(max_memory_bytes=self.max_memory_bytes, max_cpu_seconds=self.max_cpu_seconds)
+    def worker_limits(self) -> WorkerLimits:
+        """Resource limits of one worker."""
+        return WorkerLimits(max_memory_bytes=self.max_memory_bytes, max_cpu_seconds=self.max_cpu_seconds)
 
 
 class SandboxedVideo:
-    """A video being decoded in a child: its facts at once, its clips as they come."""
+    """A video that a worker is decoding: its facts are known at once, its clips follow."""
 
-    def __init__(self, child: ChildProcess, spec: ClipSpec, facts: FactsMessage) -> None:
-        self._child = child
+    def __init__(self, worker: WorkerProcess, spec: ClipSpec, facts: FactsMessage) -> None:
+        self._worker = worker
         self._spec = spec
         self.facts: VideoFacts = facts.facts
         self.num_clips: int = facts.num_clips
@@ -54,215 +53,214 @@ class SandboxedVideo:
 
     @property
     def report(self) -> DecodeReport:
-        """The report of a video whose last clip was taken."""
+        """The decode report; raises RuntimeError before the last clip was received."""
         if self._report is None:
             raise RuntimeError("the report comes after the last clip")
         return self._report
 
     @property
     def appearance(self) -> Appearance:
-        """What the video looks like for the most part; known once its last clip was taken."""
+        """Median luminance and sharpness over the clips received so far, at least one."""
         return median_appearance(self._appearances)
 
     async def clips(self) -> AsyncIterator[Clip]:
-        """Yield the clips in order; `report` and `appearance` are there after the last one.
+        """Yield the clips in order; `report` and `appearance` are complete after the last one.
+
+        A slow caller makes the worker wait: little more than one clip is buffered.
 
         Raises:
-            VideoError: as `service.video.decode.OpenVideo.clips`, and when the video crashes the worker.
-            DecoderFailed: the worker exited, which no video makes it do.
-
-        A caller that is slow to take clips makes the child wait: little more than one is buffered.
+            VideoError: as `service.video.decode.OpenVideo.clips`, and if the video crashes the worker.
+            DecoderFailed: the worker exited by itself. No video causes that.
         """
         spec = self._spec
         num_bytes = spec.num_frames * spec.height * spec.width * 3
         while True:
-            message = await self._child.receive()
+            message = await self._worker.receive()
             if isinstance(message, ReportMessage) and self._appearances:
                 self._report = message.report
                 return
             if not isinstance(message, ClipMessage):
-                raise self._child.broken()
-            pixels = await self._child.receive_bytes(num_bytes)
+                raise self._worker.protocol_error()
+            pixels = await self._worker.receive_bytes(num_bytes)
             frames = np.frombuffer(pixels, dtype=np.uint8).reshape(spec.num_frames, spec.height, spec.width, 3)
             try:
                 times = message.times(spec)
             except ValueError as error:
-                raise self._child.broken() from error
+                raise self._worker.protocol_error() from error
             self._appearances.append(message.appearance)
             yield Clip(frames, times)
 
 
 class Sandbox:
-    """A fixed number of places to decode in, and one child more than places, all started before needed.
+    """A worker pool with a fixed number of decode slots and one spare worker, all started in advance.
 
-    The child to spare steps in at once where one was killed, while its replacement starts. A child that
-    ends while it rests is replaced when it ends, not when the next video comes.
+    The spare takes over at once from a worker that was killed, while its replacement starts. An idle worker that ends
+    is replaced immediately, not when the next video arrives.
     """
 
     def __init__(self, settings: SandboxSettings, limits: DecodeLimits) -> None:
         self._settings = settings
         self._limits = limits
-        self._places = asyncio.Semaphore(settings.num_children)
-        # None stands for a child that could not be started: then whoever takes it tries again.
-        self._children: asyncio.Queue[ChildProcess | None] = asyncio.Queue()
-        # Of each resting child, who waits for its end.
-        self._watches: dict[ChildProcess, asyncio.Task[None]] = {}
-        self._busy: set[ChildProcess] = set()
+        self._slots = asyncio.Semaphore(settings.num_children)
+        # None stands for a worker that could not be started: the caller that takes it tries again.
+        self._queue: asyncio.Queue[WorkerProcess | None] = asyncio.Queue()
+        # Each idle worker, with the task that waits for its end.
+        self._idle: dict[WorkerProcess, asyncio.Task[None]] = {}
+        self._busy: set[WorkerProcess] = set()
         self._replacements: set[asyncio.Task[None]] = set()
         self._is_closing = False
-        self.num_children_replaced = 0
-        """Of children that crashed, hung, were left or killed; not of those that had decoded their share."""
+        self.num_workers_replaced = 0
+        """Workers replaced because they crashed, hung, were killed or abandoned; scheduled replacements not counted."""
         self.isolation: Isolation | None = None
-        """What holds around the children on this machine; known once they are started."""
+        """Isolation of the workers on this machine; None until the first worker has started."""
 
     @property
     def idle_process_ids(self) -> list[int]:
-        """The children that wait for a video."""
-        return [child.process_id for child in self._watches]
+        """Process ids of the workers that wait for a video."""
+        return [worker.process_id for worker in self._idle]
 
     @property
     def busy_process_ids(self) -> list[int]:
-        """The children that decode one."""
-        return [child.process_id for child in self._busy]
+        """Process ids of the workers that decode a video."""
+        return [worker.process_id for worker in self._busy]
 
     @property
     def resident_bytes(self) -> int:
-        """Memory that the children have; pages that they share are counted once for each."""
+        """Resident memory of all workers; shared pages are counted once for each."""
         return sum(_resident_bytes(number) for number in (*self.idle_process_ids, *self.busy_process_ids))
 
     async def start(self) -> None:
-        """Start the children, all at the same time; raises OSError where that is impossible."""
-        await asyncio.gather(*(self._start_child() for _ in range(self._settings.num_children + 1)))
+        """Start all workers concurrently; raises OSError if one cannot be started."""
+        await asyncio.gather(*(self._start_worker() for _ in range(self._settings.num_children + 1)))
 
-    async def _start_child(self) -> None:
-        child = await ChildProcess.start(self._settings.child_limits)
-        self.isolation = child.isolation
-        self._rest(child)
+    async def _start_worker(self) -> None:
+        worker = await WorkerProcess.start(self._settings.worker_limits)
+        self.isolation = worker.isolation
+        self._add_idle(worker)
 
     async def close(self) -> None:
-        """Kill the children; nobody may be using one."""
+        """Kill all workers; none may be in use."""
         self._is_closing = True
         await asyncio.gather(*self._replacements)
-        watches, self._watches = self._watches, {}
-        for child, watch in watches.items():
+        idle, self._idle = self._idle, {}
+        for worker, watch in idle.items():
             watch.cancel()
-            await child.kill()
+            await worker.kill()
 
     @asynccontextmanager
     async def open(self, path: Path, spec: ClipSpec, length_factor: float = 1) -> AsyncIterator[SandboxedVideo]:
-        """Decode the video in `path`, waiting for a free place first.
+        """Wait for a free slot, then decode the video in `path`.
 
-        It may have `length_factor` times the seconds, packets and processor time of the limits.
-        Leaving the context before the last clip, by an error or a cancellation, kills the child.
-        A child that is killed before it has said a word of the video, as one that nobody had yet seen
-        to be dead, gives way to another, once: no video kills like that, short of the memory it takes.
+        The limits of seconds, packets and processor time are multiplied by `length_factor`. Leaving the context before
+        the last clip, also by an error or a cancellation, kills the worker. If the worker is killed from outside before
+        its first response, another worker tries once more.
 
         Raises:
-            VideoError: as `service.video.decode.open_video`, and when the video crashes the worker.
-            DecoderFailed: the worker exited, which no video makes it do.
+            VideoError: as `service.video.decode.open_video`, and if the video crashes the worker.
+            DecoderFailed: the worker exited by itself. No video causes that.
         """
-        async with self._places:
+        async with self._slots:
             try:
-                child, facts = await self._begin(path, spec, length_factor)
+                worker, facts = await self._begin(path, spec, length_factor)
             except DecoderKilled:
-                child, facts = await self._begin(path, spec, length_factor)
+                worker, facts = await self._begin(path, spec, length_factor)
             try:
-                yield SandboxedVideo(child, spec, facts)
+                yield SandboxedVideo(worker, spec, facts)
             finally:
-                self._give_back(child)
+                self._release(worker)
 
-    async def _begin(self, path: Path, spec: ClipSpec, length_factor: float) -> tuple[ChildProcess, FactsMessage]:
-        """A child that has begun with the video, and its first answer."""
-        child = await self._take()
+    async def _begin(self, path: Path, spec: ClipSpec, length_factor: float) -> tuple[WorkerProcess, FactsMessage]:
+        """Send the request to a worker; returns the worker and its first response."""
+        worker = await self._acquire()
         try:
-            return child, await _facts(child, self._job(path, spec, length_factor))
+            return worker, await _facts(worker, self._request(path, spec, length_factor))
         except BaseException:
-            self._give_back(child)
+            self._release(worker)
             raise
 
-    async def _take(self) -> ChildProcess:
-        """A living child, busy from now on."""
+    async def _acquire(self) -> WorkerProcess:
+        """Take an idle worker that is alive and mark it as busy."""
         while True:
-            child = await self._children.get()
-            if child is None:
-                child = await self._start_for_one_that_was_not()
-            elif child in self._watches and child.is_alive:
-                self._watches.pop(child).cancel()
+            worker = await self._queue.get()
+            if worker is None:
+                worker = await self._start_missing()
+            elif worker in self._idle and worker.is_alive:
+                self._idle.pop(worker).cancel()
             else:
-                # Its replacement comes the same way.
-                self._bury(child)
+                # Its replacement arrives through the same queue.
+                self._replace_ended(worker)
                 continue
-            self._busy.add(child)
-            return child
+            self._busy.add(worker)
+            return worker
 
-    async def _start_for_one_that_was_not(self) -> ChildProcess:
+    async def _start_missing(self) -> WorkerProcess:
         try:
-            return await ChildProcess.start(self._settings.child_limits)
+            return await WorkerProcess.start(self._settings.worker_limits)
         except BaseException:
-            self._children.put_nowait(None)
+            self._queue.put_nowait(None)
             raise
 
-    def _rest(self, child: ChildProcess) -> None:
-        self._watches[child] = asyncio.create_task(self._watch(child))
-        self._children.put_nowait(child)
+    def _add_idle(self, worker: WorkerProcess) -> None:
+        self._idle[worker] = asyncio.create_task(self._watch(worker))
+        self._queue.put_nowait(worker)
 
-    async def _watch(self, child: ChildProcess) -> None:
-        await child.wait()
-        self._bury(child)
+    async def _watch(self, worker: WorkerProcess) -> None:
+        await worker.wait()
+        self._replace_ended(worker)
 
-    def _bury(self, child: ChildProcess) -> None:
-        """Replace a child that ended while it rested; once, whoever sees it first."""
-        watch = self._watches.pop(child, None)
+    def _replace_ended(self, worker: WorkerProcess) -> None:
+        """Replace a worker that ended while it was idle; a second call for the same worker does nothing."""
+        watch = self._idle.pop(worker, None)
         if watch is None:
             return
         if watch is not asyncio.current_task():
-            # It waits in vain for one that died with more to say than anybody reads.
+            # It would wait indefinitely if the worker left unread output.
             watch.cancel()
-        _log.warning("a decode child ended while it rested", extra=child.log_fields)
-        self.num_children_replaced += 1
-        self._replace_soon(child)
+        _log.warning("a decode worker ended while it was idle", extra=worker.log_fields)
+        self.num_workers_replaced += 1
+        self._schedule_replacement(worker)
 
-    def _job(self, path: Path, spec: ClipSpec, length_factor: float) -> Job:
-        return Job(
-            # A child works in a directory of its own, so the path must not depend on ours.
+    def _request(self, path: Path, spec: ClipSpec, length_factor: float) -> DecodeRequest:
+        return DecodeRequest(
+            # The worker has another working directory.
             path=str(path.absolute()),
             spec=spec,
             limits=self._limits.times(length_factor),
-            # A video alone has every thread; beside others, more than its share would only contend.
+            # A single video uses all threads; concurrent videos share them, because more would only contend.
             num_threads=max(1, self._settings.num_threads // len(self._busy)),
             cpu_factor=length_factor,
         )
 
-    def _give_back(self, child: ChildProcess) -> None:
-        self._busy.remove(child)
-        is_well = child.is_idle and child.is_alive
-        if is_well and child.num_jobs < self._settings.max_videos_per_child:
-            self._rest(child)
+    def _release(self, worker: WorkerProcess) -> None:
+        self._busy.remove(worker)
+        is_healthy = worker.is_idle and worker.is_alive
+        if is_healthy and worker.num_requests < self._settings.max_videos_per_child:
+            self._add_idle(worker)
             return
-        self.num_children_replaced += not is_well
-        self._replace_soon(child)
+        self.num_workers_replaced += not is_healthy
+        self._schedule_replacement(worker)
 
-    def _replace_soon(self, child: ChildProcess) -> None:
-        child.kill_soon()
-        task = asyncio.create_task(self._replace(child))
+    def _schedule_replacement(self, worker: WorkerProcess) -> None:
+        worker.send_kill()
+        task = asyncio.create_task(self._replace(worker))
         self._replacements.add(task)
         task.add_done_callback(self._replacements.discard)
 
-    async def _replace(self, child: ChildProcess) -> None:
+    async def _replace(self, worker: WorkerProcess) -> None:
         try:
-            await child.kill()
+            await worker.kill()
             if not self._is_closing:
-                self._rest(await ChildProcess.start(self._settings.child_limits))
+                self._add_idle(await WorkerProcess.start(self._settings.worker_limits))
         except OSError:
-            _log.exception("a decode child could not be started")
-            self._children.put_nowait(None)
+            _log.exception("a decode worker could not be started")
+            self._queue.put_nowait(None)
 
 
-async def _facts(child: ChildProcess, job: Job) -> FactsMessage:
-    child.send(job)
-    message = await child.receive()
+async def _facts(worker: WorkerProcess, request: DecodeRequest) -> FactsMessage:
+    worker.send(request)
+    message = await worker.receive()
     if not isinstance(message, FactsMessage):
-        raise child.broken()
+        raise worker.protocol_error()
     return message
 
 
@@ -270,6 +268,6 @@ def _resident_bytes(process_id: int) -> int:
     try:
         num_pages = int(Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()[1])
     except (OSError, IndexError):
-        # It has just ended, or this system tells otherwise.
+        # The process has just ended, or the system has no /proc.
         return 0
     return num_pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,7 +1,7 @@
-"""What passes between the service and its decode child: JSON lines, and raw pixels after a clip's line.
+"""Messages between the service and a decode worker: JSON lines, and raw pixels after the line of a clip.
 
-No pickle: what the child sends is read as data of known shape, because a hostile video may have
-taken the child over.
+The service validates every message against a schema and never unpickles, because a malicious video may control the
+worker.
 """
 
 import json
@@ -19,7 +19,7 @@ from service.video.quality import Appearance
 MAX_LINE_BYTES = 1 << 20
 
 OUT_OF_MEMORY_EXIT_STATUS = 77
-"""With this status a worker exits that has no memory left even to send an error."""
+"""Exit status of a worker that has too little memory left to send an error."""
 
 _ERRORS: dict[str, type[VideoError]] = {
     kind.__name__: kind for kind in (UnsupportedVideo, UnreadableVideo, VideoTooLarge, DecodeDeadlineExceeded)
@@ -30,33 +30,33 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ChildLimits(_Message):
-    """What a decode child may use; set once, when it starts."""
+class WorkerLimits(_Message):
+    """Resource limits of a decode worker, set once at its start."""
 
     max_memory_bytes: int
     max_cpu_seconds: float
 
 
-class Job(_Message):
-    """One video to decode."""
+class DecodeRequest(_Message):
+    """Request to decode one video."""
 
     path: str
     spec: ClipSpec
     limits: DecodeLimits
     num_threads: int
     cpu_factor: float = 1
-    """How many times the usual processor time it may take."""
+    """Multiplies `WorkerLimits.max_cpu_seconds` for this video."""
 
 
 class ReadyMessage(_Message):
-    """What a child says before its first job."""
+    """First message of a worker: it accepts requests."""
 
     kind: Literal["ready"] = "ready"
     isolation: Isolation
 
 
 class FactsMessage(_Message):
-    """The first answer to a job."""
+    """First response to a request."""
 
     kind: Literal["facts"] = "facts"
     facts: VideoFacts
@@ -76,11 +76,11 @@ class ClipMessage(_Message):
 
     @property
     def appearance(self) -> Appearance:
-        """What its pictures look like."""
+        """Luminance and sharpness of the clip."""
         return Appearance(self.luminance, self.sharpness)
 
     def times(self, spec: ClipSpec) -> ClipTimes:
-        """The clip's moments; raises ValueError where they do not fit `spec`."""
+        """The frame times of the clip; raises ValueError if their number does not match `spec`."""
         if not len(self.frame_indices) == len(self.times_seconds) == spec.num_frames:
             raise ValueError("a clip of the wrong length")
         indices = np.array(self.frame_indices, dtype=np.int64)
@@ -94,26 +94,26 @@ class ClipMessage(_Message):
 
 
 class ReportMessage(_Message):
-    """The last answer to a job that went well."""
+    """Last response to a request that succeeded."""
 
     kind: Literal["report"] = "report"
     report: DecodeReport
 
 
 class ErrorMessage(_Message):
-    """The last answer to a job that did not."""
+    """Last response to a request that failed."""
 
     kind: Literal["error"] = "error"
     error: str
     message: str
 
     def to_error(self) -> VideoError:
-        """The error as it was raised in the child; raises KeyError for one that is not known."""
+        """The error that the worker raised; raises KeyError for an unknown error name."""
         return _ERRORS[self.error](self.message)
 
 
-Answer = ReadyMessage | FactsMessage | ClipMessage | ReportMessage | ErrorMessage
-ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="kind")])
+WorkerMessage = ReadyMessage | FactsMessage | ClipMessage | ReportMessage | ErrorMessage
+WORKER_MESSAGE: TypeAdapter[WorkerMessage] = TypeAdapter(Annotated[WorkerMessage, Field(discriminator="kind")])
 
 
 def _line(kind: str, **content: object) -> bytes:
@@ -121,17 +121,17 @@ def _line(kind: str, **content: object) -> bytes:
 
 
 def encode_ready(isolation: Isolation) -> bytes:
-    """The line of a `ReadyMessage`."""
+    """Encode the line of a `ReadyMessage`."""
     return _line("ready", isolation=asdict(isolation))
 
 
 def encode_facts(facts: VideoFacts, num_clips: int) -> bytes:
-    """The line of a `FactsMessage`."""
+    """Encode the line of a `FactsMessage`."""
     return _line("facts", facts=asdict(facts), num_clips=num_clips)
 
 
 def encode_clip(times: ClipTimes, appearance: Appearance) -> bytes:
-    """The line of a `ClipMessage`."""
+    """Encode the line of a `ClipMessage`."""
     return _line(
         "clip",
         frame_indices=times.frame_indices.tolist(),
@@ -143,7 +143,7 @@ def encode_clip(times: ClipTimes, appearance: Appearance) -> bytes:
 
 
 def encode_report(report: DecodeReport) -> bytes:
-    """The line of a `ReportMessage`."""
+    """Encode the line of a `ReportMessage`."""
     return _line("report", report=asdict(report))
 
 
