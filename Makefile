@@ -5,8 +5,7 @@ BIN := $(VENV)/bin
 # Without --python, uv installs into the environment that is active in the shell.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: demo serve test test-python test-decoding test-server-lifecycle test-server-starts \
-	test-server-requests test-distributed test-container test-debian test-kserve fuzz \
+.PHONY: demo serve test test-python test-core test-distributed test-container test-debian test-kserve fuzz \
 	check train bench lock format
 
 # One stamp file per set of pins: it is remade when the pins change.
@@ -34,30 +33,18 @@ demo: $(VENV)/demo.stamp ## Start the service, post the sample, print the answer
 serve: $(VENV)/serve.stamp ## Start the service and leave it running; its jobs are kept in .jobs
 	SERVICE_JOBS_DIR="$${SERVICE_JOBS_DIR:-.jobs}" $(BIN)/python -m service
 
+# Three processes keep two cores busy, because tests of running services mostly wait. A file stays in one process.
+PYTEST = $(BIN)/python -m pytest --numprocesses $(or $(TEST_PROCESSES),3) --dist loadfile
 test: $(VENV)/dev.stamp ## The whole test suite.
-	$(BIN)/python -m pytest -m "not container and not debian and not kserve and not distributed"
+	$(PYTEST) -m "not container and not debian and not kserve and not distributed"
 
 # What another Python must pass as well, in up to ten minutes: the demo, decoding, one training run, and the server.
 PYTHON_VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 test-python: ## The demo and the core tests on another Python: make test-python PYTHON=python3.13
-	$(MAKE) VENV=.venv-$(PYTHON_VERSION) demo .venv-$(PYTHON_VERSION)/dev.stamp
-	$(MAKE) VENV=.venv-$(PYTHON_VERSION) --jobs 4 --output-sync \
-		test-decoding test-server-lifecycle test-server-starts test-server-requests
+	$(MAKE) VENV=.venv-$(PYTHON_VERSION) demo test-core
 
-test-decoding: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest tests/video tests/model_training/commands/test_train.py::test_training_exports_a_model_that_verifies
-
-# Those that start services of their own mostly wait, so they run beside the others.
-test-server-lifecycle: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest tests/end_to_end/test_lifecycle.py
-
-STARTS := capabilities faulty_worker model_control multi_label tracing url_input
-STARTS_FILES := $(STARTS:%=tests/end_to_end/test_%.py)
-test-server-starts: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest $(STARTS_FILES)
-
-test-server-requests: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest tests/end_to_end $(STARTS_FILES:%=--ignore=%) --ignore=tests/end_to_end/test_lifecycle.py
+test-core: $(VENV)/dev.stamp
+	$(PYTEST) tests/video tests/end_to_end tests/model_training/commands/test_train.py::test_training_exports_a_model_that_verifies
 
 test-distributed: $(VENV)/dev.stamp ## Train in two processes that stand for two machines.
 	$(BIN)/python -m pytest -m distributed tests/model_training

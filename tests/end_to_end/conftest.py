@@ -1,4 +1,4 @@
-"""A service that asks others, and the others."""
+"""A video, and a service that sends requests to other servers, with these servers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +8,13 @@ import pytest
 from tests.support.file_server import FileServer, file_server
 from tests.support.otlp_collector import Collector, otlp_collector
 from tests.support.running_service import RunningService, running_service
+from tests.support.videos import painted
+
+
+@pytest.fixture(scope="session")
+def ramp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of one clip, each frame lighter than the one before."""
+    return painted(tmp_path_factory.mktemp("videos") / "ramp.mp4", range(0, 160, 10))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.running_service import RunningService, running_service
-from tests.support.videos import painted
 
 pytestmark = pytest.mark.tensorflow
 
@@ -26,12 +25,6 @@ def service(grey_models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     uploads, jobs = tmp_path_factory.mktemp("uploads"), tmp_path_factory.mktemp("jobs")
     with running_service(grey_models_dir, uploads, jobs_dir=jobs, decode_children=2) as service:
         yield service
-
-
-@pytest.fixture
-def ramp(tmp_path: Path) -> Path:
-    """A video of one clip."""
-    return painted(tmp_path / "ramp.mp4", range(0, 160, 10))
 
 
 def samples(service: RunningService) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

@@ -13,18 +13,11 @@ import pytest
 
 from service.keys.key_file import changing_keys, new_key
 from tests.support.running_service import RunningService, running_service
-from tests.support.videos import painted
 
 pytestmark = pytest.mark.tensorflow
 
 FAST = {"engine": "openvino", "answer_cache_bytes": 0}
 """The engine that starts fast, and no answer that was given before."""
-
-
-@pytest.fixture(scope="module")
-def ramp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A video of one clip."""
-    return painted(tmp_path_factory.mktemp("videos") / "ramp.mp4", range(0, 160, 10))
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,6 @@ pytestmark = pytest.mark.tensorflow
 
 
 @pytest.fixture(scope="module")
-def ramp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds, 8 frames a second, brighter by 10 grey levels each: exactly one clip of the grey model."""
-    return painted(tmp_path_factory.mktemp("videos") / "ramp.mp4", range(0, 160, 10))
-
-
-@pytest.fixture(scope="module")
 def long_ramp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six seconds: six clips."""
     return painted(tmp_path_factory.mktemp("videos") / "long.mp4", range(0, 192, 4))

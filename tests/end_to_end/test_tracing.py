@@ -11,18 +11,11 @@ from tests.support.file_server import FileServer, Visit
 from tests.support.job_client import JobClient, log_lines
 from tests.support.otlp_collector import Collector, attributes
 from tests.support.running_service import RunningService
-from tests.support.videos import painted
 
 pytestmark = pytest.mark.tensorflow
 
 PARENT_ID = "b7ad6b7169203331"
 STAGES = {"receive", "wait", "decode", "queue", "model"}
-
-
-@pytest.fixture
-def ramp(tmp_path: Path) -> Path:
-    """A video of one clip."""
-    return painted(tmp_path / "ramp.mp4", range(0, 160, 10))
 
 
 def test_a_prediction_is_a_span_of_its_callers_trace_with_one_below_it_for_each_stage(

@@ -7,15 +7,8 @@ import pytest
 
 from tests.support.file_server import FileServer
 from tests.support.running_service import RunningService
-from tests.support.videos import painted
 
 pytestmark = pytest.mark.tensorflow
-
-
-@pytest.fixture
-def ramp(tmp_path: Path) -> Path:
-    """A video of one clip."""
-    return painted(tmp_path / "ramp.mp4", range(0, 160, 10))
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> None:
