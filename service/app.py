@@ -27,19 +27,17 @@ from service.lifecycle import Lifecycle
 from service.model_control.control import ModelControl
 from service.model_control.loader import ModelLoader
 from service.open_inference.parser import RequestParser
-from service.prediction.admission import Admission, Places
+from service.prediction.admission import Admission
 from service.prediction.cache import AnswerCache
 from service.prediction.classifier import Classifier
 from service.settings import Settings
 from service.startup import fail_if_raised, start
 from service.state import Parts
 from service.telemetry.metrics import Metrics
-from service.uploads.bounded_file import UploadLimits
 from service.uploads.directory import UploadDirectory
 from service.uploads.from_url import UrlInput
-from service.video.clip import DecodeLimits
 from service.video.sandbox.formats import Formats
-from service.video.sandbox.pool import Sandbox, SandboxSettings
+from service.video.sandbox.pool import Sandbox
 
 if TYPE_CHECKING:
     from service.telemetry.tracing import Tracing
@@ -47,53 +45,29 @@ if TYPE_CHECKING:
 
 def create_app(settings: Settings) -> FastAPI:
     """The service as an ASGI application; nothing is opened before its lifespan begins."""
-    sandbox = Sandbox(
-        SandboxSettings(
-            num_children=settings.decode_children,
-            num_threads=settings.decode_threads,
-            max_memory_bytes=settings.decode_memory_bytes,
-            max_cpu_seconds=settings.decode_cpu_seconds,
-            max_videos_per_child=settings.decode_videos_per_child,
-        ),
-        DecodeLimits(
-            max_pixels_per_frame=settings.max_pixels_per_frame,
-            max_duration_seconds=settings.max_duration_seconds,
-            max_packets=settings.max_packets,
-        ),
-    )
+    sandbox = Sandbox(settings)
     formats = Formats()
     counts = Metrics(formats)
     lifecycle = Lifecycle()
     tracing = _tracing(settings)
-    upload_limits = UploadLimits(
-        max_bytes=settings.max_upload_bytes,
-        idle_timeout_seconds=settings.upload_idle_timeout_seconds,
-        timeout_seconds=settings.upload_timeout_seconds,
-    )
     classifier = Classifier(
-        admission=Admission(
-            Places(
-                num_uploads=settings.max_concurrent_uploads,
-                num_uploads_per_caller=settings.max_uploads_per_caller,
-                num_working=settings.max_working_requests,
-                num_waiting=settings.max_waiting_requests,
-            )
-        ),
+        admission=Admission(settings),
         models=ModelRepository(settings.default_model),
         sandbox=sandbox,
         metrics=counts,
         answers=AnswerCache(settings.answer_cache_bytes),
-        upload_limits=upload_limits,
+        upload_settings=settings,
         uploads=UploadDirectory(settings.upload_dir),
-        urls=UrlInput(settings.url_allowed_hosts, upload_limits, is_private_allowed=settings.url_private_allowed),
-        deadline_seconds=settings.deadline_seconds,
-        max_clips_in_flight=settings.max_clips_in_flight,
-        max_inference_bytes=settings.max_inference_bytes,
+        urls=UrlInput(settings),
+        settings=settings,
+        max_duration_seconds=settings.max_duration_seconds,
         inference_parser=RequestParser(),
     )
     loader = ModelLoader(settings, sandbox, counts, partial(import_engine, settings.engine, settings.engine_threads))
     control = ModelControl(settings, classifier.models, lifecycle, loader, counts)
-    kept_jobs = build_jobs(settings, classifier, problems.explain, tracing)
+    kept_jobs = build_jobs(
+        settings, classifier, problems.explain, tracing, max_upload_seconds=settings.upload_timeout_seconds
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

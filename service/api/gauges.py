@@ -66,9 +66,9 @@ class StateCollector(Collector):
         )
         places = GaugeMetricFamily("framewise_places", "How many requests may be at a stage.", labels=("stage",))
         for stage, number, most in (
-            ("uploading", admission.num_uploads - admission.num_waiting, admission.places.num_uploads),
-            ("waiting", admission.num_waiting, admission.places.num_waiting),
-            ("working", admission.num_working, admission.places.num_working),
+            ("uploading", admission.num_uploads - admission.num_waiting, admission.settings.max_concurrent_uploads),
+            ("waiting", admission.num_waiting, admission.settings.max_waiting_requests),
+            ("working", admission.num_working, admission.settings.max_working_requests),
         ):
             requests.add_metric((stage,), number)
             places.add_metric((stage,), most)

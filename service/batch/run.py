@@ -162,7 +162,7 @@ class Batch:
             self.query,
             request_id,
             deadline_seconds=settings.job_deadline_seconds,
-            length_factor=max(1.0, settings.job_max_duration_seconds / settings.max_duration_seconds),
+            max_duration_seconds=max(settings.job_max_duration_seconds, settings.max_duration_seconds),
             progress=ClipProgress(),
         )
 

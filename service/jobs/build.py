@@ -6,18 +6,24 @@ from service.jobs.database import Database
 from service.jobs.deliveries import Persistence
 from service.jobs.jobs import Jobs
 from service.jobs.listeners import Listeners
-from service.jobs.runner import Explain, Rules, Runner
-from service.jobs.submissions import Bounds
+from service.jobs.runner import Explain, Runner
+from service.jobs.settings import JobSettings
 from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
 from service.prediction.classifier import Classifier
-from service.settings import Settings
 
 if TYPE_CHECKING:
     from service.telemetry.tracing import Tracing
 
 
-def build_jobs(settings: Settings, classifier: Classifier, explain: Explain, tracing: "Tracing | None") -> Jobs | None:
+def build_jobs(
+    settings: JobSettings,
+    classifier: Classifier,
+    explain: Explain,
+    tracing: "Tracing | None",
+    *,
+    max_upload_seconds: float,
+) -> Jobs | None:
     """The jobs as they are set up, nothing opened yet; None where there is no directory for them."""
     if settings.jobs_dir is None:
         return None
@@ -48,16 +54,8 @@ def build_jobs(settings: Settings, classifier: Classifier, explain: Explain, tra
         classifier=classifier,
         explain=explain,
         tracing=tracing,
-        rules=Rules(
-            num_workers=settings.job_workers,
-            max_attempts=settings.job_max_attempts,
-            deadline_seconds=settings.job_deadline_seconds,
-            length_factor=settings.job_max_duration_seconds / settings.max_duration_seconds,
-            lease_seconds=settings.job_lease_seconds,
-            beat_seconds=settings.job_beat_seconds,
-            retention_seconds=settings.job_retention_seconds,
-            max_upload_seconds=settings.upload_timeout_seconds,
-        ),
+        settings=settings,
+        max_upload_seconds=max_upload_seconds,
     )
     return Jobs(
         database=database,
@@ -66,10 +64,5 @@ def build_jobs(settings: Settings, classifier: Classifier, explain: Explain, tra
         webhooks=webhooks,
         runner=runner,
         classifier=classifier,
-        bounds=Bounds(
-            max_queued=settings.max_queued_jobs,
-            max_kept=settings.max_kept_jobs,
-            max_bytes=settings.max_job_bytes,
-            share_per_key=settings.job_share_per_key,
-        ),
+        settings=settings,
     )

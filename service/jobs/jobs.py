@@ -14,7 +14,8 @@ from service.jobs.leases import ENDED, cancel
 from service.jobs.listeners import Listeners
 from service.jobs.queries import Viewer, find_job, job_json, list_jobs, remove_ended
 from service.jobs.runner import Runner
-from service.jobs.submissions import Bounds, Request, new_job_id, require_room, submit
+from service.jobs.settings import JobSettings
+from service.jobs.submissions import Request, new_job_id, require_room, submit
 from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
 from service.prediction.classifier import Classifier, Upload
@@ -42,13 +43,13 @@ class Jobs:
         webhooks: Webhooks,
         runner: Runner,
         classifier: Classifier,
-        bounds: Bounds,
+        settings: JobSettings,
     ) -> None:
         self._database = database
         self._uploads = uploads
         self._webhooks = webhooks
         self._classifier = classifier
-        self._bounds = bounds
+        self._settings = settings
         self._num_bytes_arriving = 0
         self.listeners = listeners
         self.runner = runner
@@ -108,7 +109,7 @@ class Jobs:
 
         def cancel_or_remove(connection: Connection) -> str | None:
             find_job(connection, job_id, viewer)
-            if not cancel(connection, job_id, self.runner.rules.retention_seconds):
+            if not cancel(connection, job_id, self._settings.job_retention_seconds):
                 remove_ended(connection, job_id)
                 return None
             return job_json(connection, find_job(connection, job_id, viewer))
@@ -141,7 +142,7 @@ class Jobs:
         return self.listeners.listen(job_id)
 
     def _most_bytes(self, upload: Upload) -> int:
-        max_bytes = self._classifier.upload_limits.max_bytes
+        max_bytes = self._classifier.upload_settings.max_upload_bytes
         if is_json(upload.content_type):
             # A URL says nothing of what is behind it.
             return max_bytes
@@ -149,7 +150,7 @@ class Jobs:
 
     async def _require_room(self, request: Request, num_bytes: int) -> None:
         total = self._num_bytes_arriving + num_bytes
-        await self._database.read(lambda connection: require_room(connection, request, total, self._bounds))
+        await self._database.read(lambda connection: require_room(connection, request, total, self._settings))
 
     async def _receive(self, upload: Upload, request: Request) -> Submitted:
         job_id = new_job_id()
@@ -158,7 +159,7 @@ class Jobs:
             await asyncio.to_thread(self._uploads.make_last, place.path)
 
             def accept(connection: Connection) -> Submitted:
-                row, is_new = submit(connection, job_id, request, video, self._bounds)
+                row, is_new = submit(connection, job_id, request, video, self._settings)
                 # Before it is known whether that will be committed: a file too many is found and removed some day,
                 # a job whose file is missing is lost.
                 place.is_kept = is_new

@@ -19,6 +19,7 @@ from service.jobs.errors import DatabaseUnavailable, JobAbandoned
 from service.jobs.leases import Claim, Outcome, claim, fail_abandoned, finish, give_back, renew, report_progress
 from service.jobs.listeners import Listeners
 from service.jobs.queries import Census, census, remove_expired, unfinished, versions
+from service.jobs.settings import JobSettings
 from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
 from service.prediction.classifier import Classifier
@@ -39,20 +40,6 @@ Explain = Callable[[Exception, str], Problem]
 _COME_BACK = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _COME_BACK_SECONDS = 5.0
 _TIDY_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How jobs are run."""
-
-    num_workers: int
-    max_attempts: int
-    deadline_seconds: float
-    length_factor: float
-    lease_seconds: float
-    beat_seconds: float
-    retention_seconds: float
-    max_upload_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +64,8 @@ class Runner:
         webhooks: Webhooks,
         classifier: Classifier,
         explain: Explain,
-        rules: Rules,
+        settings: JobSettings,
+        max_upload_seconds: float,
         tracing: "Tracing | None",
     ) -> None:
         self._database = database
@@ -88,7 +76,8 @@ class Runner:
         self._metrics: Metrics = classifier.metrics
         self._explain = explain
         self._tracing = tracing
-        self.rules = rules
+        self._settings = settings
+        self._max_upload_seconds = max_upload_seconds
         self._held: dict[str, _Held] = {}
         self._seen: dict[str, object] = {}
         self._tidied_at = -_TIDY_SECONDS
@@ -143,7 +132,7 @@ class Runner:
                 # The jobs' directory does not answer, or no descriptor is left: the next beat tries again.
                 _log.exception("jobs could not be looked after")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.rules.beat_seconds):
+                async with asyncio.timeout(self._settings.job_beat_seconds):
                     await self._nudged.wait()
         for held in self._held.values():
             held.work.cancel()
@@ -169,9 +158,9 @@ class Runner:
             await self._tidy()
 
     async def _claim(self) -> None:
-        while len(self._held) < self.rules.num_workers and not self._is_ending:
+        while len(self._held) < self._settings.job_workers and not self._is_ending:
             claimed = await self._database.write(
-                lambda connection: claim(connection, self.rules.lease_seconds, self.rules.max_attempts)
+                lambda connection: claim(connection, self._settings.job_lease_seconds, self._settings.job_max_attempts)
             )
             if claimed is None:
                 return
@@ -196,8 +185,8 @@ class Runner:
                 ReceivedVideo(self._uploads.path(held.job_id), held.num_upload_bytes, held.upload_sha256),
                 held.query,
                 held.request_id,
-                deadline_seconds=self.rules.deadline_seconds,
-                length_factor=self.rules.length_factor,
+                deadline_seconds=self._settings.job_deadline_seconds,
+                max_duration_seconds=self._settings.job_max_duration_seconds,
                 progress=progress,
             )
         except Exception as error:  # noqa: BLE001 - as for a request: whatever it is, it is told as a problem
@@ -246,7 +235,9 @@ class Runner:
 
     async def _finish(self, held: Claim, outcome: Outcome) -> bool:
         is_mine = await self._database.write(
-            lambda connection: finish(connection, held.job_id, held.fence, outcome, self.rules.retention_seconds)
+            lambda connection: finish(
+                connection, held.job_id, held.fence, outcome, self._settings.job_retention_seconds
+            )
         )
         if is_mine:
             self._uploads.remove(held.job_id)
@@ -272,7 +263,9 @@ class Runner:
         claims = [held.claim for held in self._held.values()]
         if not claims:
             return
-        holding = await self._database.write(lambda connection: renew(connection, claims, self.rules.lease_seconds))
+        holding = await self._database.write(
+            lambda connection: renew(connection, claims, self._settings.job_lease_seconds)
+        )
         for lost in [held for held in self._held.values() if held.claim.job_id not in holding]:
             lost.work.cancel()
 
@@ -283,7 +276,7 @@ class Runner:
 
         failed = await self._database.write(
             lambda connection: fail_abandoned(
-                connection, self.rules.max_attempts, problem_of, self.rules.retention_seconds
+                connection, self._settings.job_max_attempts, problem_of, self._settings.job_retention_seconds
             )
         )
         for job_id in failed:
@@ -308,7 +301,7 @@ class Runner:
         """Remove the jobs whose time is over, and uploads that crashes left without an unfinished job."""
         await self._database.write(remove_expired)
         # Twice as old as an upload can get before its job is in the database.
-        old = await asyncio.to_thread(self._uploads.older_than, 2 * self.rules.max_upload_seconds)
+        old = await asyncio.to_thread(self._uploads.older_than, 2 * self._max_upload_seconds)
         if old:
             needed = await self._database.read(lambda connection: unfinished(connection, old))
             for job_id in set(old) - needed:

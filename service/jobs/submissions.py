@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, case, func, insert, select
 from framewise.schemas.jobs import JobQuery
 from service.jobs.database import current_time, lock_submissions
 from service.jobs.errors import IdempotencyConflict, JobStorageFull, TooManyJobs
+from service.jobs.settings import JobSettings
 from service.jobs.tables import JOBS
 from service.uploads.receive import ReceivedVideo
 
@@ -26,36 +27,23 @@ class Request:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How many jobs may wait, how many may be there at all, and how many bytes all of them may take.
-
-    `share_per_key` of each is the most that goes to one API key.
-    """
-
-    max_queued: int
-    max_kept: int
-    max_bytes: int
-    share_per_key: float
-
-
 def new_job_id() -> str:
     """A fresh id, 32 hexadecimal digits; later ones are greater."""
     return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
-def require_room(connection: Connection, request: Request, num_bytes: int, bounds: Bounds) -> None:
+def require_room(connection: Connection, request: Request, num_bytes: int, settings: JobSettings) -> None:
     """Pass where there is room for a job of `num_bytes`, or where there may be that very job already.
 
     Raises:
         TooManyJobs, JobStorageFull: there is none.
     """
     if _find(connection, request) is None:
-        _require_room(connection, request.owner, num_bytes, bounds)
+        _require_room(connection, request.owner, num_bytes, settings)
 
 
 def submit(
-    connection: Connection, job_id: str, request: Request, video: ReceivedVideo, bounds: Bounds
+    connection: Connection, job_id: str, request: Request, video: ReceivedVideo, settings: JobSettings
 ) -> tuple[Row[tuple[object, ...]], bool]:
     """The job of `request`, and whether it is a new one: the same key, video and query have the same job.
 
@@ -70,7 +58,7 @@ def submit(
         if found.fingerprint != fingerprint:
             raise IdempotencyConflict("This idempotency key was used for another video or query.")
         return found, False
-    _require_room(connection, request.owner, video.num_bytes, bounds)
+    _require_room(connection, request.owner, video.num_bytes, settings)
     now = current_time(connection)
     connection.execute(
         insert(JOBS).values(
@@ -120,19 +108,19 @@ def _next_turn(connection: Connection, owner: str) -> int:
     return max(now, own or 0)
 
 
-def _require_room(connection: Connection, owner: str, num_bytes: int, bounds: Bounds) -> None:
+def _require_room(connection: Connection, owner: str, num_bytes: int, settings: JobSettings) -> None:
     whole = _Taken.by(connection)
-    if whole.fills_queue(bounds, 1):
+    if whole.fills_queue(settings, 1):
         raise TooManyJobs("As many jobs are waiting as may; try again later.")
-    if whole.fills_storage(num_bytes, bounds, 1):
+    if whole.fills_storage(num_bytes, settings, 1):
         raise JobStorageFull("Jobs take as much as they may; remove some that have ended, or wait.")
     # Where there are no keys, nobody can be told from another.
     if not owner:
         return
     own = _Taken.by(connection, owner)
-    if own.fills_queue(bounds, bounds.share_per_key):
+    if own.fills_queue(settings, settings.job_share_per_key):
         raise TooManyJobs("As many of your jobs are waiting as one key's may; try again later.")
-    if own.fills_storage(num_bytes, bounds, bounds.share_per_key):
+    if own.fills_storage(num_bytes, settings, settings.job_share_per_key):
         raise JobStorageFull("Your jobs take as much as one key's may; remove some that have ended, or wait.")
 
 
@@ -154,14 +142,14 @@ class _Taken:
             chosen = chosen.where(JOBS.c.owner == owner)
         return cls(*map(int, connection.execute(chosen).one()))
 
-    def fills_queue(self, bounds: Bounds, share: float) -> bool:
-        """Whether no other job may wait where this `share` of the bounds holds."""
-        return self.num_queued >= max(1, int(share * bounds.max_queued))
+    def fills_queue(self, settings: JobSettings, share: float) -> bool:
+        """Whether no other job may wait where this `share` of the limits holds."""
+        return self.num_queued >= max(1, int(share * settings.max_queued_jobs))
 
-    def fills_storage(self, num_bytes: int, bounds: Bounds, share: float) -> bool:
-        """Whether no other job, of so many bytes, may be there where this `share` of the bounds holds."""
-        is_full = self.num_kept >= max(1, int(share * bounds.max_kept))
-        return is_full or self.num_bytes + num_bytes > share * bounds.max_bytes
+    def fills_storage(self, num_bytes: int, settings: JobSettings, share: float) -> bool:
+        """Whether no other job, of so many bytes, may be there where this `share` of the limits holds."""
+        is_full = self.num_kept >= max(1, int(share * settings.max_kept_jobs))
+        return is_full or self.num_bytes + num_bytes > share * settings.max_job_bytes
 
 
 def _fingerprint(query: JobQuery, video: ReceivedVideo) -> str:

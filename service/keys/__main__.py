@@ -7,8 +7,16 @@ import argparse
 import sys
 from pathlib import Path
 
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
 from service.keys.key_file import changing_keys, new_key, read_keys
-from service.settings import Settings
+from service.keys.settings import KeySettings
+
+
+class _Environment(KeySettings, BaseSettings):
+    """The settings of keys, from the environment; the settings of other packages are not read."""
+
+    model_config = SettingsConfigDict(env_prefix="SERVICE_", env_ignore_empty=True, frozen=True)
 
 
 def create(path: Path, name: str, scopes: list[str], requests_per_minute: int | None) -> int:
@@ -50,7 +58,7 @@ def main() -> int:
     commands.add_parser("list", help="print what is known of each key")
     commands.add_parser("revoke", help="take a key out of force").add_argument("id")
     arguments = parser.parse_args()
-    path = Settings().api_keys_file
+    path = _Environment().api_keys_file
     if path is None:
         parser.error("SERVICE_API_KEYS_FILE does not say where the keys are")
     if arguments.command == "create":

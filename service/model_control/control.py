@@ -11,7 +11,7 @@ from service.inference.repository import ModelRepository, ReadyModel
 from service.inference.stored_model import find_models
 from service.lifecycle import Lifecycle, NotReady
 from service.model_control.loader import ModelLoader
-from service.settings import Settings
+from service.model_control.settings import ModelControlSettings
 from service.telemetry.metrics import Metrics
 from service.video.errors import DecoderFailed
 
@@ -26,7 +26,7 @@ class ModelControl:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ModelControlSettings,
         models: ModelRepository,
         lifecycle: Lifecycle,
         loader: ModelLoader,

@@ -17,9 +17,9 @@ from service.inference.batcher import Batcher
 from service.inference.engine import EngineRuntime
 from service.inference.errors import InvalidModel
 from service.inference.repository import ReadyModel
+from service.inference.settings import InferenceSettings
 from service.inference.stored_model import StoredModel, read_model
 from service.model_control.golden import replay_golden
-from service.settings import Settings
 from service.telemetry.logs import timed
 from service.telemetry.metrics import Metrics
 from service.video.sandbox.pool import Sandbox
@@ -38,7 +38,9 @@ Result = TypeVar("Result")
 class ModelLoader:
     """Loads models in a thread of its own, one at a time; those that are ready answer meanwhile, in others."""
 
-    def __init__(self, settings: Settings, sandbox: Sandbox, metrics: Metrics, import_engine: ImportEngine) -> None:
+    def __init__(
+        self, settings: InferenceSettings, sandbox: Sandbox, metrics: Metrics, import_engine: ImportEngine
+    ) -> None:
         """`import_engine` is called in the loading thread, once."""
         self._settings = settings
         self._sandbox = sandbox

@@ -18,27 +18,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from service.prediction.errors import Busy, Draining
+from service.prediction.settings import PredictionSettings
 from service.telemetry.spans import span
 
 FRESH_SECONDS = 1.0
 """For so long a place in the line is kept for who began to upload. A slow upload finds its place when it has
 ended; it could otherwise keep a place, for which nobody works, from all those that are quick."""
-
-
-class Places(BaseModel):
-    """How many requests may be where at once."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_uploads: int = Field(ge=1)
-    """Uploading, or uploaded and waiting in the line."""
-    num_uploads_per_caller: int = Field(ge=1)
-    num_working: int = Field(ge=1)
-    num_waiting: int = Field(ge=0)
-    """In the line, or on their way to it."""
 
 
 @dataclass(eq=False, slots=True)
@@ -57,14 +43,14 @@ class Admission:
     # Weight of the newest request in a running mean.
     _SMOOTHING = 0.1
 
-    def __init__(self, places: Places) -> None:
-        self.places = places
+    def __init__(self, settings: PredictionSettings) -> None:
+        self.settings = settings
         self.num_working = 0
         self.num_waiting = 0
         self._uploads: Counter[str] = Counter()
         # The uploads that a place in the line is still kept for, oldest first.
         self._fresh: dict[Visit, None] = {}
-        self._work_places = asyncio.Semaphore(places.num_working)
+        self._work_places = asyncio.Semaphore(settings.max_working_requests)
         self._mean_upload_seconds = 1.0
         self._mean_work_seconds = 1.0
         self._is_draining = False
@@ -139,19 +125,19 @@ class Admission:
                 await self._is_idle.wait()
 
     def _require_upload_place(self, caller: str) -> None:
-        places = self.places
+        settings = self.settings
         if self._is_draining:
             raise Draining("The service is shutting down.")
-        if self.num_uploads >= places.num_uploads:
+        if self.num_uploads >= settings.max_concurrent_uploads:
             raise self._no_upload_place("Every upload place is taken", self.num_uploads)
-        if self._uploads[caller] >= places.num_uploads_per_caller:
+        if self._uploads[caller] >= settings.max_uploads_per_caller:
             raise self._no_upload_place("Every upload place of one caller is taken", self._uploads[caller])
 
     def _require_place_in_line(self) -> None:
-        places = self.places
+        settings = self.settings
         num_ahead = self._num_fresh() + self.num_waiting + self.num_working
-        if num_ahead >= places.num_working + places.num_waiting:
-            seconds = seconds_until_served(num_ahead, self._mean_work_seconds, places.num_working)
+        if num_ahead >= settings.max_working_requests + settings.max_waiting_requests:
+            seconds = seconds_until_served(num_ahead, self._mean_work_seconds, settings.max_working_requests)
             raise Busy("Enough requests are waiting already", seconds)
 
     def _no_upload_place(self, detail: str, num_taken: int) -> Busy:
@@ -163,7 +149,7 @@ class Admission:
         while self._fresh and (oldest := next(iter(self._fresh))).started_at <= stale_before:
             del self._fresh[oldest]
         # Of one caller no more than half of the places: beginning to upload again and again costs next to nothing.
-        most = max(1, (self.places.num_working + self.places.num_waiting) // 2)
+        most = max(1, (self.settings.max_working_requests + self.settings.max_waiting_requests) // 2)
         return sum(min(number, most) for number in Counter(visit.caller for visit in self._fresh).values())
 
     def _end_upload(self, visit: Visit) -> None:

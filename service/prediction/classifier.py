@@ -22,12 +22,13 @@ from service.prediction.pipeline import (
     questions_to,
 )
 from service.prediction.response import Stopwatch, compose_prediction, compose_validation
+from service.prediction.settings import PredictionSettings
 from service.telemetry.metrics import Metrics
 from service.telemetry.spans import span
-from service.uploads.bounded_file import UploadLimits
 from service.uploads.directory import UploadDirectory
 from service.uploads.from_url import UrlInput
 from service.uploads.receive import ReceivedVideo, is_json, receive_bytes, receive_video
+from service.uploads.settings import UploadSettings
 from service.video.sandbox.pool import Sandbox
 
 
@@ -50,12 +51,11 @@ class Classifier:
     sandbox: Sandbox
     metrics: Metrics
     answers: AnswerCache
-    upload_limits: UploadLimits
+    upload_settings: UploadSettings
     uploads: UploadDirectory
     urls: UrlInput
-    deadline_seconds: float
-    max_clips_in_flight: int
-    max_inference_bytes: int
+    settings: PredictionSettings
+    max_duration_seconds: float
     inference_parser: RequestParser
 
     async def predict(self, upload: Upload, query: PredictQuery, request_id: str) -> Prediction:
@@ -83,7 +83,7 @@ class Classifier:
         request_id: str,
         *,
         deadline_seconds: float,
-        length_factor: float,
+        max_duration_seconds: float,
         progress: Progress,
     ) -> Prediction:
         """Answer a request whose body was received before: nobody waits, so it takes no place from those who do.
@@ -93,6 +93,7 @@ class Classifier:
         stopwatch = Stopwatch()
         stopwatch.received()
         deadline_seconds = min(query.deadline_seconds or deadline_seconds, deadline_seconds)
+        length_factor = max_duration_seconds / self.max_duration_seconds
         try:
             with self.models.acquire(query.model, query.version) as model:
                 async with asyncio.timeout(deadline_seconds):
@@ -112,7 +113,7 @@ class Classifier:
             model.stored.manifest.clip,
             self.sandbox,
             model.batcher,
-            max_clips_in_flight=self.max_clips_in_flight,
+            max_clips_in_flight=self.settings.max_clips_in_flight,
             metrics=self.metrics,
             progress=progress,
             length_factor=length_factor,
@@ -137,15 +138,15 @@ class Classifier:
         with self.admission.visit(upload.caller) as visit, self.models.acquire(name, version) as model:
             manifest = model.stored.manifest
             with span("receive"):
-                body = await receive_bytes(upload.body, self.max_inference_bytes, self.upload_limits)
+                body = await receive_bytes(upload.body, self.settings.max_inference_bytes, self.upload_settings)
             try:
-                async with asyncio.timeout(self.deadline_seconds), self.admission.work(visit):
+                async with asyncio.timeout(self.settings.deadline_seconds), self.admission.work(visit):
                     inference = await self.inference_parser.parse(body, num_json_bytes, manifest.clip)
-                    async with questions_to(model.batcher, self.max_clips_in_flight) as questions:
+                    async with questions_to(model.batcher, self.settings.max_clips_in_flight) as questions:
                         for frames, valid in zip(inference.frames, inference.valid, strict=True):
                             await questions.ask(frames, valid)
             except TimeoutError:
-                raise DeadlineExceeded(f"No answer within {self.deadline_seconds:g} s.") from None
+                raise DeadlineExceeded(f"No answer within {self.settings.deadline_seconds:g} s.") from None
         return write_response(inference, manifest, questions.answers())
 
     @asynccontextmanager
@@ -161,7 +162,9 @@ class Classifier:
             with span("receive"):
                 received = await self.receive(upload, path)
             stopwatch.received()
-            deadline_seconds = min(query.deadline_seconds or self.deadline_seconds, self.deadline_seconds)
+            deadline_seconds = min(
+                query.deadline_seconds or self.settings.deadline_seconds, self.settings.deadline_seconds
+            )
             try:
                 async with asyncio.timeout(deadline_seconds):
                     yield visit, model, received
@@ -172,4 +175,4 @@ class Classifier:
         """The video in `path`: the one that the body holds, or the one whose URL it tells."""
         if is_json(upload.content_type):
             return await self.urls.receive(upload.body, path)
-        return await receive_video(upload.body, upload.content_type, upload.content_length, path, self.upload_limits)
+        return await receive_video(upload.body, upload.content_type, upload.content_length, path, self.upload_settings)

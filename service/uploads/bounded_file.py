@@ -3,27 +3,16 @@
 import hashlib
 from typing import BinaryIO
 
-from pydantic import BaseModel, ConfigDict
-
 from service.uploads.errors import UploadTooLarge
-
-
-class UploadLimits(BaseModel):
-    """How much and how long one upload may be."""
-
-    model_config = ConfigDict(frozen=True)
-
-    max_bytes: int
-    idle_timeout_seconds: float
-    timeout_seconds: float
+from service.uploads.settings import UploadSettings
 
 
 class BoundedFile:
     """Takes no more bytes than allowed, and digests them."""
 
-    def __init__(self, file: BinaryIO, limits: UploadLimits) -> None:
+    def __init__(self, file: BinaryIO, settings: UploadSettings) -> None:
         self._file = file
-        self._limits = limits
+        self._settings = settings
         self._digest = hashlib.sha256()
         self.num_bytes = 0
 
@@ -39,12 +28,12 @@ class BoundedFile:
             UploadTooLarge: the file would exceed its limit; `data` is not written.
         """
         self.num_bytes += len(data)
-        if self.num_bytes > self._limits.max_bytes:
-            raise too_large(self._limits)
+        if self.num_bytes > self._settings.max_upload_bytes:
+            raise too_large(self._settings)
         self._digest.update(data)
         self._file.write(data)
 
 
-def too_large(limits: UploadLimits) -> UploadTooLarge:
-    """What is said of a video of more bytes than `limits` allow, received or announced."""
-    return UploadTooLarge(f"The video is larger than the allowed {limits.max_bytes} bytes.")
+def too_large(settings: UploadSettings) -> UploadTooLarge:
+    """What is said of a video of more bytes than `settings` allow, received or announced."""
+    return UploadTooLarge(f"The video is larger than the allowed {settings.max_upload_bytes} bytes.")

@@ -4,7 +4,7 @@ Off until hosts are allowed. Redirects are followed here, a few of them, each as
 and judged like it by `service.egress`.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from framewise.schemas.prediction import VideoUrl
 from service.egress import UrlNotAllowed, async_client
 from service.telemetry.spans import current_traceparent
-from service.uploads.bounded_file import UploadLimits, too_large
+from service.uploads.bounded_file import too_large
 from service.uploads.errors import MalformedRequest, UnknownField, UploadTooSlow, UrlTooSlow, UrlUnreachable
 from service.uploads.receive import ReceivedVideo, receive_bytes, receive_file
+from service.uploads.settings import UploadSettings
 
 _MAX_JSON_BYTES = 16384
 _MAX_REDIRECTS = 5
@@ -27,9 +28,9 @@ _TIMEOUT = httpx.Timeout(None, connect=5)
 class UrlInput:
     """Fetches the videos that callers name; close it in the end."""
 
-    def __init__(self, allowed_hosts: Collection[str], limits: UploadLimits, *, is_private_allowed: bool) -> None:
-        self._client = async_client(allowed_hosts, is_private_allowed=is_private_allowed)
-        self._limits = limits
+    def __init__(self, settings: UploadSettings) -> None:
+        self._client = async_client(settings.url_allowed_hosts, is_private_allowed=settings.url_private_allowed)
+        self._settings = settings
 
     async def receive(self, body: AsyncIterator[bytes], path: Path) -> ReceivedVideo:
         """Write the video whose URL the JSON in `body` tells to `path`, digesting it on the way.
@@ -40,10 +41,10 @@ class UrlInput:
             UrlUnreachable, UrlTooSlow: as their names say.
             UploadTooLarge, UploadTooSlow, OSError: as for an upload.
         """
-        url = _read_url(await receive_bytes(body, _MAX_JSON_BYTES, self._limits))
+        url = _read_url(await receive_bytes(body, _MAX_JSON_BYTES, self._settings))
         async with aclosing(self._chunks(url)) as chunks:
             try:
-                return await receive_file(chunks, path, self._limits)
+                return await receive_file(chunks, path, self._settings)
             except UploadTooSlow:
                 raise UrlTooSlow("The URL's server took too long.") from None
 
@@ -81,8 +82,8 @@ class UrlInput:
         if response.headers.get("content-encoding", "identity") != "identity":
             raise UrlUnreachable("The URL's server sends the file in an encoding that was not asked for.")
         length = response.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._limits.max_bytes:
-            raise too_large(self._limits)
+        if length.isdecimal() and int(length) > self._settings.max_upload_bytes:
+            raise too_large(self._settings)
 
 
 def _read_url(body: bytes) -> httpx.URL:

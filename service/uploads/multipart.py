@@ -3,8 +3,9 @@
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from service.uploads.bounded_file import BoundedFile, UploadLimits, too_large
+from service.uploads.bounded_file import BoundedFile, too_large
 from service.uploads.errors import MalformedRequest, UnknownField
+from service.uploads.settings import UploadSettings
 
 _FIELD = b"video"
 
@@ -16,9 +17,9 @@ MAX_FORM_OVERHEAD_BYTES = 65536
 class VideoForm:
     """Feeds a multipart parser and keeps the one part that is wanted."""
 
-    def __init__(self, boundary: bytes, video: BoundedFile, limits: UploadLimits) -> None:
+    def __init__(self, boundary: bytes, video: BoundedFile, settings: UploadSettings) -> None:
         self._video = video
-        self._limits = limits
+        self._settings = settings
         self._num_bytes_received = 0
         self._header_name = b""
         self._header_value = b""
@@ -49,8 +50,8 @@ class VideoForm:
             UploadTooLarge: the body exceeds its limit.
         """
         self._num_bytes_received += len(chunk)
-        if self._num_bytes_received > self._limits.max_bytes + MAX_FORM_OVERHEAD_BYTES:
-            raise too_large(self._limits)
+        if self._num_bytes_received > self._settings.max_upload_bytes + MAX_FORM_OVERHEAD_BYTES:
+            raise too_large(self._settings)
         try:
             self._parser.write(chunk)
         except FormParserError as error:

@@ -4,7 +4,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,12 @@ from service.jobs.database import Database
 from service.jobs.errors import DatabaseUnavailable, IdempotencyConflict, JobStorageFull, TooManyJobs, UnknownJob
 from service.jobs.leases import Claim, Outcome, cancel, claim, fail_abandoned, finish, give_back, renew, report_progress
 from service.jobs.queries import Viewer, census, find_job, job_json, list_jobs, remove_ended, remove_expired
-from service.jobs.submissions import Bounds, Request, new_job_id, require_room, submit
+from service.jobs.settings import JobSettings
+from service.jobs.submissions import Request, new_job_id, require_room, submit
 from service.jobs.tables import JOBS, METADATA
 from service.uploads.receive import ReceivedVideo
 
-ROOMY = Bounds(max_queued=100, max_kept=100, max_bytes=1 << 30, share_per_key=1.0)
+ROOMY = JobSettings(max_queued_jobs=100, max_kept_jobs=100, max_job_bytes=1 << 30, job_share_per_key=1.0)
 EVERYBODY = Viewer("", sees_all=True)
 LEASE_SECONDS = 1000.0
 OVER = -1.0
@@ -62,12 +62,15 @@ def video(content: str = "a", num_bytes: int = 10) -> ReceivedVideo:
 
 
 async def submitted(
-    database: Database, request: Request | None = None, upload: ReceivedVideo | None = None, bounds: Bounds = ROOMY
+    database: Database,
+    request: Request | None = None,
+    upload: ReceivedVideo | None = None,
+    settings: JobSettings = ROOMY,
 ) -> tuple[str, bool]:
     """The id of the request's job, and whether it is a new one."""
 
     def work(connection: Connection) -> tuple[str, bool]:
-        row, is_new = submit(connection, new_job_id(), request or asked(), upload or video(), bounds)
+        row, is_new = submit(connection, new_job_id(), request or asked(), upload or video(), settings)
         return row.id, is_new
 
     return await database.write(work)
@@ -166,7 +169,7 @@ def test_the_same_key_at_the_same_time_from_several_processes_makes_one_job(data
 
 def test_no_more_jobs_wait_and_no_more_bytes_are_kept_than_may(database_url: str, tmp_path: Path) -> None:
     async def story(database: Database) -> None:
-        few = replace(ROOMY, max_queued=2, max_bytes=100)
+        few = ROOMY.model_copy(update={"max_queued_jobs": 2, "max_job_bytes": 100})
         first, _ = await submitted(database, asked("k"), video(num_bytes=60), few)
         with pytest.raises(JobStorageFull):
             await submitted(database, asked(), video(num_bytes=41), few)
@@ -183,7 +186,7 @@ def test_no_more_jobs_wait_and_no_more_bytes_are_kept_than_may(database_url: str
         assert held is not None
         assert held.job_id == first
         assert await finished(database, held, FAILED)
-        no_more = replace(few, max_queued=9, max_bytes=50 + len(PROBLEM))
+        no_more = few.model_copy(update={"max_queued_jobs": 9, "max_job_bytes": 50 + len(PROBLEM)})
         await submitted(database, asked(), video(num_bytes=10), no_more)
         with pytest.raises(JobStorageFull):
             await submitted(database, asked(), video(num_bytes=1), no_more)
@@ -193,21 +196,21 @@ def test_no_more_jobs_wait_and_no_more_bytes_are_kept_than_may(database_url: str
 
 def test_no_more_jobs_are_kept_than_may_be_ended_ones_among_them(database_url: str, tmp_path: Path) -> None:
     async def story(database: Database) -> None:
-        two = replace(ROOMY, max_kept=2)
-        first, _ = await submitted(database, bounds=two)
-        await submitted(database, bounds=two)
+        two = ROOMY.model_copy(update={"max_kept_jobs": 2})
+        first, _ = await submitted(database, settings=two)
+        await submitted(database, settings=two)
         await database.write(lambda connection: cancel(connection, first, KEPT_SECONDS))
         with pytest.raises(JobStorageFull):
-            await submitted(database, bounds=two)
+            await submitted(database, settings=two)
         await database.write(lambda connection: remove_ended(connection, first))
-        await submitted(database, bounds=two)
+        await submitted(database, settings=two)
 
     with_database(database_url, tmp_path, story)
 
 
 def test_no_key_takes_more_than_its_share_so_that_others_find_room(database_url: str, tmp_path: Path) -> None:
     async def story(database: Database) -> None:
-        halves = replace(ROOMY, max_queued=4, max_bytes=100, share_per_key=0.5)
+        halves = ROOMY.model_copy(update={"max_queued_jobs": 4, "max_job_bytes": 100, "job_share_per_key": 0.5})
         mine, _ = await submitted(database, asked(owner="mine"), video(num_bytes=30), halves)
         with pytest.raises(JobStorageFull, match="Your jobs"):
             await submitted(database, asked(owner="mine"), video(num_bytes=21), halves)
@@ -215,21 +218,21 @@ def test_no_key_takes_more_than_its_share_so_that_others_find_room(database_url:
         with pytest.raises(TooManyJobs, match="your jobs"):
             await submitted(database, asked(owner="mine"), video(num_bytes=0), halves)
         await submitted(database, asked(owner="yours"), video(num_bytes=50), halves)
-        kept = replace(ROOMY, max_kept=6, share_per_key=0.5)
-        await submitted(database, asked(owner="mine"), bounds=kept)
+        kept = ROOMY.model_copy(update={"max_kept_jobs": 6, "job_share_per_key": 0.5})
+        await submitted(database, asked(owner="mine"), settings=kept)
         await database.write(lambda connection: cancel(connection, mine, KEPT_SECONDS))
         with pytest.raises(JobStorageFull, match="Your jobs"):
-            await submitted(database, asked(owner="mine"), bounds=kept)
-        await submitted(database, asked(owner="yours"), bounds=kept)
+            await submitted(database, asked(owner="mine"), settings=kept)
+        await submitted(database, asked(owner="yours"), settings=kept)
 
     with_database(database_url, tmp_path, story)
 
 
 def test_where_there_are_no_keys_one_caller_may_take_everything(database_url: str, tmp_path: Path) -> None:
     async def story(database: Database) -> None:
-        halves = replace(ROOMY, max_queued=2, share_per_key=0.5)
-        await submitted(database, bounds=halves)
-        await submitted(database, bounds=halves)
+        halves = ROOMY.model_copy(update={"max_queued_jobs": 2, "job_share_per_key": 0.5})
+        await submitted(database, settings=halves)
+        await submitted(database, settings=halves)
 
     with_database(database_url, tmp_path, story)
 

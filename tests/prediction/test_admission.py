@@ -9,15 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.prediction import admission as module
-from service.prediction.admission import Admission, Places, seconds_until_served
+from service.prediction.admission import Admission, seconds_until_served
 from service.prediction.errors import Busy, Draining
+from service.prediction.settings import PredictionSettings
 
 Told = Callable[[], Coroutine[object, object, None]]
 
 
 def places(uploads: int = 8, per_caller: int = 8, working: int = 1, waiting: int = 1) -> Admission:
     return Admission(
-        Places(num_uploads=uploads, num_uploads_per_caller=per_caller, num_working=working, num_waiting=waiting)
+        PredictionSettings(
+            max_concurrent_uploads=uploads,
+            max_uploads_per_caller=per_caller,
+            max_working_requests=working,
+            max_waiting_requests=waiting,
+        )
     )
 
 

@@ -37,6 +37,8 @@ def test_requests_succeed_when_opentelemetry_is_disabled(monkeypatch: pytest.Mon
 
 def test_tracing_without_its_extra_is_a_settings_error(monkeypatch: pytest.MonkeyPatch) -> None:
     installed = ModuleSpec("installed", loader=None)
-    monkeypatch.setattr("service.settings.find_spec", lambda name: None if name == "opentelemetry.sdk" else installed)
+    monkeypatch.setattr(
+        "service.telemetry.settings.find_spec", lambda name: None if name == "opentelemetry.sdk" else installed
+    )
     with pytest.raises(ValueError, match="needs the extra"):
         Settings(tracing=True)

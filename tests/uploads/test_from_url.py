@@ -12,15 +12,15 @@ import httpx
 import pytest
 
 from service.egress import UrlNotAllowed
-from service.uploads.bounded_file import UploadLimits
 from service.uploads.errors import MalformedRequest, UnknownField, UploadTooLarge, UrlTooSlow, UrlUnreachable
 from service.uploads.from_url import UrlInput
 from service.uploads.receive import ReceivedVideo
+from service.uploads.settings import UploadSettings
 from tests.support.file_server import Answer, FileServer, Visit, file_server
 
-LIMITS = UploadLimits(max_bytes=100_000, idle_timeout_seconds=20, timeout_seconds=30)
+LIMITS = UploadSettings(max_upload_bytes=100_000, upload_idle_timeout_seconds=20, upload_timeout_seconds=30)
 # What a test waits for passes within these.
-HASTY = UploadLimits(max_bytes=100_000, idle_timeout_seconds=0.3, timeout_seconds=0.6)
+HASTY = UploadSettings(max_upload_bytes=100_000, upload_idle_timeout_seconds=0.3, upload_timeout_seconds=0.6)
 CONTENT = bytes(range(256)) * 200
 
 
@@ -50,9 +50,13 @@ async def receive_body(urls: UrlInput, body: bytes, path: Path) -> ReceivedVideo
         await urls.close()
 
 
-def fetch(url: str, path: Path, hosts: list[str], limits: UploadLimits = LIMITS, *, private: bool = True) -> bytes:
+def url_input(hosts: list[str], limits: UploadSettings = LIMITS, *, private: bool = True) -> UrlInput:
+    return UrlInput(limits.model_copy(update={"url_allowed_hosts": tuple(hosts), "url_private_allowed": private}))
+
+
+def fetch(url: str, path: Path, hosts: list[str], limits: UploadSettings = LIMITS, *, private: bool = True) -> bytes:
     """What lies in `path` after the video was fetched."""
-    urls = UrlInput(hosts, limits, is_private_allowed=private)
+    urls = url_input(hosts, limits, private=private)
     received = asyncio.run(receive_body(urls, json.dumps({"url": url}).encode(), path))
     content = path.read_bytes()
     assert received == ReceivedVideo(path, len(content), hashlib.sha256(content).hexdigest())
@@ -67,18 +71,18 @@ def test_the_file_holds_just_what_the_server_has(server: FileServer, path: Path)
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"url": 1}', b'{"url": "http://a:b/"}', b"\xff" * 9])
 def test_a_body_that_tells_no_url_is_malformed(body: bytes, path: Path) -> None:
     with pytest.raises(MalformedRequest):
-        asyncio.run(receive_body(UrlInput([], LIMITS, is_private_allowed=False), body, path))
+        asyncio.run(receive_body(UrlInput(LIMITS), body, path))
 
 
 def test_an_unknown_field_beside_the_url_is_named(path: Path) -> None:
     body = b'{"url": "https://a.example/", "uri": "x"}'
     with pytest.raises(UnknownField, match="uri"):
-        asyncio.run(receive_body(UrlInput([], LIMITS, is_private_allowed=False), body, path))
+        asyncio.run(receive_body(UrlInput(LIMITS), body, path))
 
 
 def test_a_body_of_megabytes_is_no_url(path: Path) -> None:
     with pytest.raises(UploadTooLarge):
-        asyncio.run(receive_body(UrlInput([], LIMITS, is_private_allowed=False), b" " * 20_000, path))
+        asyncio.run(receive_body(UrlInput(LIMITS), b" " * 20_000, path))
 
 
 @pytest.mark.parametrize(
@@ -180,11 +184,11 @@ def test_a_body_that_does_not_end_is_cut_off_at_the_limit(server: FileServer, pa
     url = server.put("/endless", lambda visit: visit.send_until_cut_off(b"x" * 10_000))
     with pytest.raises(UploadTooLarge, match="100000 bytes"):
         fetch(url, path, [server.host])
-    assert path.stat().st_size <= LIMITS.max_bytes
+    assert path.stat().st_size <= LIMITS.max_upload_bytes
 
 
 def test_a_body_that_announces_too_much_is_not_read(server: FileServer, path: Path) -> None:
-    url = server.put("/huge", lambda visit: visit.send_head(200, Content_Length=LIMITS.max_bytes + 1))
+    url = server.put("/huge", lambda visit: visit.send_head(200, Content_Length=LIMITS.max_upload_bytes + 1))
     with pytest.raises(UploadTooLarge):
         fetch(url, path, [server.host])
 
@@ -271,7 +275,7 @@ def test_a_server_that_is_not_there_is_unreachable(path: Path) -> None:
 
 def test_a_caller_who_leaves_ends_the_fetch(server: FileServer, path: Path) -> None:
     async def story() -> None:
-        urls = UrlInput([server.host], LIMITS, is_private_allowed=True)
+        urls = url_input([server.host])
         body = json.dumps({"url": server.put("/slow", drip)}).encode()
         task = asyncio.create_task(receive_body(urls, body, path))
         assert await asyncio.to_thread(server.is_asked.wait, 60)

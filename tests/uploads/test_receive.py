@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.uploads.bounded_file import UploadLimits
 from service.uploads.errors import MalformedRequest, UploadError
 from service.uploads.receive import ReceivedVideo, receive_video
+from service.uploads.settings import UploadSettings
 
-LIMITS = UploadLimits(max_bytes=1 << 20, idle_timeout_seconds=5, timeout_seconds=10)
+LIMITS = UploadSettings(max_upload_bytes=1 << 20, upload_idle_timeout_seconds=5, upload_timeout_seconds=10)
 CONTENT_TYPE = "multipart/form-data; boundary=b"
 
 

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.video.clip import ClipSpec, DecodeLimits
+from service.video.clip import ClipSpec
 from service.video.errors import UnreadableVideo, UnsupportedVideo, VideoError, VideoTooLarge
-from service.video.sandbox.pool import Sandbox, SandboxSettings
+from service.video.sandbox.pool import Sandbox
+from service.video.sandbox.settings import SandboxSettings
 from tests.support.shared_data import shared_data, shared_files
 from tests.support.videos import encode, grey, moving
 
 SPEC = ClipSpec(num_frames=8, height=32, width=32, frames_per_second=4, stride_seconds=2)
-SETTINGS = SandboxSettings(num_children=2, num_threads=1, max_memory_bytes=2 << 30, max_cpu_seconds=8)
+SETTINGS = SandboxSettings(decode_children=2, decode_threads=1, decode_memory_bytes=2 << 30, decode_cpu_seconds=8)
 DEADLINE_SECONDS = 120.0
 """For one video with a child to itself, whose processor time ends long before, however busy the machine is."""
 
@@ -42,14 +43,14 @@ async def outcome(sandbox: Sandbox, path: Path) -> str:
     return "clips"
 
 
-def outcomes(paths: Sequence[Path], limits: DecodeLimits | None = None) -> dict[Path, str]:
+def outcomes(paths: Sequence[Path], max_pixels_per_frame: int = 3840 * 2160) -> dict[Path, str]:
     """What became of each file, two at a time through one sandbox."""
 
     async def all_of_them() -> dict[Path, str]:
-        sandbox = Sandbox(SETTINGS, limits or DecodeLimits())
+        sandbox = Sandbox(SETTINGS.model_copy(update={"max_pixels_per_frame": max_pixels_per_frame}))
         await sandbox.start()
         # Each deadline begins with the decoding: the wait for a child is not the file's fault.
-        places = asyncio.Semaphore(SETTINGS.num_children)
+        places = asyncio.Semaphore(SETTINGS.decode_children)
 
         async def in_turn(path: Path) -> str:
             async with places:
@@ -155,10 +156,10 @@ def test_a_size_that_the_header_hides_is_refused_before_a_picture_is_made(tmp_pa
         assert said in content
         content = content.replace(said, claimed)
     path.write_bytes(content)
-    found = outcomes([path], DecodeLimits(max_pixels_per_frame=64 * 48))
+    found = outcomes([path], 64 * 48)
     assert set(found.values()) <= {VideoTooLarge.__name__, UnreadableVideo.__name__}
 
 
 def test_a_size_that_the_header_admits_is_refused_at_once(tmp_path: Path) -> None:
     path = encode(tmp_path / "large.mkv", [grey(9, 640, 480)] * 4)
-    assert outcomes([path], DecodeLimits(max_pixels_per_frame=640 * 479)) == {path: VideoTooLarge.__name__}
+    assert outcomes([path], 640 * 479) == {path: VideoTooLarge.__name__}

@@ -30,13 +30,14 @@ from service.video.errors import (
     VideoTooLarge,
 )
 from service.video.sandbox.error_output import MAX_BYTES
-from service.video.sandbox.pool import Sandbox, SandboxedVideo, SandboxSettings
+from service.video.sandbox.pool import Sandbox, SandboxedVideo
 from service.video.sandbox.process import WorkerProcess
 from service.video.sandbox.protocol import OUT_OF_MEMORY_EXIT_STATUS, DecodeRequest, WorkerLimits, encode_ready
+from service.video.sandbox.settings import SandboxSettings
 from tests.support.videos import encode, moving, painted
 
 SPEC = ClipSpec(num_frames=4, height=32, width=32, frames_per_second=4, stride_seconds=1)
-SETTINGS = SandboxSettings(num_children=1, num_threads=1, max_memory_bytes=1 << 30, max_cpu_seconds=20)
+SETTINGS = SandboxSettings(decode_children=1, decode_threads=1, decode_memory_bytes=1 << 30, decode_cpu_seconds=20)
 LIMITS = WorkerLimits(max_memory_bytes=1 << 30, max_cpu_seconds=20)
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="Linux has the walls that this tests")
@@ -56,8 +57,8 @@ def long_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def running(settings: SandboxSettings = SETTINGS, limits: DecodeLimits | None = None) -> AsyncIterator[Sandbox]:
-    sandbox = Sandbox(settings, limits or DecodeLimits())
+async def running(settings: SandboxSettings = SETTINGS) -> AsyncIterator[Sandbox]:
+    sandbox = Sandbox(settings)
     await sandbox.start()
     try:
         yield sandbox
@@ -70,9 +71,9 @@ async def clips_of(sandbox: Sandbox, path: Path, spec: ClipSpec = SPEC) -> list[
         return [clip async for clip in video.clips()]
 
 
-def in_sandbox(story: Story, settings: SandboxSettings = SETTINGS, limits: DecodeLimits | None = None) -> None:
+def in_sandbox(story: Story, settings: SandboxSettings = SETTINGS) -> None:
     async def told() -> None:
-        async with running(settings, limits) as sandbox:
+        async with running(settings) as sandbox:
             await story(sandbox)
 
     asyncio.run(told())
@@ -201,7 +202,7 @@ def test_a_hang_ends_at_the_callers_deadline(long_video: Path, video: Path) -> N
 def test_a_processor_spin_is_a_deadline_exceeded(tmp_path: Path) -> None:
     path = encode(tmp_path / "heavy.mp4", moving(40, 640, 480) * 12, codec="mpeg4", options={"q": "2"}, rate=25)
     spec = ClipSpec(num_frames=64, height=512, width=512, frames_per_second=25, stride_seconds=0.04)
-    settings = SETTINGS.model_copy(update={"max_cpu_seconds": 0.1})
+    settings = SETTINGS.model_copy(update={"decode_cpu_seconds": 0.1})
 
     async def story(sandbox: Sandbox) -> None:
         with pytest.raises(DecodeDeadlineExceeded):
@@ -213,7 +214,7 @@ def test_a_processor_spin_is_a_deadline_exceeded(tmp_path: Path) -> None:
 @linux_only
 def test_a_memory_bomb_is_a_video_error(tmp_path: Path, video: Path) -> None:
     path = encode(tmp_path / "bomb.mp4", [np.zeros((2160, 3840, 3), dtype=np.uint8)] * 3, options={"preset": "medium"})
-    settings = SETTINGS.model_copy(update={"max_memory_bytes": 560 << 20})
+    settings = SETTINGS.model_copy(update={"decode_memory_bytes": 560 << 20})
     spec = ClipSpec(num_frames=128, height=1024, width=1024, frames_per_second=40, stride_seconds=1)
 
     async def story(sandbox: Sandbox) -> None:
@@ -302,7 +303,7 @@ def test_a_child_that_has_decoded_its_share_gives_way_to_a_fresh_one(video: Path
         assert len(set(used)) >= 3
         assert sandbox.num_workers_replaced == 0
 
-    in_sandbox(story, SETTINGS.model_copy(update={"max_videos_per_child": 2}))
+    in_sandbox(story, SETTINGS.model_copy(update={"decode_videos_per_child": 2}))
 
 
 @linux_only
@@ -331,7 +332,7 @@ def test_others_are_unharmed_while_one_childs_video_crashes_it(long_video: Path,
 
         await asyncio.gather(*(crash() if number % 3 == 0 else decode() for number in range(9)))
 
-    in_sandbox(story, SETTINGS.model_copy(update={"num_children": 2}))
+    in_sandbox(story, SETTINGS.model_copy(update={"decode_children": 2}))
 
 
 def own_processes() -> set[str]:
@@ -656,7 +657,7 @@ def test_a_video_alone_has_every_thread_and_shares_them_with_those_that_come_whi
                 # FFmpeg starts threads only where there is more than one.
                 assert num_threads_of(first_id) == num_threads_of(second_id) + 2
 
-    in_sandbox(story, SETTINGS.model_copy(update={"num_children": 2, "num_threads": 2}))
+    in_sandbox(story, SETTINGS.model_copy(update={"decode_children": 2, "decode_threads": 2}))
 
 
 @linux_only
@@ -690,4 +691,4 @@ def test_limits_reach_the_child(video: Path) -> None:
         with pytest.raises(VideoTooLarge):
             await clips_of(sandbox, video)
 
-    in_sandbox(story, limits=DecodeLimits(max_duration_seconds=1))
+    in_sandbox(story, SETTINGS.model_copy(update={"max_duration_seconds": 1}))

@@ -11,33 +11,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from framewise.schemas.isolation import Isolation
-from service.video.clip import Clip, ClipSpec, DecodeLimits, DecodeReport, VideoFacts
+from service.video.clip import Clip, ClipSpec, DecodeReport, VideoFacts
 from service.video.quality import Appearance, median_appearance
 from service.video.sandbox.process import DecoderKilled, WorkerProcess
-from service.video.sandbox.protocol import ClipMessage, DecodeRequest, FactsMessage, ReportMessage, WorkerLimits
+from service.video.sandbox.protocol import ClipMessage, DecodeRequest, FactsMessage, ReportMessage
+from service.video.sandbox.settings import SandboxSettings
 
 _log = logging.getLogger(__name__)
-
-
-class SandboxSettings(BaseModel):
-    """Number of decode workers and the limits of each."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    num_children: int = Field(ge=1)
-    num_threads: int = Field(ge=1)
-    max_memory_bytes: int = Field(ge=256 << 20)
-    max_cpu_seconds: float = Field(gt=0)
-    max_videos_per_child: int = Field(default=500, ge=1)
-    """A worker that has decoded so many videos is replaced, which frees leaked memory."""
-
-    @property
-    def worker_limits(self) -> WorkerLimits:
-        """Resource limits of one worker."""
-        return WorkerLimits(max_memory_bytes=self.max_memory_bytes, max_cpu_seconds=self.max_cpu_seconds)
 
 
 class SandboxedVideo:
@@ -98,10 +80,9 @@ class Sandbox:
     is replaced immediately, not when the next video arrives.
     """
 
-    def __init__(self, settings: SandboxSettings, limits: DecodeLimits) -> None:
+    def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings
-        self._limits = limits
-        self._slots = asyncio.Semaphore(settings.num_children)
+        self._slots = asyncio.Semaphore(settings.decode_children)
         # None stands for a worker that could not be started: the caller that takes it tries again.
         self._queue: asyncio.Queue[WorkerProcess | None] = asyncio.Queue()
         # Each idle worker, with the task that waits for its end.
@@ -131,7 +112,7 @@ class Sandbox:
 
     async def start(self) -> None:
         """Start all workers concurrently; raises OSError if one cannot be started."""
-        await asyncio.gather(*(self._start_worker() for _ in range(self._settings.num_children + 1)))
+        await asyncio.gather(*(self._start_worker() for _ in range(self._settings.decode_children + 1)))
 
     async def _start_worker(self) -> None:
         worker = await WorkerProcess.start(self._settings.worker_limits)
@@ -225,16 +206,16 @@ class Sandbox:
             # The worker has another working directory.
             path=str(path.absolute()),
             spec=spec,
-            limits=self._limits.times(length_factor),
+            limits=self._settings.decode_limits.times(length_factor),
             # A single video uses all threads; concurrent videos share them, because more would only contend.
-            num_threads=max(1, self._settings.num_threads // len(self._busy)),
+            num_threads=max(1, self._settings.decode_threads // len(self._busy)),
             cpu_factor=length_factor,
         )
 
     def _release(self, worker: WorkerProcess) -> None:
         self._busy.remove(worker)
         is_healthy = worker.is_idle and worker.is_alive
-        if is_healthy and worker.num_requests < self._settings.max_videos_per_child:
+        if is_healthy and worker.num_requests < self._settings.decode_videos_per_child:
             self._add_idle(worker)
             return
         self.num_workers_replaced += not is_healthy

@@ -1,0 +1,40 @@
+"""Settings of the engine and its batches."""
+
+from importlib.util import find_spec
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.cores import num_cores
+from service.inference.engine import EngineName
+
+BatchSizes = Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(min_length=1)]
+
+
+class InferenceSettings(BaseModel):
+    """Settings of the engine and its batches."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: EngineName = Field(
+        default="tensorflow", description="What computes the models, `tensorflow` or `openvino`; see the extras."
+    )
+    engine_threads: int = Field(
+        default_factory=num_cores,
+        ge=1,
+        le=256,
+        description="Processor threads of the model; TensorFlow answers as many calls at once.",
+    )
+    batch_sizes: BatchSizes = Field(
+        default=(1, 2, 4), description="Batch sizes the model is called with, 1 among them; a JSON list."
+    )
+    max_queued_clips: int = Field(
+        default=256, ge=1, description="Clips waiting for one model; further ones are refused (429)."
+    )
+
+    @model_validator(mode="after")
+    def _engine_is_installed(self) -> Self:
+        if find_spec(self.engine) is None:
+            extra = "openvino" if self.engine == "openvino" else "cpu"
+            raise ValueError(f"SERVICE_ENGINE={self.engine} needs an extra: pip install 'framewise[{extra}]'.")
+        return self
