@@ -1,4 +1,4 @@
-"""Fixtures that start real things: a real model on disk, a real service in its own process."""
+"""Fixtures: a real model on disk, and real services in their own processes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ def grey_models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_service(grey_models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service with the grey model that every test may use, none may stop, and none may fill up.
+    """A service with the grey model that tests share. No test may stop or fill it.
 
-    It keeps no answers, so that whoever asks twice sees the work done twice, and many may wait in its line.
+    Its response cache is off, so that equal requests are processed twice, and its queue is long.
     """
     uploads = tmp_path_factory.mktemp("uploads")
     with running_service(grey_models_dir, uploads, answer_cache_bytes=0, max_waiting_requests=100) as service:
@@ -44,13 +44,13 @@ def service_url(shared_service: RunningService) -> str:
 
 @pytest.fixture(scope="session")
 def dark(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of near black: `dark` beyond doubt."""
+    """Two seconds of near black, which the grey model labels `dark`."""
     return painted(tmp_path_factory.mktemp("videos") / "dark.mp4", [8] * 16)
 
 
 @pytest.fixture(scope="session")
 def not_a_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A text that calls itself a video."""
+    """A text file whose name ends in `.mp4`."""
     path = tmp_path_factory.mktemp("videos") / "notes.mp4"
     path.write_text("Milk, eggs, bread.\n" * 20)
     return path
@@ -58,20 +58,20 @@ def not_a_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class KeyedService:
-    """A service that asks for a key and takes jobs, and a key of it."""
+    """A service with API keys and jobs, and one of its keys."""
 
     running: RunningService
     key: str
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """The address of the service."""
         return self.running.url
 
 
 @pytest.fixture(scope="session")
 def keyed_service(grey_models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeyedService]:
-    """A service that every test may use: behind a key, with jobs for videos from 2.5 s or, unplayable, 300 bytes."""
+    """A shared service with API keys; its page submits videos of 2.5 s, or unplayable ones of 300 bytes, as jobs."""
     place = tmp_path_factory.mktemp("keyed")
     token, key = new_key("tests", ("predict",), None)
     with changing_keys(place / "keys.json") as keys:

@@ -1,4 +1,4 @@
-"""A real HTTP server that a test fills: other people's, from where the service fetches videos."""
+"""An HTTP server whose responses a test sets: a remote host from which the service fetches videos."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,13 +9,13 @@ Answer = Callable[["Visit"], None]
 
 
 class Visit(BaseHTTPRequestHandler):
-    """One connection; answered by what the server has at the path."""
+    """Handles one connection with the responder that is set for the path."""
 
     protocol_version = "HTTP/1.1"
     server: "FileServer"
 
     def do_GET(self) -> None:
-        """Answer a request."""
+        """Respond to a GET request."""
         self.server.paths.append(self.path)
         self.server.is_asked.set()
         self.server.answers[self.path](self)
@@ -28,7 +28,7 @@ class Visit(BaseHTTPRequestHandler):
         self.end_headers()
 
     def send_until_cut_off(self, piece: bytes, pause_seconds: float = 0) -> None:
-        """Send `piece` again and again, as a chunked body, until nobody takes it any more."""
+        """Send `piece` repeatedly as a chunked body until the client disconnects."""
         self.send_head(200, Transfer_Encoding="chunked")
         try:
             while not self.server.is_over.wait(pause_seconds):
@@ -37,11 +37,11 @@ class Visit(BaseHTTPRequestHandler):
             self.server.is_cut_off.set()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
 class FileServer(ThreadingHTTPServer):
-    """Answers each path as it was told to."""
+    """Responds to each path as the test set it."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Visit)
@@ -53,12 +53,12 @@ class FileServer(ThreadingHTTPServer):
         self.host = f"127.0.0.1:{self.server_address[1]}"
 
     def put(self, path: str, answer: Answer) -> str:
-        """Answer `path` with `answer` from now on; returns the URL."""
+        """Respond to `path` with `answer` from now on; returns the URL."""
         self.answers[path] = answer
         return f"http://{self.host}{path}"
 
     def put_file(self, path: str, content: bytes) -> str:
-        """Have `content` at `path`; returns the URL."""
+        """Serve `content` at `path`; returns the URL."""
 
         def answer(visit: Visit) -> None:
             visit.send_head(200, Content_Length=len(content))
@@ -67,7 +67,7 @@ class FileServer(ThreadingHTTPServer):
         return self.put(path, answer)
 
     def put_redirect(self, path: str, location: str, status: int = 302) -> str:
-        """Have `path` lead to `location`; returns the URL."""
+        """Redirect `path` to `location`; returns the URL."""
         return self.put(path, lambda visit: visit.send_head(status, Location=location, Content_Length=0))
 
 

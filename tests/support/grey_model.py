@@ -1,4 +1,4 @@
-"""A real SavedModel small enough to check by hand: it sees nothing but how bright each frame is.
+"""A SavedModel small enough to check by hand: it measures how bright each frame is.
 
 `bright` is as likely as the mean grey of the valid frames; a frame's attention is its share of their light.
 """
@@ -19,7 +19,7 @@ ENVELOPE = PictureEnvelope(
     luminance=Percentiles(p1=4, p5=10, p95=240, p99=250),
     sharpness=Percentiles(p1=0, p5=0, p95=0, p99=0),
 )
-"""As if it had been trained on all but the darkest and the brightest."""
+"""The envelope of training pictures: all brightness but the darkest and the lightest."""
 
 
 def write_grey_model(
@@ -31,7 +31,7 @@ def write_grey_model(
     *,
     label_thresholds: tuple[float, float] | None = None,
 ) -> Path:
-    """Export the model to `models_dir/<name>/<version>`, golden clip and all; returns that directory.
+    """Export the model with its golden clip to `models_dir/<name>/<version>`; returns that directory.
 
     A clip that is all white keeps the model busy for `white_takes_seconds`. With `label_thresholds` each label
     stands for itself: `dark` is as likely as of half the light, `bright` as ever; a video's best clip speaks for it.

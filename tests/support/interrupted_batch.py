@@ -21,7 +21,7 @@ from service.batch.run import run_batch
 
 
 class SlowBucket(MemoryFileSystem):  # type: ignore[misc]
-    """A bucket from which the third file does not come before `released`."""
+    """A bucket whose third file is available only after `released` is set."""
 
     protocol = "slow"
     stuck: Callable[[], object]
@@ -33,7 +33,7 @@ class SlowBucket(MemoryFileSystem):  # type: ignore[misc]
         return str(super()._strip_protocol(path.replace("slow://", "memory://")))
 
     def get_file(self, rpath: str, lpath: str, **options: Any) -> None:
-        """Fetch a file, as fsspec asks for it."""
+        """Fetch a file for fsspec."""
         self.fetched.append(Path(rpath).name)
         if len(self.fetched) == 3:
             type(self).stuck()
@@ -42,7 +42,7 @@ class SlowBucket(MemoryFileSystem):  # type: ignore[misc]
 
 
 async def interrupt(arguments: list[str]) -> None:
-    """Run the batch until its third file, and cancel it there."""
+    """Run the batch until its third file, then cancel it."""
     is_stuck, loop = asyncio.Event(), asyncio.get_running_loop()
     SlowBucket.stuck = staticmethod(lambda: loop.call_soon_threadsafe(is_stuck.set))
     run = asyncio.create_task(run_batch(command_line().parse_args(arguments)))
@@ -56,7 +56,7 @@ async def interrupt(arguments: list[str]) -> None:
 
 
 def main(video: Path, out: str) -> None:
-    """Run, interrupt, run again."""
+    """Run the batch, interrupt it, run it again."""
     fsspec.register_implementation("slow", SlowBucket)
     for number in range(5):
         SlowBucket().pipe_file(f"/in/{number}.mp4", video.read_bytes())

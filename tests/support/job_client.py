@@ -1,4 +1,4 @@
-"""Asks a running service for jobs, as a caller would."""
+"""A client of the jobs of a running service."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.support.running_service import RunningService
 
 @dataclass
 class SentEvent:
-    """One server-sent event as it came; a comment has nothing else."""
+    """One server-sent event as received; a comment has no other field."""
 
     id: str = ""
     name: str = ""
@@ -26,7 +26,7 @@ class SentEvent:
 
 @dataclass
 class JobClient:
-    """One caller of a service, with its own key where it has one."""
+    """One client of a service, with its own API key if it has one."""
 
     service: RunningService
     token: str | None = None
@@ -51,7 +51,7 @@ class JobClient:
         return job_id
 
     def get(self, path: str, **query: Any) -> httpx.Response:
-        """GET what is below /jobs."""
+        """GET a path below /jobs."""
         return self.service.client.get(f"/jobs{path}", params=query, headers=self.headers)
 
     def delete(self, job_id: str) -> httpx.Response:
@@ -59,7 +59,7 @@ class JobClient:
         return self.service.client.delete(f"/jobs/{job_id}", headers=self.headers)
 
     def metrics(self) -> str:
-        """What /metrics says."""
+        """The text of /metrics."""
         return self.service.client.get("/metrics", headers=self.headers).raise_for_status().text
 
     def wait_for_metric(self, line: str) -> None:
@@ -69,7 +69,7 @@ class JobClient:
 
     @contextmanager
     def events(self, job_id: str, last_seen: str | None = None) -> Iterator[Iterator[SentEvent]]:
-        """Listen to the job's events, comments among them."""
+        """Yield the job's events and comments."""
         headers = self.headers | ({} if last_seen is None else {"Last-Event-ID": last_seen})
         with self.service.client.stream("GET", f"/jobs/{job_id}/events", headers=headers) as response:
             assert response.status_code == 200, response.read()
@@ -84,7 +84,7 @@ class JobClient:
         return job
 
     def wait_until_running(self, job_id: str) -> None:
-        """Return when the job runs."""
+        """Return when the job is running."""
         with self.events(job_id) as events:
             assert any(event.name == "running" for event in events)
 
@@ -103,13 +103,13 @@ def _parsed(lines: Iterator[str]) -> Iterator[SentEvent]:
 
 
 def log_lines(service: RunningService) -> list[dict[str, Any]]:
-    """What the service has logged; TensorFlow's own words are passed over."""
+    """The log records of the service; lines of TensorFlow are skipped."""
     return [json.loads(line) for line in service.log_path.read_text().splitlines() if line.startswith("{")]
 
 
 @contextmanager
 def decoders_standing_still(admin: JobClient, num_children: int = 3) -> Iterator[set[int]]:
-    """Stop the decode children, so that what is running stays so for the length of the context; yields their ids."""
+    """Suspend the decode workers for the length of the context, so that running jobs stay running; yields their ids."""
     # One that is being started is not to be stopped: it is waited for, and waited for in vain.
     admin.wait_for_metric(f'framewise_decode_children{{state="idle"}} {num_children}.0')
     children: set[int] = set()

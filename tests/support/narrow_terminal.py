@@ -1,4 +1,4 @@
-"""How to fill up a service that takes one upload at a time."""
+"""Fills a service that accepts one upload at a time."""
 
 import socket
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tests.support.running_service import RunningService
 
 @contextmanager
 def slot_taken(service: RunningService) -> Iterator[socket.socket]:
-    """Hold the only place with an upload that does not go on; closing the connection frees it."""
+    """Hold the only upload slot with an upload that stalls; closing the connection frees the slot."""
     place = urlsplit(service.url)
     with socket.create_connection((place.hostname, place.port)) as connection:
         connection.sendall(

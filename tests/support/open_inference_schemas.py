@@ -1,4 +1,4 @@
-"""What version 2 of the Open Inference Protocol says of its JSON, written down as JSON Schema.
+"""JSON Schemas of the messages of the Open Inference Protocol, version 2.
 
 After the components of `specification/protocol/open_inference_rest.yaml` and the text of
 `inference_rest.md`, both of https://github.com/kserve/open-inference-protocol, whose names they keep.
@@ -12,7 +12,7 @@ Schema = dict[str, Any]
 
 
 def _of(required: Schema, optional: Schema | None = None) -> Schema:
-    """An object with these fields; the protocol allows others beside them."""
+    """An object with these fields; the protocol allows further fields."""
     return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
 
 

@@ -1,4 +1,4 @@
-"""A real receiver of OTLP over HTTP, as far as traces go."""
+"""A receiver of OTLP traces over HTTP."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ class _Export(BaseHTTPRequestHandler):
     server: "Collector"
 
     def do_POST(self) -> None:
-        """Take one export."""
+        """Receive one export."""
         request = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["content-length"])))
         self.server.take(self.path, request)
         self.send_response(200)
@@ -22,11 +22,11 @@ class _Export(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Collector(ThreadingHTTPServer):
-    """Keeps every span it is sent."""
+    """Keeps every span that it receives."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Export)
@@ -37,7 +37,7 @@ class Collector(ThreadingHTTPServer):
         self._has_more = threading.Condition()
 
     def take(self, path: str, request: ExportTraceServiceRequest) -> None:
-        """Keep what was exported."""
+        """Keep the exported spans."""
         assert path == "/v1/traces"
         with self._has_more:
             for exported in request.resource_spans:
@@ -46,7 +46,7 @@ class Collector(ThreadingHTTPServer):
             self._has_more.notify_all()
 
     def trace(self, request_id: str) -> list[Span]:
-        """The spans of the trace that this request is a part of, once its own is there: that one first."""
+        """The spans of this request's trace, the request's own first. Waits until that one has arrived."""
         root = self._wait_for(
             lambda span: span.kind == Span.SPAN_KIND_SERVER and attributes(span).get("request_id") == request_id
         )
@@ -54,11 +54,11 @@ class Collector(ThreadingHTTPServer):
             return [root, *(span for span in self._spans if span.trace_id == root.trace_id and span is not root)]
 
     def job(self, job_id: str) -> Span:
-        """The span of an attempt to run this job, once it is there, and those of its stages with it."""
+        """The span of an attempt to run this job, with the spans of its steps. Waits until it has arrived."""
         return self._wait_for(lambda span: span.name == "job" and attributes(span)["job_id"] == job_id)
 
     def _wait_for(self, is_wanted: Callable[[Span], bool]) -> Span:
-        """The first such span, once it was exported."""
+        """The first span that matches. Waits until it has arrived."""
 
         def found() -> Span | None:
             return next((span for span in self._spans if is_wanted(span)), None)

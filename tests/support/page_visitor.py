@@ -1,4 +1,4 @@
-"""What a visitor does and sees on the page, in a few words."""
+"""A visitor of the page: actions and what the browser shows."""
 
 import base64
 from pathlib import Path
@@ -43,7 +43,7 @@ _GREY_LEVEL = """(shown) => {
 
 
 class Visitor:
-    """Somebody with the page open; `faults` is what went wrong without being shown, `hosts` whom the page asked."""
+    """A browser with the page open; `faults` are script errors, `hosts` the hosts that the page requested."""
 
     def __init__(self, page: "Page", url: str) -> None:
         self.page = page
@@ -82,7 +82,7 @@ class Visitor:
         self.page.locator(".bar").first.wait_for()
 
     def bars(self) -> list[dict[str, Any]]:
-        """Each bar's data: exact attention, time, index and clip."""
+        """The exact attention, time, index and clip of each bar."""
         bars: list[dict[str, Any]] = self.page.evaluate(
             "[...document.querySelectorAll('.bar')].map((bar) => ({"
             "attention: Number(bar.dataset.attention), time: Number(bar.dataset.time),"
@@ -95,12 +95,12 @@ class Visitor:
         return bars
 
     def grey_level(self, selector: str) -> int:
-        """How bright the picture is that the first such video or canvas shows, 0..255."""
+        """Brightness, 0..255, of the picture in the first matching video or canvas."""
         level: int = self.page.locator(selector).first.evaluate(_GREY_LEVEL)
         return level
 
     def ask_service(self, path: Path) -> dict[str, Any]:
-        """The same question, without the page."""
+        """The prediction of the same video, requested without the page."""
         with path.open("rb") as file:
             response = httpx.post(f"{self.url}/predict", files={"video": file}, timeout=60)
         answer: dict[str, Any] = response.json()

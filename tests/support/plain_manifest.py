@@ -1,4 +1,4 @@
-"""The manifest of a model that need not exist."""
+"""The manifest of a model without files."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own, from the machine's packages, in a temporary directory."""
+"""A temporary PostgreSQL server, from the PostgreSQL packages that the machine has."""
 
 import os
 import pwd
@@ -25,7 +25,7 @@ def postgres_binaries() -> Path | None:
 
 @contextmanager
 def running_postgres() -> Iterator[str]:
-    """Start a server that listens on a socket only, and end it with the context; yields its URL."""
+    """Run a server on a Unix socket for the length of the context; yields its URL."""
     binaries = postgres_binaries()
     if binaries is None:
         pytest.skip("no PostgreSQL is installed here (Debian: apt-get install postgresql)")

@@ -1,4 +1,4 @@
-"""Video files written the way recorders, phones, cameras and editors write them, made on the spot.
+"""Generates video files as recorders, phones, cameras and editors write them.
 
 Where no library writes such a file, a muxer of a few lines does, or the bytes of one are changed.
 """
@@ -20,7 +20,7 @@ B_FRAMES = {"qp": "18", "preset": "medium", "bf": "2"}
 
 
 def appended(path: Path, *parts: Path) -> Path:
-    """The files `parts` one behind the other, as `cat` joins them."""
+    """The files `parts` concatenated, as `cat` does."""
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     return path
 

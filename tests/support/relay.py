@@ -1,4 +1,4 @@
-"""A line to a service that breaks once: after the first of a job's events."""
+"""A relay to a service whose connection breaks once, after the first event of a job."""
 
 import socket
 import threading
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 
 class Relay:
-    """Passes bytes on in both directions; `event_requests` are the heads of the requests for events it passed."""
+    """Relays bytes in both directions; `event_requests` are the heads of the relayed requests for events."""
 
     def __init__(self, url: str) -> None:
         self._target = (urlsplit(url).hostname, urlsplit(url).port)
@@ -19,7 +19,7 @@ class Relay:
         self.event_requests: list[bytes] = []
 
     def run(self) -> None:
-        """Pass on until closed."""
+        """Relay until closed."""
         with suppress(OSError):
             while True:
                 caller, _ = self._listener.accept()
@@ -29,7 +29,7 @@ class Relay:
                     threading.Thread(target=pass_on, args=(caller, service), daemon=True).start()
 
     def close(self) -> None:
-        """Let everybody go."""
+        """Close every connection."""
         for one in (self._listener, *self._sockets):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

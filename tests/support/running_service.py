@@ -1,4 +1,4 @@
-"""A real service in a process of its own, as an operator would start it."""
+"""Runs the service in its own process, as an operator starts it."""
 
 import os
 import select
@@ -20,7 +20,7 @@ ANSWER_TIMEOUT_SECONDS = 120
 
 @dataclass
 class RunningService:
-    """A service that is listening; `log_path` holds what it wrote to standard error."""
+    """A service that is listening; `log_path` holds its standard error."""
 
     url: str
     process: subprocess.Popen[bytes]
@@ -34,11 +34,11 @@ class RunningService:
             return self.client.post("/predict", files={"video": file}, params=query)  # type: ignore[arg-type]
 
     def uploads_left(self) -> list[Path]:
-        """The files of uploads that are on disk."""
+        """The upload files on disk."""
         return [path for path in self.upload_dir.rglob("*") if path.is_file()]
 
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, wait for the end, and return the exit status."""
+        """Send a signal, wait until the process ends, and return its exit status."""
         self.process.send_signal(sig)
         return self.process.wait(timeout=ANSWER_TIMEOUT_SECONDS)
 
@@ -47,7 +47,7 @@ class RunningService:
 def running_service(
     models_dir: Path, upload_dir: Path, *, until_ready: bool = True, **settings: object
 ) -> Iterator[RunningService]:
-    """Start a service on a free port with `settings`, and end it with the context."""
+    """Run a service on a free port with `settings` for the length of the context."""
     with (
         tempfile.TemporaryDirectory(prefix="service-log-") as log_dir,
         (Path(log_dir) / "log").open("wb") as log,
@@ -73,7 +73,7 @@ def running_service(
 
 
 def wait_until_not_starting(service: RunningService) -> str:
-    """Wait until the models are loaded or have failed to, and return the state."""
+    """Wait until the models are loaded or have failed to load; returns the state."""
     for _ in range(START_TIMEOUT_SECONDS * 10):
         state: str = service.client.get("/health").json()["state"]
         if state != "starting":

@@ -1,4 +1,4 @@
-"""Where real and hostile videos lie beside the repository, if they do; tests that want them skip otherwise."""
+"""Finds the real and hostile videos beside the repository; tests that need them skip where they are absent."""
 
 from pathlib import Path
 

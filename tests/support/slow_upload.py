@@ -1,4 +1,4 @@
-"""A request to /predict whose bytes go out when the test says so, and whose connection ends when it says so."""
+"""A request to /predict whose bytes the test sends piece by piece."""
 
 import socket
 
@@ -8,7 +8,7 @@ from tests.support.running_service import RunningService
 
 
 class SlowUpload:
-    """A request whose body is sent piece by piece, by hand."""
+    """A request whose body is sent piece by piece."""
 
     def __init__(self, service: RunningService, video: bytes) -> None:
         head = b'--b\r\nContent-Disposition: form-data; name="video"; filename="v"\r\n\r\n'
@@ -22,7 +22,7 @@ class SlowUpload:
         )
 
     def send_rest(self) -> None:
-        """Send what is still missing of the body."""
+        """Send the rest of the body."""
         self.socket.sendall(self._body[100:])
 
     def finish(self) -> str:
@@ -31,10 +31,10 @@ class SlowUpload:
         return self.status_line()
 
     def status_line(self) -> str:
-        """The response's status line; the connection is closed then."""
+        """The response's status line; closes the connection."""
         with self.socket, self.socket.makefile("rb") as response:
             return response.readline().decode().strip()
 
     def leave(self) -> None:
-        """Close the connection in the middle of it all."""
+        """Close the connection before the request is complete."""
         self.socket.close()

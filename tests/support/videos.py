@@ -1,4 +1,4 @@
-"""Videos made on the spot. Painted ones: frame i is one grey level, so the pixels tell which frame was taken."""
+"""Generates videos. In a painted video, frame i has one grey level, so the pixels tell which frame was decoded."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -59,7 +59,7 @@ def encode(
 
 
 def moving(num_frames: int, width: int = 96, height: int = 64, seed: int = 0) -> list[NDArray[np.uint8]]:
-    """Pictures that codecs work for: textures sliding at different speeds, a cut, and some noise."""
+    """Pictures that are hard to compress: textures moving at different speeds, a cut, and noise."""
     rng = np.random.default_rng(seed)
     textures = rng.integers(0, 256, (2, height // 8, width // 4, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
     pictures = []

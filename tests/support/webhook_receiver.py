@@ -1,4 +1,4 @@
-"""A callback: an HTTP server that writes down what it is sent, and answers as it is told."""
+"""A webhook receiver: an HTTP server that records requests and responds with set statuses."""
 
 import queue
 import threading
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Receiver:
-    """Answers with `statuses` in turn, with the last one from then on."""
+    """Responds with `statuses` in turn, then always with the last."""
 
     port: int
     statuses: list[int]
@@ -18,12 +18,12 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """Where to post."""
+        """The URL of the receiver."""
         return f"http://localhost:{self.port}/hook"
 
     @property
     def host(self) -> str:
-        """What must be allowed."""
+        """The host and port for the allow-list."""
         return f"localhost:{self.port}"
 
 
@@ -42,7 +42,7 @@ def running_receiver(*statuses: int) -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("localhost", 0), Handler)
     receiver = Receiver(server.server_address[1], list(statuses))

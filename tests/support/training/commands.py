@@ -1,4 +1,4 @@
-"""The commands as a user gives them, each in a process of its own."""
+"""Runs training commands, each in its own process, as a user does."""
 
 import os
 import signal
@@ -11,19 +11,19 @@ ENVIRONMENT = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONWARNINGS": "defa
 
 
 def command(*arguments: object) -> Sequence[str]:
-    """What starts `python -m model_training` with these arguments."""
+    """The command line of `python -m model_training` with these arguments."""
     return [sys.executable, "-m", "model_training", *map(str, arguments)]
 
 
 def run(*arguments: object, max_file_kilobytes: int | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end. The limit stands in for a full disk: a write past it fails in the same place."""
+    """Run a command to its end. A file size limit simulates a full disk."""
     limit = [] if max_file_kilobytes is None else ["bash", "-c", f'ulimit -f {max_file_kilobytes}; exec "$@"', "bash"]
     whole = [*limit, *command(*arguments)]
     return subprocess.run(whole, capture_output=True, text=True, env=ENVIRONMENT, check=False)
 
 
 def interrupted(sign: str, *arguments: object, exit_codes: Collection[int] = (130, -signal.SIGINT)) -> list[str]:
-    """What a command says on standard error when Ctrl-C comes, as from a terminal, once it has said `sign`."""
+    """The standard error of a command that gets SIGINT once it has printed `sign`."""
     process = subprocess.Popen(
         command(*arguments), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True
     )
@@ -44,5 +44,5 @@ def interrupted(sign: str, *arguments: object, exit_codes: Collection[int] = (13
 
 
 def places(work: Path) -> tuple[object, ...]:
-    """Where `train` puts models and checkpoints."""
+    """The directories for models and checkpoints."""
     return ("--out", work / "models", "--runs", work / "runs")

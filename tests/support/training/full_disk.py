@@ -1,4 +1,4 @@
-"""A disk that is full, stood in for by a limit on files: a write past it fails in the same place."""
+"""Simulates a full disk by a file size limit."""
 
 import resource
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def full_disk(max_file_bytes: int) -> Iterator[None]:
-    """Within, no file of this process may grow past so many bytes."""
+    """Limit the size of files of this process, within the context."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, hard))
     try:

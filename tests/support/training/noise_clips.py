@@ -1,4 +1,4 @@
-"""Clips that a small network learns from in a second, without a video to decode."""
+"""Clips that a small network learns in a second, made without decoding."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from model_training.datasets.examples import Example
 
 
 def noise_clips(directory: Path, num_clips: int) -> list[CachedClip]:
-    """Clips of noise, of `a` and `b` in turn, brighter where the label is `b`; the fourth of them is short."""
+    """Clips of noise, labelled `a` and `b` alternately, `b` brighter; the fourth clip is short."""
     file = directory / "clips.npz"
     random = np.random.default_rng(0)
     frames = {

@@ -1,4 +1,4 @@
-"""Trains the small network in a process of its own, which `test_distribute` starts once or twice.
+"""Trains the small network in its own process; the distribution test starts one or two of them.
 
 Given: the folder of the run, the file of clips, where the weights go, and the distributions to train with.
 """
@@ -19,7 +19,7 @@ from tests.support.training.small_config import small_config
 
 
 def main(directory: Path, clips_file: Path, weights_file: Path, distributions: list[Distribution]) -> None:
-    """Train once for each, by two devices where it is to be mirrored, and write all weights to `weights_file`."""
+    """Train once for each distribution, mirrored ones on two devices, and write all weights to `weights_file`."""
     if "mirrored" in distributions:
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)

@@ -1,4 +1,4 @@
-"""A config whose run takes seconds, to be changed where a test wants something else."""
+"""A config whose training run takes seconds; tests change single fields."""
 
 from typing import Any
 
