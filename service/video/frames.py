@@ -141,7 +141,7 @@ class FrameDecoder:
         except _FalseKeyframeError:
             can_jump = False
         except _WrongOrderError:
-            self.timeline = self.timeline.counted()
+            self.timeline = self.timeline.with_counted_frames()
             self._reader.number_by(self.timeline)
         # What has decoded nonsense remembers some of it, even when flushed; this gives its pictures back.
         self._context.flush_buffers()

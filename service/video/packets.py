@@ -84,7 +84,7 @@ class PacketReader:
             raise unreadable_error(self._path, self._track, "track holds no frame.")
         timeline = self._timeline(facts, num_errors, is_reordered=facts_of.is_reordered)
         if facts_of.is_packed:
-            timeline = timeline.counted()
+            timeline = timeline.with_counted_frames()
         self.number_by(timeline)
         if facts_of.may_begin_unshown or timeline.has_pictures_before_first_keyframe or not timeline.is_order_known:
             timeline = self._without_undecodable_start(facts, timeline)
@@ -151,7 +151,7 @@ class PacketReader:
             first = decoded[0]
             if min(decoded) < first:
                 # The first picture bears a time of a later one.
-                return timeline.counted()
+                return timeline.with_counted_frames()
             return timeline.starting_at(first) if first <= timeline.frame_order[-1] else timeline
         # Of pictures that are counted, those before the first one and those stored right behind it are left out.
         never_shown = set(range(decoded[0])) | set(range(decoded[0] + 1, min(decoded[1:], default=0)))
