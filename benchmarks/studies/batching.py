@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from service.inference.batch_sizes import verified_batch_sizes
-from service.inference.batcher import Batcher, Frames, Run, Valid
+from service.inference.batcher import Batcher, Frames, RunBatch, Valid
 from service.inference.engine import EngineName
 from service.inference.engines import import_engine
 from service.inference.manifest import read_manifest
@@ -34,7 +34,7 @@ class _Asked(Protocol):
 class WaitingBatcher:
     """As many servers do it: from the first clip on, wait so long for a full batch."""
 
-    def __init__(self, run: Run, wait_seconds: float, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, run: RunBatch, wait_seconds: float, executor: ThreadPoolExecutor) -> None:
         self._run = run
         self._wait_seconds = wait_seconds
         self._executor = executor
@@ -93,13 +93,13 @@ async def main(model_dir: Path, engine_name: EngineName, seconds: float) -> None
     )
     print(f"{engine_name}, batch sizes {sizes}")
     print(f"{'callers':>8}{'wait':>8}{'clips/s':>10}{'p50 ms':>10}{'p99 ms':>10}")
-    with ThreadPoolExecutor(runtime.concurrent_calls) as executor:
+    with ThreadPoolExecutor(runtime.num_batch_threads) as executor:
         for num_callers in (4, 16):
             took: dict[float | None, list[float]] = {wait: [] for wait in _WAITS_SECONDS}
             for _ in range(_NUM_TURNS):
                 for wait in _WAITS_SECONDS:
                     took[wait] += await _turn(
-                        engine.run, shape, sizes, wait, runtime.concurrent_calls, executor, clip, num_callers, seconds
+                        engine.run, shape, sizes, wait, runtime.num_batch_threads, executor, clip, num_callers, seconds
                     )
             for wait, latencies in took.items():
                 p50, p99 = np.percentile(latencies, [50, 99]) * 1000
@@ -109,11 +109,11 @@ async def main(model_dir: Path, engine_name: EngineName, seconds: float) -> None
 
 
 async def _turn(  # noqa: PLR0917 - one of everything
-    run: Run,
+    run: RunBatch,
     shape: tuple[int, int, int, int],
     sizes: list[int],
     wait: float | None,
-    concurrent_calls: int,
+    num_batch_threads: int,
     executor: ThreadPoolExecutor,
     clip: tuple[Frames, Valid],
     num_callers: int,
@@ -124,7 +124,7 @@ async def _turn(  # noqa: PLR0917 - one of everything
             run,
             clip_shape=shape,
             allowed_batch_sizes=sizes,
-            concurrent_calls=concurrent_calls,
+            num_batch_threads=num_batch_threads,
             max_queue_length=64,
             executor=executor,
         )
@@ -133,7 +133,7 @@ async def _turn(  # noqa: PLR0917 - one of everything
         await batcher.close()
         return took
     waiting = WaitingBatcher(run, wait, executor)
-    serving = [asyncio.create_task(waiting.serve()) for _ in range(concurrent_calls)]
+    serving = [asyncio.create_task(waiting.serve()) for _ in range(num_batch_threads)]
     took = await closed_loop(waiting, clip, num_callers, seconds)
     for task in serving:
         task.cancel()

@@ -44,7 +44,7 @@ def videos_per_second(model_dir: Path, paths: Sequence[Path], seconds: float, en
     num_decoders = max(2, num_cores)
     with (
         ProcessPoolExecutor(num_decoders, mp_context=get_context("spawn")) as decoders,
-        ThreadPoolExecutor(runtime.concurrent_calls) as callers,
+        ThreadPoolExecutor(runtime.num_batch_threads) as callers,
     ):
         list(decoders.map(decode, paths[:num_cores], [spec] * num_cores))
         clips: deque[Clip] = deque()
@@ -56,7 +56,7 @@ def videos_per_second(model_dir: Path, paths: Sequence[Path], seconds: float, en
             while len(decoding) + len(clips) < _MAX_DECODED_AHEAD and time.perf_counter() < started_at + seconds:
                 decoding.add(decoders.submit(decode, paths[num_begun % len(paths)], spec))
                 num_begun += 1
-            while clips and len(answering) < runtime.concurrent_calls:
+            while clips and len(answering) < runtime.num_batch_threads:
                 size = next(size for size in sorted(sizes, reverse=True) if size <= len(clips))
                 batch = [clips.popleft() for _ in range(size)]
                 answering.add(callers.submit(_answer, engine, batch))

@@ -1,1 +1,1 @@
-"""From clips of pixels to probabilities. Knows nothing of HTTP and nothing of video files."""
+"""Turns clips of pixels into probabilities. Knows neither HTTP nor video files."""

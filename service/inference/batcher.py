@@ -1,11 +1,11 @@
-"""Many callers, one model. Knows nothing of video, of HTTP or of TensorFlow.
+"""Batches the clips of concurrent requests into calls of one model. Knows no video, no HTTP and no TensorFlow.
 
-While the model is busy the queue fills; when it is free it takes what fits. No timer: waiting for
-company only helps where the model would otherwise have idled. Where the engine answers several calls
-at once, those that are free share what waits.
+Clips queue while the model is busy; a free call takes as many as fit into an allowed batch size. There is no timer: to
+wait for more clips helps only while the model is busy anyway. If the engine runs several calls at once, the free calls
+share the queue.
 
-Laws: whatever happens to one request - cancelled, malformed, its model call raising - every other
-gets its own answer, and nobody waits for ever.
+Guarantees: a request that is cancelled, malformed or makes the model fail affects no other request, and every request
+completes or fails; none waits indefinitely.
 """
 
 import asyncio
@@ -25,18 +25,17 @@ _log = logging.getLogger(__name__)
 
 Frames = NDArray[np.uint8]
 Valid = NDArray[np.bool_]
-Run = Callable[[Frames, Valid], tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""frames uint8 [B, T, H, W, 3], valid bool [B, T] -> probabilities float32 [B, K], attention float32
-[B, T]. Called in threads of the executor, with B one of the allowed batch sizes."""
-
+RunBatch = Callable[[Frames, Valid], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Runs the model: frames uint8 [B, T, H, W, 3], valid bool [B, T] -> probabilities float32 [B, K], attention
+float32 [B, T]. The batcher calls it in threads of the executor; B is one of the allowed batch sizes."""
 
 ObserveBatch = Callable[[int, float], None]
-"""Told after each answered call how many clips it held and how many seconds it took."""
+"""Called after each successful model call with its number of clips and its seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipOutput:
-    """What the model says of one clip: probabilities float32 [K], attention float32 [T]."""
+    """The model's output for one clip: probabilities float32 [K], attention float32 [T]."""
 
     probabilities: NDArray[np.float32]
     attention: NDArray[np.float32]
@@ -46,44 +45,44 @@ class ClipOutput:
 
 
 @dataclass(slots=True)
-class _Item:
+class _QueuedClip:
     frames: Frames
     valid: Valid
-    answer: asyncio.Future[ClipOutput]
+    output: asyncio.Future[ClipOutput]
     queued_at: float
 
 
 class Batcher:
-    """Gathers clips of many callers into batches of the allowed sizes, in turn by caller."""
+    """Batches the clips of many callers into allowed batch sizes, round-robin by caller."""
 
     # Weight of the newest batch in the running mean of seconds per clip.
     _SMOOTHING = 0.1
 
     def __init__(
         self,
-        run: Run,
+        run: RunBatch,
         *,
         clip_shape: tuple[int, int, int, int],
         allowed_batch_sizes: Sequence[int],
-        concurrent_calls: int,
+        num_batch_threads: int,
         max_queue_length: int,
         executor: Executor,
         observe: ObserveBatch = lambda _num_clips, _seconds: None,
     ) -> None:
-        """`run` is called in `executor`, up to `concurrent_calls` at a time; `clip_shape` is [T, H, W, 3].
+        """`run` is called in `executor`, up to `num_batch_threads` calls at a time; `clip_shape` is [T, H, W, 3].
 
-        1 is one of `allowed_batch_sizes`.
+        `allowed_batch_sizes` must contain 1.
         """
         self._run = run
         self._clip_shape = clip_shape
         self._allowed_batch_sizes = sorted(allowed_batch_sizes, reverse=True)
-        self._concurrent_calls = concurrent_calls
-        self._num_calling = 0
+        self._num_batch_threads = num_batch_threads
+        self._num_running = 0
         self._max_queue_length = max_queue_length
         self._executor = executor
         self._observe = observe
-        # One queue per caller, served in turn: a caller with a thousand clips delays another by one.
-        self._queues: OrderedDict[Hashable, deque[_Item]] = OrderedDict()
+        # One queue per caller, served round-robin: a caller with a thousand clips delays another by one clip.
+        self._queues: OrderedDict[Hashable, deque[_QueuedClip]] = OrderedDict()
         self._queue_length = 0
         self._has_work = asyncio.Event()
         self._is_closed = False
@@ -92,37 +91,37 @@ class Batcher:
 
     @property
     def queue_length(self) -> int:
-        """How many clips wait for the model."""
+        """Number of clips that wait for the model."""
         return self._queue_length
 
     @property
     def seconds_per_clip(self) -> float:
-        """What a clip has lately cost: a running mean over batches of a call's time by its clips; 0 before the first.
+        """Running mean over batches of call seconds divided by clips; 0 before the first batch.
 
-        A clip that shares its call is cheaper, so this is the price at the present load.
+        Clips in larger batches cost less, so the value reflects the current load.
         """
         return self._seconds_per_clip or 0.0
 
     def start(self) -> None:
-        """Begin to serve, in the running event loop."""
-        self._workers = [asyncio.create_task(self._serve()) for _ in range(self._concurrent_calls)]
+        """Start to serve in the running event loop."""
+        self._workers = [asyncio.create_task(self._serve()) for _ in range(self._num_batch_threads)]
 
     async def close(self) -> None:
-        """Answer what is queued, take nothing more, and stop."""
+        """Reject new clips, finish the queued ones, and stop."""
         self._is_closed = True
         self._has_work.set()
         await asyncio.gather(*self._workers)
 
     async def predict(self, frames: Frames, valid: Valid, caller: Hashable) -> ClipOutput:
-        """The model's answer for one clip: frames uint8 [T, H, W, 3], valid bool [T].
+        """Run the model on one clip: frames uint8 [T, H, W, 3], valid bool [T].
 
         Raises:
             ValueError: the clip has the wrong shape or type, or no valid frame.
-            QueueFull: every place in the queue is taken.
-            BatcherClosed: the batcher takes no more work.
-            ModelFailed: the model raised on this clip, or gave an answer that is none.
+            QueueFull: the queue is full.
+            BatcherClosed: the batcher is closed.
+            ModelFailed: the model raised on this clip, or its output is not finite.
 
-        A caller that is cancelled gives up its place at once.
+        A cancelled call leaves the queue at once.
         """
         if frames.shape != self._clip_shape or frames.dtype != np.uint8:
             raise ValueError(f"a clip must be uint8 {self._clip_shape}, not {frames.dtype} {frames.shape}")
@@ -131,118 +130,118 @@ class Batcher:
         if not valid.any():
             raise ValueError("a clip must hold at least one valid frame")
         if self._is_closed or not self._workers:
-            raise BatcherClosed("the model takes no more work")
+            raise BatcherClosed("the model accepts no new clips; the service is draining or the model is unloaded")
         if self._queue_length >= self._max_queue_length:
-            raise QueueFull(f"{self._queue_length} clips are waiting already")
-        item = _Item(frames, valid, asyncio.get_running_loop().create_future(), time.perf_counter())
-        self._queues.setdefault(caller, deque()).append(item)
+            raise QueueFull(f"{self._queue_length} clips wait for the model already; try again later")
+        clip = _QueuedClip(frames, valid, asyncio.get_running_loop().create_future(), time.perf_counter())
+        self._queues.setdefault(caller, deque()).append(clip)
         self._queue_length += 1
         self._has_work.set()
         try:
-            return await item.answer
+            return await clip.output
         except asyncio.CancelledError:
-            self._forget(caller, item)
+            self._remove_from_queue(caller, clip)
             raise
 
-    def _forget(self, caller: Hashable, item: _Item) -> None:
+    def _remove_from_queue(self, caller: Hashable, clip: _QueuedClip) -> None:
         queue = self._queues.get(caller)
         if queue is None:
             return
-        for place, queued in enumerate(queue):
-            if queued is item:
-                del queue[place]
+        for position, queued in enumerate(queue):
+            if queued is clip:
+                del queue[position]
                 self._queue_length -= 1
                 break
         if not queue:
             del self._queues[caller]
 
-    def _take_batch(self) -> list[_Item]:
-        """As many clips as an allowed size holds of this call's share of the queue; more would leave a free call idle.
+    def _take_batch(self) -> list[_QueuedClip]:
+        """Take the largest allowed batch within this call's fraction of the queue; the rest is for the free calls.
 
-        Never fewer than the size: on processors a place that is filled up costs as much as a clip.
+        The batch is never padded to a larger size: on CPUs a padded row costs as much as a clip.
         """
-        num_waiting = sum(not item.answer.done() for queue in self._queues.values() for item in queue)
-        share = -(-num_waiting // (self._concurrent_calls - self._num_calling))
-        size = next((size for size in self._allowed_batch_sizes if size <= share), 0)
-        batch: list[_Item] = []
+        num_waiting = sum(not clip.output.done() for queue in self._queues.values() for clip in queue)
+        max_size = -(-num_waiting // (self._num_batch_threads - self._num_running))
+        size = next((size for size in self._allowed_batch_sizes if size <= max_size), 0)
+        batch: list[_QueuedClip] = []
         while len(batch) < size:
             caller, queue = self._queues.popitem(last=False)
-            item = queue.popleft()
+            clip = queue.popleft()
             self._queue_length -= 1
             if queue:
                 self._queues[caller] = queue
-            if not item.answer.done():
-                batch.append(item)
+            if not clip.output.done():
+                batch.append(clip)
         return batch
 
     async def _serve(self) -> None:
-        batch: list[_Item] = []
+        batch: list[_QueuedClip] = []
         try:
             while True:
                 batch = self._take_batch()
                 if batch:
-                    self._num_calling += 1
-                    await self._answer(batch)
-                    self._num_calling -= 1
+                    self._num_running += 1
+                    await self._process(batch)
+                    self._num_running -= 1
                 elif self._is_closed:
                     return
                 else:
                     self._has_work.clear()
                     await self._has_work.wait()
         finally:
-            # However a worker ends, nobody is left waiting.
+            # No caller may wait for a worker that has ended, for whatever reason.
             self._is_closed = True
-            waiting = [*batch, *(item for queue in self._queues.values() for item in queue)]
+            waiting = [*batch, *(clip for queue in self._queues.values() for clip in queue)]
             self._queues.clear()
             self._queue_length = 0
-            for item in waiting:
-                if not item.answer.done():
-                    item.answer.set_exception(BatcherClosed("the model stopped"))
+            for clip in waiting:
+                if not clip.output.done():
+                    clip.output.set_exception(BatcherClosed("the model stopped"))
 
-    async def _answer(self, batch: list[_Item]) -> None:
+    async def _process(self, batch: list[_QueuedClip]) -> None:
         started_at = time.perf_counter()
         try:
             probabilities, attention = await asyncio.get_running_loop().run_in_executor(
                 self._executor, self._run_batch, batch
             )
-        except Exception as error:  # noqa: BLE001 - whatever the model raises, its callers get an answer
+        except Exception as error:  # noqa: BLE001 - any error of the model becomes ModelFailed for its callers
             _log.exception("the model failed", extra={"batch_size": len(batch)})
             if len(batch) == 1:
-                if not batch[0].answer.done():
-                    batch[0].answer.set_exception(ModelFailed(repr(error)))
+                if not batch[0].output.done():
+                    batch[0].output.set_exception(ModelFailed(repr(error)))
                 return
-            # Which clip was to blame is not known: each is tried alone, so that only it pays.
-            for item in batch:
-                if not item.answer.done():
-                    await self._answer([item])
+            # Any clip may have caused the error: run each alone, so that only that clip fails.
+            for clip in batch:
+                if not clip.output.done():
+                    await self._process([clip])
             return
         model_seconds = time.perf_counter() - started_at
-        self._measure(model_seconds / len(batch))
+        self._update_mean(model_seconds / len(batch))
         self._observe(len(batch), model_seconds)
-        for item, item_probabilities, item_attention in zip(batch, probabilities, attention, strict=False):
-            if item.answer.done():
+        for clip, clip_probabilities, clip_attention in zip(batch, probabilities, attention, strict=False):
+            if clip.output.done():
                 continue
-            if not (np.isfinite(item_probabilities).all() and np.isfinite(item_attention).all()):
-                item.answer.set_exception(ModelFailed("the model's answer is not finite"))
+            if not (np.isfinite(clip_probabilities).all() and np.isfinite(clip_attention).all()):
+                clip.output.set_exception(ModelFailed("the model's output is not finite"))
                 continue
-            item.answer.set_result(
+            clip.output.set_result(
                 ClipOutput(
-                    probabilities=item_probabilities,
-                    attention=item_attention,
-                    queue_seconds=started_at - item.queued_at,
+                    probabilities=clip_probabilities,
+                    attention=clip_attention,
+                    queue_seconds=started_at - clip.queued_at,
                     model_seconds=model_seconds,
                     batch_size=len(batch),
                 )
             )
 
-    def _measure(self, seconds_per_clip: float) -> None:
+    def _update_mean(self, seconds_per_clip: float) -> None:
         mean = seconds_per_clip if self._seconds_per_clip is None else self._seconds_per_clip
         self._seconds_per_clip = mean + self._SMOOTHING * (seconds_per_clip - mean)
 
-    def _run_batch(self, batch: list[_Item]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _run_batch(self, batch: list[_QueuedClip]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         probabilities, attention = self._run(
-            np.stack([item.frames for item in batch]), np.stack([item.valid for item in batch])
+            np.stack([clip.frames for clip in batch]), np.stack([clip.valid for clip in batch])
         )
         if len(probabilities) != len(batch) or len(attention) != len(batch):
-            raise ValueError(f"the model answered {len(probabilities)} clips of {len(batch)}")
+            raise ValueError(f"the model returned {len(probabilities)} rows for {len(batch)} clips")
         return probabilities, attention

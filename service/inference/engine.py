@@ -1,4 +1,4 @@
-"""What a model engine is to the service, and the proof of its batch sizes. Knows no engine itself."""
+"""The interface of a model engine. Knows no particular engine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,35 +14,35 @@ EngineName = Literal["tensorflow", "openvino"]
 
 
 class Engine(Protocol):
-    """One loaded model that answers batches."""
+    """One loaded model that runs batches."""
 
     name: str
-    largest_difference: float
-    """By how much its answers to the same pixels may differ from those of the model's export; inf: as the manifest
-    says, for what computed the export."""
+    max_difference: float
+    """Largest allowed difference to the model's golden outputs when the pixels are the same; infinity for the engine
+    that exported the model, where the manifest's tolerance alone applies."""
 
     @property
     def device(self) -> Literal["cpu", "gpu"]:
-        """Where the model runs."""
+        """The device that runs the model."""
 
     def run(
         self, frames: NDArray[np.uint8], valid: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Answer a batch: frames uint8 [B, T, H, W, 3], valid bool [B, T] -> [B, K], [B, T].
+        """Run a batch: frames uint8 [B, T, H, W, 3], valid bool [B, T] -> probabilities [B, K], attention [B, T].
 
-        Blocks. As many calls at a time as the runtime says.
+        Blocks. Allows `EngineRuntime.num_batch_threads` calls at a time.
         """
 
 
 LoadEngine = Callable[[Path, Manifest], Engine]
-"""The model in a directory, loaded; takes seconds. Raises InvalidModel for what is no SavedModel of the
-signature that the manifest asks for."""
+"""Loads the model in a directory; takes seconds. Raises InvalidModel if the directory holds no SavedModel with the
+signature that the manifest describes."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineRuntime:
-    """An engine that is imported and has its threads."""
+    """An imported engine with its threads."""
 
     load: LoadEngine
-    concurrent_calls: int
-    """How many calls at a time, of all its models together, keep its threads busy; more only contend."""
+    num_batch_threads: int
+    """Number of concurrent calls, over all models, that keeps the engine's threads busy."""

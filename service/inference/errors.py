@@ -1,33 +1,33 @@
-"""Everything that can go wrong between clips and probabilities, as facts."""
+"""Errors of model loading and inference."""
 
 
 class InferenceError(Exception):
-    """The model could not answer."""
+    """A model cannot be served, changed or run."""
 
 
 class UnknownModel(InferenceError):
-    """No ready model has that name and version."""
+    """No ready model has the requested name and version."""
 
 
 class InvalidModel(InferenceError):
-    """A model directory that must not be served: unreadable, altered, or giving other answers."""
+    """The model directory must not be served: it is unreadable, altered, or its outputs differ from the export."""
 
 
 class LastVersion(InferenceError):
-    """Without this version the default model could not be asked any more."""
+    """The default model's only version cannot be unloaded."""
 
 
 class TooManyModels(InferenceError):
-    """As many models are loaded as may be."""
+    """The maximum number of models is loaded already."""
 
 
 class BatcherClosed(InferenceError):
-    """The batcher takes no more work: the service is draining."""
+    """The batcher accepts no new clips: the service is draining or the model is unloaded."""
 
 
 class QueueFull(InferenceError):
-    """Every place in the queue is taken."""
+    """The queue of clips is full."""
 
 
 class ModelFailed(InferenceError):
-    """The model raised, or answered with something that is not an answer."""
+    """The model raised an error, or its output is invalid."""

@@ -1,4 +1,4 @@
-"""The same SavedModel in OpenVINO, for less processor time. The only module that imports OpenVINO."""
+"""Runs SavedModels with OpenVINO, in less processor time. The only module that imports OpenVINO."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,38 +11,38 @@ from service.inference.errors import InvalidModel
 from service.inference.manifest import Manifest
 
 _SETTINGS = {
-    # Without it some processors would compute in 16 bits, and answer otherwise than the model's export.
+    # Without it some processors compute in 16 bits, and outputs differ from those of the export.
     "INFERENCE_PRECISION_HINT": "f32",
-    # One call at a time, with all threads. Streams, which answer several clips side by side with one thread
-    # each, gave as many clips a second and took twice as long for a clip alone: docs/decisions/0002.
+    # One call at a time, with all threads. Streams (several calls with one thread each) gave the same throughput and
+    # twice the latency of a single clip: docs/decisions/0002.
     "PERFORMANCE_HINT": "LATENCY",
-    # The decode children compute on the same cores: a thread tied to one would wait for them.
+    # The decode workers use the same cores; a thread pinned to one core would wait for them.
     "ENABLE_CPU_PINNING": False,
 }
 
 
 class OpenVinoEngine:
-    """One compiled model; batches of any size go through the same program."""
+    """One compiled model that accepts any batch size."""
 
     name = "openvino"
-    largest_difference = 1e-4
+    max_difference = 1e-4
     device: Literal["cpu"] = "cpu"
 
     def __init__(self, directory: Path, manifest: Manifest, *, num_threads: int) -> None:
         """Load and compile the model in `directory`; takes seconds.
 
         Raises:
-            InvalidModel: no SavedModel, or not one of the expected signature.
+            InvalidModel: the directory holds no SavedModel, or its signature is not the expected one.
         """
         core = openvino.Core()
-        # Weights are read, not mapped: a file that is cut short later would end the process.
+        # Weights are read, not memory-mapped: truncating a mapped file would kill the process.
         core.set_property({"ENABLE_MMAP": False})
         try:
             model = core.read_model(str(directory))
             inputs = {name: port for port in model.inputs for name in port.names}
             outputs = {name for port in model.outputs for name in port.names}
         except RuntimeError as error:
-            raise InvalidModel(f"{directory}: not a SavedModel that can be served: {error}") from error
+            raise InvalidModel(f"{directory}: not a SavedModel that OpenVINO can load: {error}") from error
         clip = manifest.clip
         found = {
             name: (port.element_type.get_type_name(), port.partial_shape.to_string()) for name, port in inputs.items()
@@ -52,7 +52,7 @@ class OpenVinoEngine:
             "valid": ("boolean", f"[?,{clip.num_frames}]"),
         }
         if found != expected or not outputs >= {"probabilities", "attention"}:
-            raise InvalidModel(f"{directory}: the signature's inputs are {found}, not {expected}, giving {outputs}")
+            raise InvalidModel(f"{directory}: the inputs are {found}, expected {expected}; the outputs are {outputs}")
         self._request = core.compile_model(
             model, "CPU", _SETTINGS | {"INFERENCE_NUM_THREADS": num_threads}
         ).create_infer_request()
@@ -60,6 +60,6 @@ class OpenVinoEngine:
     def run(
         self, frames: NDArray[np.uint8], valid: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Answer a batch: frames uint8 [B, T, H, W, 3], valid bool [B, T] -> [B, K], [B, T]. Blocks."""
-        answers = self._request.infer({"frames": frames, "valid": valid})
-        return answers["probabilities"], answers["attention"]
+        """Run a batch: frames uint8 [B, T, H, W, 3], valid bool [B, T] -> [B, K], [B, T]. Blocks."""
+        outputs = self._request.infer({"frames": frames, "valid": valid})
+        return outputs["probabilities"], outputs["attention"]

@@ -1,4 +1,4 @@
-"""The models on disk, `<name>/<version>/`, and those of them that are ready to answer."""
+"""The models that are ready to run, by name and version."""
 
 import asyncio
 from collections.abc import Collection, Iterator
@@ -11,37 +11,37 @@ from service.inference.errors import LastVersion, UnknownModel
 from service.inference.stored_model import StoredModel
 
 LATEST = "latest"
-"""What a caller may say for the version with the greatest number."""
+"""The version name that selects the highest version number."""
 
 
 class InFlightCount:
-    """Counts who is still using a model."""
+    """Counts the requests that use a model."""
 
     def __init__(self) -> None:
-        self._num = 0
+        self._count = 0
         self._is_zero = asyncio.Event()
         self._is_zero.set()
 
     @contextmanager
     def track(self) -> Iterator[None]:
-        """Be counted within the context."""
-        self._num += 1
+        """Count one request until the `with` block ends."""
+        self._count += 1
         self._is_zero.clear()
         try:
             yield
         finally:
-            self._num -= 1
-            if not self._num:
+            self._count -= 1
+            if not self._count:
                 self._is_zero.set()
 
     async def wait_until_zero(self) -> None:
-        """Wait until nobody does."""
+        """Wait until no request uses the model."""
         await self._is_zero.wait()
 
 
 @dataclass(frozen=True, slots=True)
 class ReadyModel:
-    """A model that answers through its batcher."""
+    """A loaded model with its batcher."""
 
     stored: StoredModel
     batcher: Batcher
@@ -50,7 +50,7 @@ class ReadyModel:
     device: Literal["cpu", "gpu"]
     ready_at_unix_seconds: float
     sees_training_pixels: bool
-    """Whether its golden clips decode here to the very pixels they had at export."""
+    """Whether this machine decodes the golden clips to exactly the pixels they had at export."""
     in_flight: InFlightCount = field(default_factory=InFlightCount)
 
 
@@ -63,41 +63,47 @@ class ModelRepository:
         self._models: dict[str, dict[str, ReadyModel]] = {}
 
     def select_default(self, names: Collection[str]) -> str:
-        """Settle which of the models of these names answers when none is named, once for all; its name.
+        """Select the default model among `names`: the configured one, or the only one; returns its name.
 
         Raises:
-            UnknownModel: the configured default is not among them, nor is there a sole model instead.
+            UnknownModel: the configured default is missing, and there are several other models or none.
         """
         if self._configured_default in names:
             self._default_name = self._configured_default
         elif len(names) == 1:
             self._default_name = next(iter(names))
         else:
-            raise UnknownModel(f"There is no default model {self._configured_default!r}; there are {sorted(names)}.")
+            raise UnknownModel(
+                f"There is no default model {self._configured_default!r}; there are {sorted(names)}. "
+                "Name one of them in SERVICE_DEFAULT_MODEL."
+            )
         return self._default_name
 
     @property
     def default_name(self) -> str | None:
-        """Name of the model that answers when none is named; None before it was chosen."""
+        """Name of the model for requests that name none; None until it is selected."""
         return self._default_name
 
     def add(self, model: ReadyModel) -> None:
-        """Let `model` answer from now on, in the place of any of its name and version."""
+        """Make `model` available to new requests; it replaces a model of the same name and version."""
         manifest = model.stored.manifest
         self._models.setdefault(manifest.name, {})[manifest.version] = model
 
     def remove(self, name: str, version: str) -> ReadyModel:
-        """The model, that nobody is given from now on.
+        """Withdraw a model from new requests, and return it.
 
         Raises:
-            UnknownModel: there is none.
-            LastVersion: without it the default model could not be asked.
+            UnknownModel: the model is not loaded.
+            LastVersion: it is the default model's only version.
         """
         model = self.get(name, version)
         manifest = model.stored.manifest
         versions = self._models[manifest.name]
         if manifest.name == self._default_name and len(versions) == 1:
-            raise LastVersion(f"{manifest.name}/{manifest.version} is all there is of the default model.")
+            raise LastVersion(
+                f"{manifest.name}/{manifest.version} is the only loaded version of the default model. "
+                "Load another version first."
+            )
         del versions[manifest.version]
         if not versions:
             del self._models[manifest.name]
@@ -105,7 +111,7 @@ class ModelRepository:
 
     @contextmanager
     def acquire(self, name: str | None = None, version: str | None = None) -> Iterator[ReadyModel]:
-        """The model that `get` gives, which answers until the context is left, whatever is unloaded meanwhile."""
+        """The model that `get` returns, kept loaded until the `with` block ends, even if it is unloaded meanwhile."""
         model = self.get(name, version)
         with model.in_flight.track():
             yield model
@@ -117,14 +123,14 @@ class ModelRepository:
         ]
 
     def find(self, name: str, version: str) -> ReadyModel | None:
-        """The model of exactly that name and version, if it is ready."""
+        """The ready model of exactly this name and version, or None."""
         return self._models.get(name, {}).get(version)
 
     def get(self, name: str | None = None, version: str | None = None) -> ReadyModel:
-        """The model asked for: the default one if no name is given; the latest if no version is, or `latest`.
+        """The ready model for a request: without a name the default model, without a version the latest.
 
         Raises:
-            UnknownModel: there is none.
+            UnknownModel: no ready model has this name and version.
         """
         name = name if name is not None else self._default_name
         versions = self._models.get(name) if name is not None else None

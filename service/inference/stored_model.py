@@ -1,4 +1,4 @@
-"""Models as they are stored: found on disk, read, and checked."""
+"""Finds, reads and verifies models on disk."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +14,21 @@ _CARD = TypeAdapter(dict[str, Any])
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model on disk whose files are those its manifest lists."""
+    """A model on disk whose files match its manifest."""
 
     directory: Path
     manifest: Manifest
     digest: str
     card: str
     card_json: dict[str, Any] | None
-    """The same card for programs; None where the model has none."""
+    """The model card as JSON; None if the model has none."""
 
 
 def find_models(models_dir: Path) -> list[Path]:
-    """Directories under `models_dir` that hold a manifest, by name and ascending version; hidden ones are not there.
+    """Directories `<name>/<version>` with a manifest, by name and ascending version; hidden directories are skipped.
 
     Raises:
-        InvalidModel: there is none.
+        InvalidModel: there is no such directory.
     """
     found = [path.parent for path in models_dir.glob(f"[!.]*/[!.]*/{MANIFEST_NAME}")]
     if not found:
@@ -37,15 +37,15 @@ def find_models(models_dir: Path) -> list[Path]:
 
 
 def read_model(directory: Path) -> StoredModel:
-    """Read and verify the model in `directory`.
+    """Read the model in `directory` and verify its files.
 
     Raises:
-        InvalidModel: it is not the model its manifest or its place in the tree says it is.
+        InvalidModel: the manifest is invalid, names another model, or does not match the files.
     """
     manifest = read_manifest(directory)
-    place = (directory.parent.name, directory.name)
-    if (manifest.name, manifest.version) != place:
-        raise InvalidModel(f"{directory} holds {manifest.name}/{manifest.version}, not {'/'.join(place)}")
+    name, version = directory.parent.name, directory.name
+    if (manifest.name, manifest.version) != (name, version):
+        raise InvalidModel(f"{directory} holds {manifest.name}/{manifest.version}, not {name}/{version}")
     verify_files(directory, manifest)
     card_path, json_path = directory / CARD_NAME, directory / CARD_JSON_NAME
     return StoredModel(

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 async def replay_golden(
-    stored: StoredModel, sandbox: Sandbox, batcher: Batcher, metrics: Metrics, largest_difference: float
+    stored: StoredModel, sandbox: Sandbox, batcher: Batcher, metrics: Metrics, max_difference: float
 ) -> bool:
     """Send every golden clip the way a request goes, and compare the answers with those of its export.
 
@@ -29,7 +29,7 @@ async def replay_golden(
 
     Raises:
         InvalidModel: an answer differs by more than the manifest's tolerance, or one to the same pixels by more
-            than `largest_difference`.
+            than `max_difference`.
         DecoderFailed: no worker can decode the clip, through a fault of the service.
     """
     manifest = stored.manifest
@@ -52,7 +52,7 @@ async def replay_golden(
         difference = max(float(np.abs(one - other).max()) for one, other in pairs)
         sees_same_pixels = frames_sha256 == golden.frames_sha256
         tolerance = manifest.golden_tolerance
-        if not difference <= (min(tolerance, largest_difference) if sees_same_pixels else tolerance):
+        if not difference <= (min(tolerance, max_difference) if sees_same_pixels else tolerance):
             raise InvalidModel(f"{where}: the answer differs by {difference:.2g} from the one at export")
         if not sees_same_pixels:
             _log.warning("a golden clip decodes to other pixels than at export", extra={"path": golden.path})

@@ -55,7 +55,7 @@ class ModelLoader:
         with timed("engine imported", engine=self._settings.engine):
             self._engine = await self._in_thread(self._import_engine)
         # Of all models together: they share the same cores.
-        self._answering = ThreadPoolExecutor(self._engine.concurrent_calls, thread_name_prefix=ANSWERING_THREAD)
+        self._answering = ThreadPoolExecutor(self._engine.num_batch_threads, thread_name_prefix=ANSWERING_THREAD)
 
     def close(self) -> None:
         """Take no more work; what a thread is at goes on, and is not waited for."""
@@ -93,7 +93,7 @@ class ModelLoader:
             engine.run,
             clip_shape=clip_shape,
             allowed_batch_sizes=batch_sizes,
-            concurrent_calls=self._engine.concurrent_calls,
+            num_batch_threads=self._engine.num_batch_threads,
             max_queue_length=self._settings.max_queued_clips,
             executor=self._answering,
             observe=partial(self._metrics.observe_batch, manifest.name, manifest.version),
@@ -102,7 +102,7 @@ class ModelLoader:
         try:
             with timed("golden clips replayed", model=name):
                 sees_training_pixels = await replay_golden(
-                    stored, self._sandbox, batcher, self._metrics, engine.largest_difference
+                    stored, self._sandbox, batcher, self._metrics, engine.max_difference
                 )
         except BaseException:
             await batcher.close()

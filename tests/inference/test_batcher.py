@@ -51,15 +51,15 @@ class EchoModel:
 
 @asynccontextmanager
 async def serving(
-    model: EchoModel, *, sizes: tuple[int, ...] = (1, 2, 4), concurrent_calls: int = 1, max_queue_length: int = 100
+    model: EchoModel, *, sizes: tuple[int, ...] = (1, 2, 4), num_batch_threads: int = 1, max_queue_length: int = 100
 ) -> AsyncIterator[Batcher]:
     """A batcher over `model`, closed with the context."""
-    with ThreadPoolExecutor(concurrent_calls) as executor:
+    with ThreadPoolExecutor(num_batch_threads) as executor:
         batcher = Batcher(
             model.run,
             clip_shape=SHAPE,
             allowed_batch_sizes=sizes,
-            concurrent_calls=concurrent_calls,
+            num_batch_threads=num_batch_threads,
             max_queue_length=max_queue_length,
             executor=executor,
         )
@@ -138,7 +138,7 @@ def test_a_batch_is_as_large_as_an_allowed_size_and_never_filled_up() -> None:
 def test_calls_that_are_free_share_what_waits() -> None:
     async def story() -> None:
         model = EchoModel()
-        async with serving(model, concurrent_calls=2) as batcher:
+        async with serving(model, num_batch_threads=2) as batcher:
             tasks = [ask(batcher, mark) for mark in (1, 2, 3, 4)]
             await until(lambda: len(model.running) == 2)
             assert sorted(model.running) == [[1, 2], [3, 4]]
@@ -152,7 +152,7 @@ def test_calls_that_are_free_share_what_waits() -> None:
 def test_no_more_calls_run_at_once_than_the_engine_gains_by() -> None:
     async def story() -> None:
         model = EchoModel()
-        async with serving(model, sizes=(1,), concurrent_calls=2) as batcher:
+        async with serving(model, sizes=(1,), num_batch_threads=2) as batcher:
             tasks = [ask(batcher, mark) for mark in (1, 2, 3)]
             await until(lambda: len(model.running) == 2)
             # The third clip waits in the queue, where it could still be taken back.
@@ -167,7 +167,7 @@ def test_no_more_calls_run_at_once_than_the_engine_gains_by() -> None:
 def test_the_first_call_that_is_free_takes_what_waits() -> None:
     async def story() -> None:
         model = EchoModel()
-        async with serving(model, concurrent_calls=2) as batcher:
+        async with serving(model, num_batch_threads=2) as batcher:
             tasks = [ask(batcher, mark) for mark in (1, 2)]
             await until(lambda: len(model.running) == 2)
             tasks += [ask(batcher, mark) for mark in (3, 4, 5, 6)]
@@ -357,13 +357,13 @@ def test_nobody_waits_for_ever_when_the_worker_is_killed() -> None:
     st.integers(1, 3),
 )
 def test_any_mix_of_callers_poison_and_cancellation_leaves_every_other_with_its_own_answer(
-    requests: list[tuple[int, str, bool]], concurrent_calls: int
+    requests: list[tuple[int, str, bool]], num_batch_threads: int
 ) -> None:
     async def story() -> None:
         model = EchoModel()
-        async with serving(model, concurrent_calls=concurrent_calls) as batcher:
-            first = [ask(batcher, 0) for _ in range(concurrent_calls)]
-            await until(lambda: len(model.running) == concurrent_calls)
+        async with serving(model, num_batch_threads=num_batch_threads) as batcher:
+            first = [ask(batcher, 0) for _ in range(num_batch_threads)]
+            await until(lambda: len(model.running) == num_batch_threads)
             tasks = [ask(batcher, mark, caller) for mark, caller, _ in requests]
             await until(lambda: batcher.queue_length == len(requests))
             for task, (_, _, leaves) in zip(tasks, requests, strict=True):

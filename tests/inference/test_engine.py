@@ -147,7 +147,7 @@ def test_tensorflow_answers_as_many_calls_at_once_as_it_has_threads_and_none_spi
         "context.ensure_initialized()\n"
         "settings = context.context().config\n"
         "print(settings.experimental.disable_thread_spinning)\n"
-        "print(engine.concurrent_calls)\n"
+        "print(engine.num_batch_threads)\n"
         "print(settings.intra_op_parallelism_threads, settings.inter_op_parallelism_threads)\n"
     )
     assert subprocess.check_output([sys.executable, "-c", program], text=True).split() == ["True", "2", "2", "2"]
