@@ -1,4 +1,4 @@
-"""`python -m framewise`: the command `framewise`."""
+"""`python -m framewise` runs the command `framewise`."""
 
 from framewise.cli.app import app
 

@@ -1,4 +1,4 @@
-"""The Python client, importable from a checkout under the name of the service."""
+"""The client under the name `service.client`, for use from a checkout."""
 
 from framewise.client import DEFAULT_URL, AsyncClient, Client, ProblemError, ServiceUnreachable
 

@@ -1,4 +1,4 @@
-"""A job's events as they come over the wire, over as many connections as it takes. Opens none itself."""
+"""Parses the server-sent events of a job, across reconnects. Opens no connection."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ import httpx
 from framewise.client.operations import job_path
 from framewise.schemas.jobs import Job, JobEvent
 
-_ENDS = frozenset({"done", "failed", "cancelled"})
+_FINAL_EVENTS = frozenset({"done", "failed", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """One event of a stream."""
+    """One event of a `text/event-stream`."""
 
     id: str
     name: str
@@ -20,15 +20,15 @@ class ServerSentEvent:
 
 
 class EventParser:
-    """Turns the bytes of one `text/event-stream` into its events; what breaks off unfinished is none."""
+    """Incremental parser of one `text/event-stream`; an incomplete event at the end is dropped."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._unparsed = b""
         self._fields: dict[str, str] = {}
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """The events that end in `chunk`."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        """The events completed by `chunk`."""
+        *lines, self._unparsed = (self._unparsed + chunk).split(b"\n")
         events = []
         for line in lines:
             text = line.removesuffix(b"\r").decode()
@@ -41,41 +41,41 @@ class EventParser:
 
     def _add(self, line: str) -> None:
         name, _, value = line.partition(":")
-        if name:  # Without one it is a comment.
+        if name:  # A line without a name is a comment.
             value = value.removeprefix(" ")
             before = self._fields.get(name)
             self._fields[name] = f"{before}\n{value}" if name == "data" and before is not None else value
 
 
-class JobWatch:
-    """How much of a job's story was heard: what to ask for next, and whether there is more."""
+class JobEventReader:
+    """Reads a job's events from one or more connections; each new connection resumes after the last event."""
 
     def __init__(self, job_id: str) -> None:
         self.path = f"{job_path(job_id)}/events"
-        self.is_over = False
+        self.has_ended = False
         self._last_event_id = ""
         self._parser = EventParser()
 
     def headers(self) -> dict[str, str]:
-        """What to ask a new connection with; its stream starts at a new event."""
+        """Request headers of a new connection. Discards an incomplete event of the previous connection."""
         self._parser = EventParser()
         return {"Last-Event-ID": self._last_event_id} if self._last_event_id else {}
 
     def require_end(self) -> None:
-        """Pass where the story was heard to its end.
+        """Check that the final event arrived.
 
         Raises:
-            httpx.ReadError: the stream ended before the job did, as it does when a service shuts down.
+            httpx.ReadError: the stream ended before the job did, for example because the service shut down.
         """
-        if not self.is_over:
-            raise httpx.ReadError("the events ended before the job did")
+        if not self.has_ended:
+            raise httpx.ReadError("the event stream ended before the job did")
 
     def feed(self, chunk: bytes) -> list[JobEvent | Job]:
-        """What `chunk` tells; the job itself is the last."""
-        told: list[JobEvent | Job] = []
+        """The events completed by `chunk`; the final event is the job itself."""
+        events: list[JobEvent | Job] = []
         for event in self._parser.feed(chunk):
             self._last_event_id = event.id or self._last_event_id
-            self.is_over = event.name in _ENDS
-            schema: type[Job | JobEvent] = Job if self.is_over else JobEvent
-            told.append(schema.model_validate_json(event.data, extra="ignore"))
-        return told
+            self.has_ended = event.name in _FINAL_EVENTS
+            schema: type[Job | JobEvent] = Job if self.has_ended else JobEvent
+            events.append(schema.model_validate_json(event.data, extra="ignore"))
+        return events

@@ -1,7 +1,4 @@
-"""A video file as the body of `POST /predict`: multipart/form-data, read from disk as it is sent.
-
-Knows no HTTP library: what it makes is bytes, and two headers that go with them.
-"""
+"""A video file as a multipart/form-data body, read from disk while it is sent. Depends on no HTTP library."""
 
 import asyncio
 import secrets
@@ -11,16 +8,16 @@ from pathlib import Path
 CHUNK_BYTES = 1 << 16
 
 OnProgress = Callable[[int, int], None]
-"""Called with (bytes of the file sent so far, bytes of the file): first with 0, last with all of them."""
+"""Called with (bytes of the file sent, bytes of the file), first with 0 bytes sent and last with all."""
 
 
 class VideoForm:
-    """One form of exactly one part, `video`. May be sent any number of times; no chunk outlives its sending."""
+    """A form with one part, `video`. It can be sent repeatedly and holds one chunk of the file in memory."""
 
-    def __init__(self, path: Path, on_progress: OnProgress = lambda _sent, _total: None) -> None:
+    def __init__(self, path: Path, on_progress: OnProgress | None = None) -> None:
         boundary = secrets.token_hex(16)
         self._path = path
-        self._on_progress = on_progress
+        self._on_progress = on_progress or _ignore_progress
         self._head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="video"; filename="{_quoted(path.name)}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"
@@ -33,7 +30,7 @@ class VideoForm:
         }
 
     def chunks(self) -> Iterator[bytes]:
-        """The body, piece by piece; progress is told when a piece was taken, not when it was read."""
+        """The body in chunks. Progress is reported after the HTTP library takes a chunk."""
         num_sent = 0
         with self._path.open("rb") as file:
             yield self._head
@@ -45,13 +42,17 @@ class VideoForm:
         yield self._tail
 
     async def chunks_async(self) -> AsyncIterator[bytes]:
-        """As `chunks`, with the disk read on another thread."""
+        """The body in chunks, read from disk on a worker thread."""
         chunks = self.chunks()
         while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
             yield chunk
 
 
+def _ignore_progress(_num_sent: int, _num_bytes: int) -> None:
+    pass
+
+
 def _quoted(name: str) -> str:
-    """A file name as browsers put it in a form: in UTF-8, without what would end the quotes."""
+    """The file name in UTF-8 with quotes and line breaks percent-encoded, as browsers send it."""
     safe = name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
     return safe.encode(errors="replace").decode()

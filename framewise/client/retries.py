@@ -1,19 +1,13 @@
-"""Which failed requests of the client are retried, and after how long."""
+"""Retry policy of the client: which failed requests are sent again, and after how long."""
 
-from framewise.client.operations import ProblemError
+from framewise.client.errors import ProblemError, ServiceUnreachable
 
-_PASSING = (429, 503)
-
-
+_RETRYABLE_STATUSES = (429, 503)
 _DEFAULT_RETRY_SECONDS = 1.0
 
 
-class ServiceUnreachable(Exception):
-    """Nobody answered, or the connection broke before the answer was whole."""
-
-
 class Retries:
-    """How often one question has been asked, and whether it may be asked again."""
+    """Counts the failures of one request and decides on the next attempt."""
 
     def __init__(self, url: str, max_attempts: int, max_wait_seconds: float) -> None:
         self._url = url
@@ -21,26 +15,29 @@ class Retries:
         self._max_wait_seconds = max_wait_seconds
         self._num_failed = 0
 
-    def heard(self) -> None:
-        """Something new was heard: whatever failed before is made good."""
+    def reset(self) -> None:
+        """Start counting failures from zero, after new data arrived."""
         self._num_failed = 0
 
-    def wait_seconds(self, error: Exception, *, is_repeatable: bool) -> float:
-        """How long to wait before asking again: as long as the service said, twice as long with each break.
+    def delay_seconds(self, error: Exception, *, is_retryable: bool) -> float:
+        """Seconds to wait before the next attempt.
+
+        After a response 429 or 503 the delay is its `Retry-After`, by default 1 s. After a dropped connection, which
+        is retried only if `is_retryable`, the delay starts at 1 s and doubles with each failure.
 
         Raises:
-            ProblemError, ServiceUnreachable: what `error` is to the caller, where asking again is not for us.
+            ProblemError: the service refused the request and no retry is allowed.
+            ServiceUnreachable: the connection failed and no retry is allowed.
         """
         self._num_failed += 1
         if isinstance(error, ProblemError):
-            told = error.retry_after_seconds
-            seconds = _DEFAULT_RETRY_SECONDS if told is None else told
-            may_pass = error.status in _PASSING and seconds <= self._max_wait_seconds
+            retry_after = error.retry_after_seconds
+            seconds = _DEFAULT_RETRY_SECONDS if retry_after is None else retry_after
+            is_retryable = error.status in _RETRYABLE_STATUSES and seconds <= self._max_wait_seconds
         else:
             seconds = min(_DEFAULT_RETRY_SECONDS * 2 ** (self._num_failed - 1), self._max_wait_seconds)
-            may_pass = is_repeatable
-        if may_pass and self._num_failed < self._max_attempts:
+        if is_retryable and self._num_failed < self._max_attempts:
             return seconds
         if isinstance(error, ProblemError):
             raise error
-        raise ServiceUnreachable(f"No answer from {self._url}: {error or type(error).__name__}") from error
+        raise ServiceUnreachable(f"No response from {self._url}: {error or type(error).__name__}") from error

@@ -8,7 +8,7 @@ import pytest
 
 from framewise.client import AsyncClient, Client, ProblemError
 from framewise.client.job_events import EventParser, ServerSentEvent
-from framewise.client.operations import JobOptions, PredictOptions, ValidateOptions
+from framewise.client.options import JobOptions, PredictOptions, ValidateOptions
 from framewise.schemas.jobs import Job, JobEvent, JobQuery
 from framewise.schemas.prediction import PredictQuery, ValidateQuery
 from tests.client.test_cli import framewise
@@ -113,4 +113,4 @@ def test_predict_may_send_its_videos_as_jobs_and_validate_sends_them_for_nothing
     assert json.loads(predicted.stdout)["prediction"]["label"] == "dark"
     validated = framewise("validate", dark, *key, url=keyed_service.url)
     assert validated.returncode == 0
-    assert "8 frames in 1 clips would be looked at" in validated.stdout
+    assert "8 sampled frames in 1 clips" in validated.stdout

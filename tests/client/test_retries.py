@@ -97,7 +97,7 @@ def test_an_answer_that_breaks_off_is_an_unreachable_service(dark: Path) -> None
         thread = threading.Thread(target=hang_up)
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with Client(url) as client, pytest.raises(ServiceUnreachable, match="No answer from"):
+        with Client(url) as client, pytest.raises(ServiceUnreachable, match="No response from"):
             client.predict(dark)
         thread.join()
 

@@ -73,5 +73,5 @@ def test_a_service_with_other_bytes_under_the_same_name_is_refused(
 
 
 def test_a_service_that_is_not_there_is_one_sentence(grey_models_dir: Path, data: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="No answer from"):
+    with pytest.raises(TrainingError, match="No response from"):
         evaluate(grey_models_dir / "grey" / "1", _asked(data, tmp_path), Outputs(), "http://127.0.0.1:9")
