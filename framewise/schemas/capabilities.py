@@ -1,4 +1,4 @@
-"""What a service accepts: limits, formats, jobs."""
+"""Schemas of `GET /capabilities`: limits, formats, jobs and models of a service."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from framewise.schemas.wire import Wire
 
 
 class Limits(Wire):
-    """The limits in force, by the names of their settings."""
+    """Limits in force, named after their settings."""
 
     max_upload_bytes: int
     upload_idle_timeout_seconds: float
@@ -26,7 +26,7 @@ class Limits(Wire):
 
 
 class JobCapabilities(Wire):
-    """When a video is better sent as a job, and how long it may be, by the names of the settings."""
+    """Limits of jobs and the sizes from which a job is recommended, named after their settings."""
 
     job_from_seconds: float
     job_from_bytes: int
@@ -35,21 +35,23 @@ class JobCapabilities(Wire):
 
 
 class ModelCapabilities(Wire):
-    """How one ready model runs."""
+    """How the service runs one ready model."""
 
     name: str
     version: str
     engine: str
     device: Literal["cpu", "gpu"]
-    batch_sizes: list[int] = Field(description="Those that answer, bit for bit, as one clip alone does.")
+    batch_sizes: list[int] = Field(
+        description="Verified batch sizes: a clip in such a batch has the same result, bit for bit, as alone."
+    )
 
 
 class Capabilities(Wire):
-    """The answer to `GET /capabilities`."""
+    """Response to `GET /capabilities`."""
 
     limits: Limits
-    jobs: JobCapabilities | None = Field(description="Null where the service takes no jobs.")
-    isolation: Isolation = Field(description="Which walls stand around the decode processes on this machine.")
-    containers: list[str] = Field(description="Allowed, and found at start to be readable on this machine.")
-    codecs: list[str] = Field(description="Allowed, and found at start to be decodable on this machine.")
+    jobs: JobCapabilities | None = Field(description="Null if the service does not accept jobs.")
+    isolation: Isolation = Field(description="Isolation of the decode workers on this machine.")
+    containers: list[str] = Field(description="Allowed containers that this machine can read, checked at start.")
+    codecs: list[str] = Field(description="Allowed codecs that this machine can decode, checked at start.")
     models: list[ModelCapabilities]

@@ -1,4 +1,4 @@
-"""Jobs on the wire: their queries, states, results and events."""
+"""Schemas of jobs: queries, states, results and events."""
 
 from typing import Literal
 
@@ -10,10 +10,10 @@ from framewise.schemas.wire import Wire
 
 
 class JobQuery(PredictQuery):
-    """What a caller may ask of a job."""
+    """Query parameters of `POST /jobs`."""
 
     callback_url: str | None = Field(
-        default=None, max_length=2048, description="Where to post the job when it is done or has failed."
+        default=None, max_length=2048, description="URL to which the job is posted after it is done or has failed."
     )
 
 
@@ -21,29 +21,29 @@ JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 class JobListQuery(Wire):
-    """Which jobs to list."""
+    """Query parameters of `GET /jobs`."""
 
     state: JobState | None = Field(default=None, description="Only jobs in this state.")
-    limit: int = Field(default=50, ge=1, le=200, description="How many at most.")
-    after: str | None = Field(default=None, max_length=64, description="The `next` of the page before.")
+    limit: int = Field(default=50, ge=1, le=200, description="Maximum number of jobs.")
+    after: str | None = Field(default=None, max_length=64, description="The `next` of the previous page.")
 
 
 class JobProgress(Wire):
-    """How many of a video's clips are answered."""
+    """Number of classified clips of a video."""
 
     num_clips_done: int
     num_clips: int
 
 
 class JobUpload(Wire):
-    """The video a job was made for."""
+    """The video of a job."""
 
     num_bytes: int
     sha256: str
 
 
 class Delivery(Wire):
-    """One attempt to post a job to its callback: a status, or the name of what came instead."""
+    """One attempt to post a job to its callback; `status` is null if an `error` prevented a response."""
 
     number: int
     at: str
@@ -53,7 +53,7 @@ class Delivery(Wire):
 
 
 class Callback(Wire):
-    """What has become of a job's callback."""
+    """State and deliveries of a job's callback."""
 
     url: str
     state: Literal["waiting", "pending", "delivered", "given_up"]
@@ -61,15 +61,15 @@ class Callback(Wire):
 
 
 class JobSummary(Wire):
-    """A job as it is listed. Times are UTC, in ISO 8601."""
+    """A job without its result. Times are UTC in ISO 8601."""
 
     id: str
     state: JobState
     created_at: str
     started_at: str | None
     finished_at: str | None
-    expires_at: str | None = Field(description="When the job is removed with its result.")
-    attempt: int = Field(description="How often it was started; a start that a shutdown interrupted does not count.")
+    expires_at: str | None = Field(description="When the job and its result are removed.")
+    attempt: int = Field(description="Number of starts; a start that a shutdown interrupted does not count.")
     progress: JobProgress | None
     query: PredictQuery
     upload: JobUpload
@@ -77,7 +77,7 @@ class JobSummary(Wire):
 
 
 class Job(JobSummary):
-    """A job, with what came of it."""
+    """A job with its result or its problem."""
 
     result: Prediction | None
     problem: Problem | None
@@ -85,14 +85,14 @@ class Job(JobSummary):
 
 
 class JobList(Wire):
-    """The answer to `GET /jobs`."""
+    """Response to `GET /jobs`."""
 
     jobs: list[JobSummary]
-    next: str | None = Field(description="What to ask for as `after` to see more; null at the end.")
+    next: str | None = Field(description="Value of `after` for the next page; null on the last page.")
 
 
 class JobEvent(Wire):
-    """What an event that is not the last carries."""
+    """Data of an event that is not the last one of its job."""
 
     state: JobState
     attempt: int

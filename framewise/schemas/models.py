@@ -1,4 +1,4 @@
-"""What a service reports of its models, and of its health."""
+"""Schemas of models and of the health report."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from framewise.schemas.wire import Wire
 
 
 class ModelState(Wire):
-    """One model's state at start-up or since."""
+    """State of one model."""
 
     name: str
     version: str
@@ -17,7 +17,7 @@ class ModelState(Wire):
 
 
 class Health(Wire):
-    """The service's state and each model's."""
+    """State of the service and of each model."""
 
     state: Literal["starting", "ready", "draining", "failed"]
     detail: str | None = None
@@ -25,7 +25,7 @@ class Health(Wire):
 
 
 class ModelSummary(Wire):
-    """A model that may be asked."""
+    """A model that is ready for requests."""
 
     name: str
     version: str
@@ -36,19 +36,20 @@ class ModelSummary(Wire):
 
 
 class ModelList(Wire):
-    """The answer to `GET /models`."""
+    """Response to `GET /models`."""
 
     models: list[ModelSummary]
 
 
 class ModelDetail(ModelSummary):
-    """Everything a model says of itself."""
+    """A model with its manifest and model card."""
 
     manifest: dict[str, Any]
     card: dict[str, Any] | None = Field(
-        default=None, description="The model card for programs: data, protocol, every figure, and how to verify it."
+        default=None, description="Machine-readable model card: data, protocol, all metrics, and how to verify them."
     )
     batch_sizes: list[int]
     sees_training_pixels: bool = Field(
-        description="Whether the model's golden clips decode here, bit for bit, to the pixels they had at export."
+        description="Whether the model's golden clips decode on this machine to the same pixels, bit for bit, as at"
+        " export."
     )

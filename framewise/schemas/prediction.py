@@ -1,4 +1,4 @@
-"""What travels on the wire. Names carry their units; `docs/api.md` says the same in prose."""
+"""Schemas of `POST /predict` and `POST /validate`. Field names carry their units."""
 
 from typing import Literal
 
@@ -8,35 +8,40 @@ from framewise.schemas.wire import Probability, Wire
 
 
 class ValidateQuery(Wire):
-    """Which model a video is meant for, and how long there is to look at it."""
+    """Query parameters of `POST /validate`."""
 
     model: str | None = Field(default=None, max_length=64, description="Name of the model; default: the default model.")
-    version: str | None = Field(default=None, max_length=9, description="Its version; default: the latest.")
+    version: str | None = Field(
+        default=None, max_length=9, description="Version of the model; default: the latest version."
+    )
     deadline_seconds: float | None = Field(
-        default=None, gt=0, description="Give up after this long; the service's own deadline is the upper bound."
+        default=None,
+        gt=0,
+        description="Time limit for the response, counted from the end of the upload; at most the service's own limit.",
     )
 
 
 class PredictQuery(ValidateQuery):
-    """What a caller may ask of a prediction."""
+    """Query parameters of `POST /predict`."""
 
-    top_k: int | None = Field(default=None, ge=1, le=1000, description="List only the k likeliest labels.")
+    top_k: int | None = Field(default=None, ge=1, le=1000, description="List only the k most probable labels.")
     threshold: Probability | None = Field(
-        default=None, description="Least probability to accept a label; default: the model's own."
+        default=None, description="Minimum probability of an accepted label; default: the model's own."
     )
     frames: Literal["all", "top", "none"] = Field(
-        default="all", description="Which frames to list: all, the three of each clip with most attention, or none."
+        default="all",
+        description="Frames to list: all, the three of each clip with the most attention, or none.",
     )
 
 
 class VideoUrl(Wire):
-    """Where a video is to be fetched from, in the place of the video."""
+    """URL of a video, sent as the request body in place of the video."""
 
-    url: str = Field(max_length=8192, description="An https URL of a host that the service is allowed to ask.")
+    url: str = Field(max_length=8192, description="An https URL on a host that the service allows.")
 
 
 class ModelRef(Wire):
-    """Which model answered, to the byte."""
+    """The model that made the prediction; `digest` identifies its exact files."""
 
     name: str
     version: str
@@ -44,7 +49,7 @@ class ModelRef(Wire):
 
 
 class Decision(Wire):
-    """The likeliest label; `accepted` is false when the service had better say "I don't know"."""
+    """The most probable label; `accepted` is false if its probability is below the threshold."""
 
     label: str
     probability: Probability
@@ -52,7 +57,7 @@ class Decision(Wire):
 
 
 class LabelProbability(Wire):
-    """One label, how likely it is, and whether the model stands by it."""
+    """A label and its probability; `accepted` is true if the probability reaches the threshold."""
 
     label: str
     probability: Probability
@@ -60,43 +65,43 @@ class LabelProbability(Wire):
 
 
 class ClipWindow(Wire):
-    """One window of the video, [start, end)."""
+    """One clip: the part [start, end) of the video."""
 
     start_seconds: float
     end_seconds: float
 
 
 class ClipPrediction(ClipWindow):
-    """The answer for one window of the video."""
+    """The most probable label of one clip."""
 
     label: str
     probability: Probability
 
 
 class SampledFrame(Wire):
-    """One frame that a clip holds."""
+    """One frame sampled for a clip."""
 
     clip: int
-    index: int = Field(description="The frame's place in presentation order.")
-    time_seconds: float = Field(description="The frame's own presentation time, from the first frame on.")
+    index: int = Field(description="Index of the frame in presentation order.")
+    time_seconds: float = Field(description="Presentation time of the frame, counted from the first frame.")
 
 
 class FrameAttention(SampledFrame):
-    """One frame the model looked at. Attention sums to 1 within a clip."""
+    """One sampled frame with its attention. Attention sums to 1 within a clip."""
 
     attention: Probability
 
 
 class Video(Wire):
-    """What the file turned out to hold; counted, not claimed."""
+    """Facts of the video, measured while decoding and not taken from the file's header."""
 
     container: str
     codec: str
     width: int
     height: int
-    rotation_degrees: int = Field(description="How far clockwise the pictures were turned to stand upright.")
+    rotation_degrees: int = Field(description="Clockwise rotation that was applied to show the frames upright.")
     is_mirrored: bool = Field(
-        default=False, description="Whether the pictures were mirrored left to right, before they were turned."
+        default=False, description="Whether the frames were mirrored left to right before the rotation."
     )
     duration_seconds: float
     frame_rate: float | None
@@ -107,32 +112,32 @@ class Video(Wire):
 
 
 class AnswerWarning(Wire):
-    """Something to know about an answer that was given all the same."""
+    """A warning about a prediction that was made nevertheless."""
 
     code: str
     message: str
 
 
 class ValidationTimings(Wire):
-    """Milliseconds spent on each stage."""
+    """Duration of each stage in milliseconds."""
 
     receive: float
-    decode: float = Field(description="Waiting for a decode process and for its clips.")
+    decode: float = Field(description="Waiting for a decode worker and for its clips.")
     total: float
 
 
 class Timings(Wire):
-    """Milliseconds spent on each stage. Stages of a long video overlap."""
+    """Duration of each stage in milliseconds. The stages of a long video overlap."""
 
     receive: float
-    decode: float = Field(description="Waiting for a decode process and for its clips.")
-    queue: float = Field(description="Longest wait of a clip for the model.")
-    model: float = Field(description="Longest model call that held a clip of this video.")
+    decode: float = Field(description="Waiting for a decode worker and for its clips.")
+    queue: float = Field(description="Longest time a clip waited for the model.")
+    model: float = Field(description="Longest model call that included a clip of this video.")
     total: float
 
 
 class Prediction(Wire):
-    """The answer to `POST /predict`."""
+    """Response to `POST /predict`."""
 
     request_id: str
     model: ModelRef
@@ -141,8 +146,8 @@ class Prediction(Wire):
     label_set: list[str] | None = Field(
         default=None,
         exclude_if=lambda labels: labels is None,
-        description="Labels that hold the true one as often as the model's manifest says (`conformal`), likeliest"
-        " first; left out where it says nothing of it.",
+        description="Conformal prediction set, most probable label first: it contains the true label as often as"
+        " the model's manifest states (`conformal`). Absent if the manifest states no such coverage.",
     )
     clips: list[ClipPrediction]
     frames: list[FrameAttention]
@@ -152,7 +157,7 @@ class Prediction(Wire):
 
 
 class Cost(Wire):
-    """What a prediction would ask of the model, by what it has lately taken for a clip."""
+    """Estimated model time of a prediction, from the recent time per clip."""
 
     num_clips: int
     model_seconds_per_clip: float
@@ -160,7 +165,7 @@ class Cost(Wire):
 
 
 class Validation(Wire):
-    """The answer to `POST /validate`: everything that comes before the model, and what the model would cost."""
+    """Response to `POST /validate`: the results of all stages before the model, and the estimated model time."""
 
     request_id: str
     model: ModelRef

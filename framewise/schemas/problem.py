@@ -1,10 +1,10 @@
-"""An error response (RFC 9457)."""
+"""Schema of an error response (RFC 9457)."""
 
 from framewise.schemas.wire import Wire
 
 
 class Problem(Wire):
-    """An error, as RFC 9457 has it; `code` is stable, `detail` is for people."""
+    """An error as in RFC 9457; `code` is a stable identifier, `detail` an explanation for people."""
 
     type: str = "about:blank"
     title: str

@@ -1,4 +1,4 @@
-"""What every message on the wire has in common."""
+"""Base class of all schemas."""
 
 from typing import Annotated
 
@@ -8,6 +8,6 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class Wire(BaseModel):
-    """A message: immutable, without unknown fields."""
+    """An immutable message that rejects unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
