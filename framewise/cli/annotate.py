@@ -1,128 +1,36 @@
-"""A video with its answer drawn into it: the label, the clip's probability, and attention as a strip below.
+"""`framewise annotate`: draws a prediction into a copy of the video."""
 
-Decodes and encodes with PyAV, in this process: it is meant for one's own files. The picture stays as it
-is; the strip is added under it.
-"""
-
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
+from typing import Annotated
 
-import av
-import av.error
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+import typer
 
-from framewise.schemas.prediction import FrameAttention, Prediction
-
-Image = NDArray[np.uint8]
-
-_LEAST_WIDTH = 320
-_STRIP_HEIGHT = 72
-_MARGIN = 8
-_GROUND = (24, 22, 20)
-_BAR = (76, 201, 176)
-_BAR_AHEAD = (70, 98, 94)
-_INK = (238, 236, 230)
-_QUIET_INK = (160, 158, 150)
-_HEADER_BASELINE = 18
-_BARS_TOP = 28
+from framewise.cli.options import ApiKey, Model, Url, Version, Video
+from framewise.cli.predict import predict_now
+from framewise.cli.terminal import ExitStatus, connect, out, print_error
+from framewise.client import DEFAULT_URL
 
 
-def annotate_video(path: Path, out: Path, prediction: Prediction) -> int:
-    """Write `path` to `out` as H.264 with `prediction` drawn in; returns the number of frames.
+def annotate(
+    file: Video,
+    target: Annotated[Path, typer.Argument(metavar="OUT", dir_okay=False, writable=True, help="The .mp4 to write.")],
+    *,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    model: Model = None,
+    version: Version = None,
+) -> None:
+    """Write a copy of the video with its label, probability and attention drawn into it."""
+    if target.suffix != ".mp4":
+        raise typer.BadParameter(f"{target} does not end in .mp4")
+    # PyAV, OpenCV and NumPy are loaded by this command only.
+    from framewise.cli.annotated_video import annotate_video  # noqa: PLC0415
 
-    Every frame keeps its time. `out` is written beside itself first, so a failure leaves no half of it.
-
-    Raises:
-        OSError: `path` cannot be decoded, or `out` not written.
-    """
-    part = out.with_name(f".{out.name}.part")
+    with connect(url, api_key) as client:
+        prediction = predict_now(client, file, model, version)
     try:
-        with _as_os_error(path), av.open(str(path)) as source, av.open(str(part), "w", format="mp4") as target:
-            num_frames = _copy_drawn(source, target, prediction)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-    return num_frames
-
-
-def _copy_drawn(
-    source: av.container.InputContainer, target: av.container.OutputContainer, prediction: Prediction
-) -> int:
-    video = source.streams.video[0]
-    stream = target.add_stream("libx264", rate=video.average_rate or 25, options={"crf": "18"})
-    stream.pix_fmt = "yuv420p"
-    num_frames = 0
-    first_seconds = 0.0
-    for number, frame in enumerate(source.decode(video)):
-        seconds = frame.time or 0.0
-        first_seconds = seconds if number == 0 else first_seconds
-        pixels = np.asarray(np.rot90(frame.to_ndarray(format="rgb24"), k=frame.rotation // 90), np.uint8)
-        drawn = draw_answer(pixels, seconds - first_seconds, prediction)
-        if number == 0:
-            stream.height, stream.width = drawn.shape[:2]
-            stream.codec_context.time_base = Fraction(1, 90_000)
-        picture = av.VideoFrame.from_ndarray(drawn, format="rgb24")
-        picture.pts, picture.time_base = round((seconds - first_seconds) * 90_000), Fraction(1, 90_000)
-        target.mux(stream.encode(picture))
-        num_frames += 1
-    target.mux(stream.encode(None))
-    return num_frames
-
-
-def draw_answer(pixels: Image, seconds: float, prediction: Prediction) -> Image:
-    """The picture uint8 [H, W, 3] RGB over a strip that shows what was seen at `seconds`; both sides even."""
-    height, width = pixels.shape[:2]
-    scale = max(1.0, _LEAST_WIDTH / width)
-    width, height = (round(side * scale) // 2 * 2 for side in (width, height))
-    canvas = np.full((height + _STRIP_HEIGHT, width, 3), _GROUND, np.uint8)
-    canvas[:height] = cv2.resize(
-        pixels, (width, height), interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
-    )
-    strip = canvas[height:]
-    _write(strip, _headline(prediction), _MARGIN, _INK)
-    clip = next((clip for clip in prediction.clips if clip.start_seconds <= seconds < clip.end_seconds), None)
-    if clip is not None and len(prediction.clips) > 1:
-        text = f"now: {clip.label} {clip.probability:.0%}"
-        (text_width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.42, 1)
-        _write(strip, text, width - _MARGIN - text_width, _QUIET_INK)
-    _draw_bars(strip, prediction.frames, prediction.video.duration_seconds, seconds)
-    return canvas
-
-
-def _headline(prediction: Prediction) -> str:
-    decision = prediction.prediction
-    doubt = "" if decision.accepted else "?"
-    return f"{decision.label}{doubt} {decision.probability:.1%}"
-
-
-def _write(strip: Image, text: str, x: int, colour: Sequence[int]) -> None:
-    cv2.putText(strip, text, (x, _HEADER_BASELINE), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
-
-
-def _draw_bars(strip: Image, frames: Sequence[FrameAttention], duration_seconds: float, seconds: float) -> None:
-    """Bars of attention at their times, bright up to now, and a line where now is."""
-    height, width = strip.shape[:2]
-    floor, room = height - _MARGIN, width - 2 * _MARGIN
-    scale = room / max(duration_seconds, 1e-9)
-    peak = max((frame.attention for frame in frames), default=0.0) or 1.0
-    thickness = max(1, round(0.6 * room / max(len({frame.index for frame in frames}), 1)))
-    for frame in sorted(frames, key=lambda frame: frame.attention):
-        left = _MARGIN + round(frame.time_seconds * scale)
-        top = floor - round((floor - _BARS_TOP) * frame.attention / peak)
-        colour = _BAR if frame.time_seconds <= seconds else _BAR_AHEAD
-        cv2.rectangle(strip, (left, top), (left + thickness - 1, floor), colour, cv2.FILLED)
-    now = _MARGIN + min(round(seconds * scale), room)
-    cv2.line(strip, (now, _BARS_TOP - 2), (now, floor + 2), _INK, 1)
-
-
-@contextmanager
-def _as_os_error(path: Path) -> Iterator[None]:
-    """FFmpeg's many errors as the one kind that callers of file functions know."""
-    try:
-        yield
-    except av.error.FFmpegError as error:
-        raise OSError(f"{path} cannot be drawn into: {error}") from error
+        num_frames = annotate_video(file, target, prediction)
+    except OSError as error:
+        print_error(f"{file}: {error}")
+        raise typer.Exit(ExitStatus.REFUSED) from error
+    out.print(f"{target}: {num_frames} frames", markup=False)

@@ -1,7 +1,4 @@
-"""An answer drawn in a terminal: the label, and attention over time as bars.
-
-Knows `framewise.schemas.prediction` and rich; where the answer came from is not its business.
-"""
+"""Draws a prediction in a terminal: the labels, and a bar chart of attention over time."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,12 +11,12 @@ from framewise.schemas.prediction import FrameAttention, Prediction
 NUM_ROWS = 6
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _MARGIN = "  "
-# Bars at least this wide have room for a gap before the next one.
-_LEAST_GAPPED_COLUMNS = 3
+# Narrower bars have no gap between them.
+_MIN_COLUMNS_WITH_GAP = 3
 
 
 def prediction_chart(prediction: Prediction, num_columns: int = 72) -> RenderableType:
-    """The whole answer: what, how sure, when, and what to know about it."""
+    """Label, probabilities, attention chart and warnings of a prediction, for `Console.print`."""
     decision = prediction.prediction
     parts: list[RenderableType] = [decision_line(prediction), Text()]
     for row in prediction.probabilities:
@@ -38,16 +35,16 @@ def prediction_chart(prediction: Prediction, num_columns: int = 72) -> Renderabl
 
 
 def decision_line(prediction: Prediction) -> Text:
-    """The likeliest label and its probability; says so when that is too little to go by."""
+    """The most probable label, its probability and the model; marked if the label is not accepted."""
     decision = prediction.prediction
     line = Text.assemble(_MARGIN, (decision.label, "bold cyan"), f"  {decision.probability:.1%}")
     if not decision.accepted:
-        line.append("  not sure enough to say", style="yellow")
+        line.append("  below the threshold", style="yellow")
     return line.append(f"  {prediction.model.name}/{prediction.model.version}", style="dim")
 
 
 def attention_chart(frames: Sequence[FrameAttention], duration_seconds: float, num_columns: int = 72) -> Text:
-    """Bars of attention, as tall as the most attended frame is full height, over an axis in seconds."""
+    """Bar chart of attention over a time axis in seconds; the tallest bar has full height."""
     columns = attention_columns(frames, duration_seconds, num_columns)
     peak = max(columns, default=0.0) or 1.0
     best = max(frames, key=lambda frame: frame.attention)
@@ -61,22 +58,22 @@ def attention_chart(frames: Sequence[FrameAttention], duration_seconds: float, n
 
 
 def attention_columns(frames: Sequence[FrameAttention], duration_seconds: float, num_columns: int) -> list[float]:
-    """Attention in each of `num_columns` equal parts of the video: 0 between bars, the most where several fall.
+    """Attention in each of `num_columns` equal parts of the video: the maximum over its frames, 0 between bars.
 
-    A frame's bar begins at its own time, and ends before that of the next frame looked at. Clips
-    overlap: a frame of two of them counts with the one where it drew more attention.
+    The bar of a frame starts at the frame's time and ends before the next sampled frame. A frame that belongs to two
+    overlapping clips has the higher of its two attentions.
     """
     scale = num_columns / max(duration_seconds, 1e-9)
     attention_at: dict[float, float] = {}
     for frame in sorted(frames, key=lambda frame: frame.time_seconds):
         attention_at[frame.time_seconds] = max(frame.attention, attention_at.get(frame.time_seconds, 0.0))
-    places = [min(int(seconds * scale), num_columns - 1) for seconds in attention_at]
-    rooms = [end - start for start, end in pairwise([*places, num_columns])]
-    # Not across a stretch that no frame was taken from: that would claim it was looked at.
-    usual = sorted(rooms)[len(rooms) // 2]
-    width = usual - 1 if usual >= _LEAST_GAPPED_COLUMNS else usual
+    starts = [min(int(seconds * scale), num_columns - 1) for seconds in attention_at]
+    spans = [end - start for start, end in pairwise([*starts, num_columns])]
+    # The median span bounds the width, so that no bar covers a part of the video without sampled frames.
+    median = sorted(spans)[len(spans) // 2]
+    width = median - 1 if median >= _MIN_COLUMNS_WITH_GAP else median
     columns = [0.0] * num_columns
-    for attention, place, room in zip(attention_at.values(), places, rooms, strict=True):
-        for column in range(place, place + max(1, min(width, room))):
+    for attention, start, span in zip(attention_at.values(), starts, spans, strict=True):
+        for column in range(start, start + max(1, min(width, span))):
             columns[column] = max(columns[column], attention)
     return columns

@@ -1,4 +1,4 @@
-"""An answer as lines of a table: one per frame looked at."""
+"""A prediction as CSV, one row per sampled frame."""
 
 import csv
 import io
@@ -10,13 +10,13 @@ COLUMNS = ("file", "label", "probability", "accepted", "clip", "index", "time_se
 
 
 def csv_text(path: Path, prediction: Prediction, *, with_header: bool) -> str:
-    """Lines of CSV for the frames of `prediction`, the file's own answer repeated on each."""
+    """CSV rows of the frames of `prediction`; each row repeats the file's label and probability."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if with_header:
         writer.writerow(COLUMNS)
     decision = prediction.prediction
     for frame in prediction.frames:
-        answer = (decision.label, decision.probability, str(decision.accepted).lower())
-        writer.writerow((path, *answer, frame.clip, frame.index, frame.time_seconds, frame.attention))
+        decision_cells = (decision.label, decision.probability, str(decision.accepted).lower())
+        writer.writerow((path, *decision_cells, frame.clip, frame.index, frame.time_seconds, frame.attention))
     return text.getvalue()

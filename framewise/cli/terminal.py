@@ -1,10 +1,9 @@
-"""What every command of `framewise` shares: how it connects, what it writes to, and how it ends."""
+"""Output, progress bars, connection and exit status of the commands."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -20,93 +19,79 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-class Exit(IntEnum):
-    """What the exit status says; 2 is given by the command line's parser."""
+class ExitStatus(IntEnum):
+    """Exit status of a command. Typer exits with 2 on a usage error."""
 
     OK = 0
     REFUSED = 1
     UNREACHABLE = 3
 
 
-Url = Annotated[str, typer.Option(envvar="FRAMEWISE_URL", help="Address of the service.")]
-ApiKey = Annotated[
-    str | None,
-    typer.Option(
-        envvar="FRAMEWISE_API_KEY",
-        help="Key, where the service asks for one; in the environment other users of the machine do not see it.",
-    ),
-]
-Model = Annotated[str | None, typer.Option(help="Name of the model; default: the service's default model.")]
-Version = Annotated[str | None, typer.Option(help="Version of the model; default: its latest.")]
-Videos = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True)]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+class JobNotDone(Exception):
+    """The job has no result: it was cancelled or has not ended."""
 
 
 @contextmanager
-def connected(url: str, api_key: str | None) -> Iterator[Client]:
-    """A client whose failures end the command with the status that says so."""
+def connect(url: str, api_key: str | None) -> Iterator[Client]:
+    """A connected client. An error inside the context is printed and ends the command with its exit status."""
     try:
         with Client(url, api_key=api_key) as client:
             yield client
     except ServiceUnreachable as error:
-        complain(str(error))
-        raise typer.Exit(Exit.UNREACHABLE) from error
+        print_error(str(error))
+        raise typer.Exit(ExitStatus.UNREACHABLE) from error
     except ProblemError as error:
-        complain(str(error))
-        raise typer.Exit(Exit.REFUSED) from error
+        print_error(str(error))
+        raise typer.Exit(ExitStatus.REFUSED) from error
 
 
-def complain(text: str) -> None:
-    """Say what went wrong, where it does not mix with answers."""
+def print_error(text: str) -> None:
+    """Print an error message on standard error."""
     err.print(text, style="red", markup=False, soft_wrap=True)
 
 
+def print_prediction(name: str, prediction: Prediction) -> None:
+    """Draw the prediction under the name of its file or job."""
+    out.print(f"\n{name}", style="bold", markup=False)
+    out.print(prediction_chart(prediction, min(out.width - 4, 96)))
+
+
 @contextmanager
-def upload_shown(path: Path, then: str) -> Iterator[OnProgress]:
-    """What to tell an upload's progress to; shown where someone is looking, and `then` once all is sent."""
+def upload_progress(path: Path, next_step: str) -> Iterator[OnProgress]:
+    """A progress callback for an upload, drawn as a bar on a terminal; shows `next_step` when all bytes are sent."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(path.name, total=None)
 
-        def show(num_sent: int, num_bytes: int) -> None:
-            description = f"{path.name}: {then}" if num_sent == num_bytes else path.name
+        def update(num_sent: int, num_bytes: int) -> None:
+            description = f"{path.name}: {next_step}" if num_sent == num_bytes else path.name
             progress.update(task, completed=num_sent, total=num_bytes, description=description)
 
-        yield show
+        yield update
 
 
-def ended_job(client: Client, job_id: str, name: str) -> Job:
-    """The job once it has ended, its progress shown meanwhile where someone is looking."""
+def wait_for_job(client: Client, job_id: str, name: str) -> Job:
+    """Wait until the job has ended and return it; its progress is drawn as a bar on a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("clips"))
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(name, total=None)
 
-        def show(event: JobEvent) -> None:
+        def update(event: JobEvent) -> None:
             done, total = (event.progress.num_clips_done, event.progress.num_clips) if event.progress else (0, None)
             progress.update(task, completed=done, total=total, description=f"{name}: {event.state}")
 
-        return client.wait_for_job(job_id, show)
+        return client.wait_for_job(job_id, update)
 
 
-def result_of(job: Job) -> Prediction:
-    """What the job found.
+def job_result(job: Job) -> Prediction:
+    """The prediction of a job.
 
     Raises:
-        ProblemError: it has failed.
-        JobNotDone: it was cancelled, or has not ended.
+        ProblemError: the job has failed.
+        JobNotDone: the job was cancelled or has not ended.
     """
     if job.problem is not None:
         raise ProblemError(job.problem)
     if job.result is None:
         raise JobNotDone(f"The job {job.id} is {job.state}.")
     return job.result
-
-
-class JobNotDone(Exception):
-    """The job has no result: it was cancelled, or has not ended."""
-
-
-def show_prediction(name: str, prediction: Prediction) -> None:
-    """Draw the answer under its file's name."""
-    out.print(f"\n{name}", style="bold", markup=False)
-    out.print(prediction_chart(prediction, min(out.width - 4, 96)))

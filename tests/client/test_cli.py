@@ -30,7 +30,7 @@ def test_predict_prints_label_probability_and_a_chart(service_url: str, dark: Pa
 
 
 def test_predict_says_when_it_is_not_sure(service_url: str, ramp: Path) -> None:
-    assert "not sure enough to say" in framewise("predict", ramp, url=service_url).stdout
+    assert "below the threshold" in framewise("predict", ramp, url=service_url).stdout
 
 
 def test_json_is_one_answer_a_line(service_url: str, dark: Path, ramp: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_wrong_command_line_gives_status_2(arguments: list[str]) -> None:
 def test_no_service_gives_status_3(command: str) -> None:
     done = framewise(command, url="http://127.0.0.1:9")
     assert done.returncode == 3
-    assert "No answer from http://127.0.0.1:9" in done.stderr
+    assert "No response from http://127.0.0.1:9" in done.stderr
 
 
 def test_models_lists_each_with_its_labels(service_url: str) -> None:
