@@ -1,4 +1,4 @@
-"""Which videos a batch is about, and their bytes: from a disk, or from any storage that fsspec reaches."""
+"""The input files of a batch, on a local disk or in any storage that fsspec supports."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,28 +14,28 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The `number`th of `count` parts of the input, from 1. Which files are in it depends on their names alone."""
+    """Part `number`, counted from 1, of `count` parts of the input. The part of a file depends on its name only."""
 
     number: int
     count: int
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """`3/8` is the third of eight; raises ValueError for what is no such thing."""
+        """The shard that `text` describes: `3/8` is the third of eight. Raises ValueError for any other format."""
         number, count = (int(part) for part in text.split("/"))
         if not 1 <= number <= count:
             raise ValueError("a shard is between 1/N and N/N")
         return cls(number, count)
 
-    def holds(self, name: str) -> bool:
-        """Whether the file of this name is in the shard; it is in exactly one of `count`."""
+    def includes(self, name: str) -> bool:
+        """Whether the shard includes the file; exactly one of the `count` shards does."""
         return int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8]) % self.count == (
             self.number - 1
         )
 
 
 class VideoFolder:
-    """The files below a place, or the one file there; `names` are relative to it."""
+    """The files under a path or URL, or a single file; `names` are relative to it."""
 
     def __init__(self, url: str) -> None:
         self._storage, path = fsspec.url_to_fs(url)
@@ -43,10 +43,10 @@ class VideoFolder:
         self._is_local = isinstance(self._storage, LocalFileSystem)
 
     def names(self, shard: Shard) -> list[str]:
-        """The files of the shard, by name, hidden ones left out.
+        """Sorted names of the files in the shard, without hidden files.
 
         Raises:
-            FileNotFoundError: there is nothing at that place.
+            FileNotFoundError: there is no file.
         """
         paths = self._storage.find(self._root)
         if not paths:
@@ -55,22 +55,22 @@ class VideoFolder:
             self._root = self._storage._parent(self._root)  # noqa: SLF001 - fsspec has no public name for it
         names = sorted(path[len(self._root) :].lstrip("/") for path in paths)
         hidden = (name for name in names if any(part.startswith(".") for part in PurePosixPath(name).parts))
-        return [name for name in sorted(set(names) - set(hidden)) if shard.holds(name)]
+        return [name for name in sorted(set(names) - set(hidden)) if shard.includes(name)]
 
-    def fetch(self, name: str, place: Path) -> ReceivedVideo:
-        """The file as an upload is known: where it lies on this disk, which is `place` if it comes from elsewhere.
+    def fetch(self, name: str, download_path: Path) -> ReceivedVideo:
+        """The file in the form of a received upload; a remote file is downloaded to `download_path`.
 
-        Blocks while it comes. Raises OSError where it cannot be had.
+        Blocks. Raises OSError if the file cannot be read.
         """
         path = f"{self._root}/{name}"
         if self._is_local:
-            return received(Path(path))
-        self._storage.get_file(path, str(place))
-        return received(place)
+            return received_video(Path(path))
+        self._storage.get_file(path, str(download_path))
+        return received_video(download_path)
 
 
-def received(path: Path) -> ReceivedVideo:
-    """The file with its size and digest."""
+def received_video(path: Path) -> ReceivedVideo:
+    """The file with its size and SHA-256 digest. Blocks."""
     digest, num_bytes = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):

@@ -1,15 +1,14 @@
-"""One run of a batch: the videos of a folder or bucket, looked at by the service without its HTTP."""
+"""One run of a batch: classifies the files of a folder or bucket with the service's own code, without HTTP."""
 
 import argparse
 import asyncio
 import errno
 import logging
 import secrets
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from http import HTTPStatus
 from pathlib import Path
@@ -22,24 +21,23 @@ from framewise.schemas.problem import Problem
 from service.api import problems
 from service.app import create_app
 from service.batch.inputs import VideoFolder
-from service.batch.outputs import Row, RowFolder
+from service.batch.outputs import RowFolder
+from service.batch.row_buffer import RowBuffer
+from service.batch.rows import Row
 from service.prediction.pipeline import Progress as ClipProgress
 from service.settings import Settings
 from service.state import Parts
 from service.uploads.receive import ReceivedVideo
 
-_MOST_ROWS_PER_PART = 1000
-_MOST_SECONDS_PER_PART = 60
-
 _log = logging.getLogger(__name__)
 STANDARD_ERROR = Console(stderr=True, highlight=False)
-"""Progress and complaints; standard output stays free."""
+"""Console for progress and errors."""
 
 
 class ExitStatus(IntEnum):
-    """How a batch ended."""
+    """Exit status of the command."""
 
-    ALL_ANSWERED = 0
+    ALL_CLASSIFIED = 0
     SOME_PROBLEMS = 1
     USAGE = 2
     NO_MODEL = 3
@@ -47,95 +45,60 @@ class ExitStatus(IntEnum):
 
 
 class NoModel(Exception):
-    """The service that is to answer does not become ready."""
+    """The service did not become ready."""
 
 
 class FileUnreachable(Exception):
-    """A file's bytes cannot be had."""
-
-
-@dataclass
-class Tally:
-    """The rows found since the last part was written, and what all rows of this run came to."""
-
-    out: RowFolder
-    outcomes: Counter[str] = field(default_factory=Counter)
-    _rows: list[Row] = field(default_factory=list)
-    _since: float = field(default_factory=time.monotonic)
-    _is_writing: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def add(self, row: Row) -> None:
-        """Count the row; write a part when enough rows, or seconds, are gathered. Raises OSError where it cannot."""
-        self.outcomes["answered" if row.problem is None else row.problem.code] += 1
-        self._rows.append(row)
-        if len(self._rows) >= _MOST_ROWS_PER_PART or time.monotonic() - self._since >= _MOST_SECONDS_PER_PART:
-            await self.write()
-
-    async def write(self) -> None:
-        """Write down what is gathered, in a thread: a bucket takes its time, and videos go on meanwhile.
-
-        Cancelled, it waits until the part is there or has failed; rows of a part that failed are gathered still.
-        """
-        async with self._is_writing:
-            rows, self._rows, self._since = self._rows, [], time.monotonic()
-            if not rows:
-                return
-            writing = asyncio.create_task(asyncio.to_thread(self.out.add, rows))
-            try:
-                await asyncio.shield(writing)
-            finally:
-                await asyncio.wait({writing})
-                if writing.exception() is not None:
-                    self._rows = rows + self._rows
+    """The storage did not return the file."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One run: the service's parts, the videos, what is asked about each, and where the answers go."""
+    """One run: the service, the input files, the query, and the buffer for the rows."""
 
     parts: Parts
     videos: VideoFolder
     query: PredictQuery
-    tally: Tally
+    rows: RowBuffer
 
     @property
-    def num_at_once(self) -> int:
-        """Enough files that one is always ready when a decode process is; never more clips than the queue takes."""
+    def max_concurrent_files(self) -> int:
+        """Twice the number of decode workers, to keep them busy, bounded by the model's clip queue."""
         settings = self.parts.settings
         return max(1, min(2 * settings.decode_children, settings.max_queued_clips // settings.max_clips_in_flight))
 
     async def run(self, names: list[str]) -> None:
-        """Look at every file of `names`; cancelled, it writes down what it has. Raises OSError where it cannot."""
-        rest = iter(names)
+        """Classify the files. A cancelled call writes the finished rows. Raises OSError if a part cannot be written."""
+        remaining = iter(names)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         try:
             with Progress(*columns, console=STANDARD_ERROR, disable=not STANDARD_ERROR.is_terminal) as progress:
                 task = progress.add_task("videos", total=len(names))
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(self.num_at_once):
-                        group.create_task(self._work(rest, lambda: progress.advance(task)))
+                    for _ in range(self.max_concurrent_files):
+                        group.create_task(self._classify_files(remaining, lambda: progress.advance(task)))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
-            await self.tally.write()
+            await self.rows.write()
 
-    async def _work(self, rest: Iterator[str], advance: Callable[[], None]) -> None:
-        for name in rest:
-            await self.tally.add(await self._row(name))
+    async def _classify_files(self, names: Iterator[str], advance: Callable[[], None]) -> None:
+        for name in names:
+            await self.rows.add(await self._row(name))
             advance()
 
     async def _row(self, name: str) -> Row:
         request_id = secrets.token_hex(16)
         video = prediction = problem = None
         try:
-            with self.parts.classifier.uploads.place() as place:
-                video = await self._fetch(name, place)
+            with self.parts.classifier.uploads.place() as download_path:
+                video = await self._fetch(name, download_path)
                 prediction = await self._predict(video, request_id)
         except FileUnreachable as error:
             problem = Problem(
                 title="File unreachable", status=502, detail=str(error), code="file_unreachable", request_id=request_id
             )
-        except Exception as error:  # noqa: BLE001 - as for a request: whatever it is, it is told as a problem
+        except Exception as error:  # noqa: BLE001 - as for a request: any error becomes a problem
             problem = problems.explain(error, request_id)
             if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
                 _log.exception("internal error", extra={"file": name, "request_id": request_id})
@@ -147,9 +110,9 @@ class Batch:
             problem=problem,
         )
 
-    async def _fetch(self, name: str, place: Path) -> ReceivedVideo:
+    async def _fetch(self, name: str, download_path: Path) -> ReceivedVideo:
         try:
-            return await asyncio.to_thread(self.videos.fetch, name, place)
+            return await asyncio.to_thread(self.videos.fetch, name, download_path)
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise
@@ -169,13 +132,13 @@ class Batch:
 
 @asynccontextmanager
 async def service_parts(settings: Settings) -> AsyncIterator[Parts]:
-    """The parts of a service that is ready, and takes neither requests nor jobs.
+    """The parts of a service that is ready and accepts neither requests nor jobs.
 
     Raises:
-        NoModel: it does not become ready.
+        NoModel: the service did not become ready.
     """
-    own = {"jobs_dir": None, "database_url": None, "watch_models_seconds": 0.0}
-    app = create_app(settings.model_copy(update=own))
+    overrides = {"jobs_dir": None, "database_url": None, "watch_models_seconds": 0.0}
+    app = create_app(settings.model_copy(update=overrides))
     async with app.router.lifespan_context(app):
         parts: Parts = app.state.parts
         await parts.lifecycle.wait_until_decided()
@@ -185,7 +148,7 @@ async def service_parts(settings: Settings) -> AsyncIterator[Parts]:
 
 
 async def run_batch(arguments: argparse.Namespace) -> int:
-    """Do what the command line says; the exit status."""
+    """Run the batch that the command line describes, and return the exit status."""
     videos = VideoFolder(arguments.source)
     names = await asyncio.to_thread(videos.names, arguments.shard)
     async with service_parts(Settings()) as parts:
@@ -194,31 +157,31 @@ async def run_batch(arguments: argparse.Namespace) -> int:
         query = PredictQuery(
             model=manifest.name, version=manifest.version, top_k=arguments.top_k, frames=arguments.frames
         )
-        asked: dict[str, object] = {"query": query.model_dump(mode="json", exclude_none=True), "digest": digest}
-        out, done = await asyncio.to_thread(_opened, arguments, asked, frozenset(names))
-        rest = [name for name in names if name not in done]
-        tally = Tally(out)
+        batch: dict[str, object] = {"query": query.model_dump(mode="json", exclude_none=True), "digest": digest}
+        folder, done = await asyncio.to_thread(_open_folder, arguments, batch, frozenset(names))
+        remaining = [name for name in names if name not in done]
+        rows = RowBuffer(folder)
         try:
-            await Batch(parts, videos, query, tally).run(rest)
+            await Batch(parts, videos, query, rows).run(remaining)
         finally:
-            STANDARD_ERROR.print(_summary(len(names), len(names) - len(rest), tally.outcomes), markup=False)
-    return ExitStatus.ALL_ANSWERED if tally.outcomes.keys() <= {"answered"} else ExitStatus.SOME_PROBLEMS
+            STANDARD_ERROR.print(_summary(len(names), len(names) - len(remaining), rows.outcomes), markup=False)
+    return ExitStatus.ALL_CLASSIFIED if rows.outcomes.keys() <= {"classified"} else ExitStatus.SOME_PROBLEMS
 
 
-def _opened(
-    arguments: argparse.Namespace, asked: dict[str, object], names: Collection[str]
+def _open_folder(
+    arguments: argparse.Namespace, batch: dict[str, object], names: Collection[str]
 ) -> tuple[RowFolder, Collection[str]]:
-    """The folder of rows, ready for those of `asked`, and the files that have one already. Blocks.
+    """The opened folder, and the files that already have a row. Blocks.
 
-    Problems are forgotten of the files `names`, this shard's own, alone.
+    With `--retry-problems` the problems of `names`, the files of this shard, are removed first.
     """
-    out = RowFolder(arguments.target, arguments.format)
-    out.open(asked)
+    folder = RowFolder(arguments.target, arguments.format)
+    folder.open(batch)
     if arguments.retry_problems:
-        out.forget_problems(names)
-    return out, out.done()
+        folder.remove_problems(names)
+    return folder, folder.files()
 
 
 def _summary(num_files: int, num_done_before: int, outcomes: Counter[str]) -> str:
-    found = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())) or "none left to look at"
-    return f"{num_files} files, {num_done_before} done before: {found}"
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())) or "no files left"
+    return f"{num_files} files, {num_done_before} done before: {counts}"

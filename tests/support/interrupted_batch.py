@@ -15,7 +15,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.memory import MemoryFileSystem
 
-from service.batch.__main__ import command_line
+from service.batch.__main__ import argument_parser
 from service.batch.outputs import RowFolder
 from service.batch.run import run_batch
 
@@ -45,7 +45,7 @@ async def interrupt(arguments: list[str]) -> None:
     """Run the batch until its third file, then cancel it."""
     is_stuck, loop = asyncio.Event(), asyncio.get_running_loop()
     SlowBucket.stuck = staticmethod(lambda: loop.call_soon_threadsafe(is_stuck.set))
-    run = asyncio.create_task(run_batch(command_line().parse_args(arguments)))
+    run = asyncio.create_task(run_batch(argument_parser().parse_args(arguments)))
     waiting = asyncio.create_task(is_stuck.wait())
     await asyncio.wait({run, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -62,9 +62,9 @@ def main(video: Path, out: str) -> None:
         SlowBucket().pipe_file(f"/in/{number}.mp4", video.read_bytes())
     arguments = ["slow://in", out]
     asyncio.run(interrupt(arguments))
-    done = sorted(RowFolder(out, "jsonl").done())
+    done = sorted(RowFolder(out, "jsonl").files())
     num_fetched = len(SlowBucket.fetched)
-    status = asyncio.run(run_batch(command_line().parse_args(arguments)))
+    status = asyncio.run(run_batch(argument_parser().parse_args(arguments)))
     again = sorted(SlowBucket.fetched[num_fetched:])
     sys.stdout.write(json.dumps({"done": done, "fetched_again": again, "status": status}))
 
