@@ -1,7 +1,7 @@
-"""`python -m samples.demo`: start the service, ask it about the sample, show the answer, stop it.
+"""`python -m samples.demo`: start the service, classify the sample, show the prediction, stop the service.
 
-Exit status 0 when everything went as it should: the service came up, named what happens in the sample,
-looked most at the moment when it happens, and ended cleanly.
+The exit status is 0 if the service started, predicted the sample's label with the highest attention during the event,
+and stopped cleanly; otherwise it is 1.
 """
 
 import json
@@ -25,19 +25,19 @@ from framewise.schemas.prediction import Prediction
 SAMPLES_DIR = Path(__file__).parent
 START_TIMEOUT_SECONDS = 120
 STOP_TIMEOUT_SECONDS = 40
-# Sampled frames are up to this far from the moment they stand for.
+# Maximum distance of a sampled frame from the event.
 TOLERANCE_SECONDS = 0.25
 
 _console = Console(highlight=False)
 
 
 class DemoFailed(Exception):
-    """What went wrong, in words for whoever ran the demo."""
+    """A step of the demo failed; the message describes the failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A video, the model to ask about it, and what truly happens in it, during `[start, end)`."""
+    """A video, the model for it, and its true label, whose event lasts over [start, end)."""
 
     path: Path
     model: str
@@ -47,40 +47,40 @@ class Sample:
 
 
 def read_sample(path: Path = SAMPLES_DIR / "sample.json") -> Sample:
-    """The sample that `path` describes; its video lies beside it."""
-    told = json.loads(path.read_text())
+    """The sample described by the JSON file `path`; its video is in the same folder."""
+    fields = json.loads(path.read_text())
     return Sample(
-        path=path.parent / told["video"],
-        model=told["model"],
-        label=told["label"],
-        event_start_seconds=told["event_start_seconds"],
-        event_end_seconds=told["event_end_seconds"],
+        path=path.parent / fields["video"],
+        model=fields["model"],
+        label=fields["label"],
+        event_start_seconds=fields["event_start_seconds"],
+        event_end_seconds=fields["event_end_seconds"],
     )
 
 
 def run_demo(sample: Sample) -> None:
-    """Start, ask, show, compare, stop.
+    """Start the service, classify the sample, print the prediction, stop the service, compare with the truth.
 
     Raises:
-        DemoFailed: at whichever of these steps.
+        DemoFailed: one of these steps failed.
     """
     with running_service() as url:
         wait_until_ready(url)
-        prediction = ask(url, sample)
-        _console.print(f"\n{sample.path.name}, asked of the model {sample.model}:\n", style="bold")
+        prediction = predict(url, sample)
+        _console.print(f"\n{sample.path.name}, classified by the model {sample.model}:\n", style="bold")
         _console.print(prediction_chart(prediction))
         _console.print()
     verify(prediction, sample)
     _console.print("The service stopped cleanly.")
-    _console.print("\n[bold]make serve[/bold] leaves it running, with a page to try, at http://127.0.0.1:8000/")
+    _console.print("\n[bold]make serve[/bold] keeps the service running; its web page is at http://127.0.0.1:8000/")
 
 
 @contextmanager
 def running_service() -> Iterator[str]:
-    """A service on a free port, at the address that is yielded; told to end, and checked to, on the way out.
+    """Run a service on a free port and yield its address. On exit the service must stop cleanly.
 
     Raises:
-        DemoFailed: it does not start, or does not end cleanly.
+        DemoFailed: the service does not start or does not stop cleanly.
     """
     environment = {**os.environ, "SERVICE_PORT": "0", "SERVICE_LOG_LEVEL": "warning"}
     command = [sys.executable, "-m", "service"]
@@ -98,17 +98,17 @@ def running_service() -> Iterator[str]:
 
 
 def announced_url(process: subprocess.Popen[str]) -> str:
-    """The address that the service prints once it listens."""
+    """The address that the service prints when it listens."""
     assert process.stdout is not None
     readable, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_SECONDS)
     url = process.stdout.readline().strip() if readable else ""
     if not url:
-        raise DemoFailed("the service did not start; its reason is above")
+        raise DemoFailed("the service did not start; its error message is above")
     return url
 
 
 def wait_until_ready(url: str) -> None:
-    """Pass once models answer, and say meanwhile what is being waited for."""
+    """Wait until the models are loaded, and print the models that are still loading."""
     started_at = time.monotonic()
     with Client(url) as client, _console.status("Starting the service") as status:
         while (health := client.health()).state != "ready":
@@ -122,29 +122,29 @@ def wait_until_ready(url: str) -> None:
     _console.print(f"The service is ready after {time.monotonic() - started_at:.1f} s, with {models}.")
 
 
-def ask(url: str, sample: Sample) -> Prediction:
-    """The service's answer about the sample."""
+def predict(url: str, sample: Sample) -> Prediction:
+    """The prediction of the service for the sample."""
     with Client(url) as client:
         return client.predict(sample.path, model=sample.model)
 
 
 def verify(prediction: Prediction, sample: Sample) -> None:
-    """Compare the answer with what is true of the sample.
+    """Compare the prediction with the sample's label and event.
 
     Raises:
-        DemoFailed: another label, or most attention at another moment.
+        DemoFailed: the label differs, or the highest attention is outside the event.
     """
     label = prediction.prediction.label
-    moment = max(prediction.frames, key=lambda frame: frame.attention).time_seconds
+    peak_seconds = max(prediction.frames, key=lambda frame: frame.attention).time_seconds
     truth = f"{sample.label}, from {sample.event_start_seconds:.2f} s to {sample.event_end_seconds:.2f} s"
     start, end = sample.event_start_seconds - TOLERANCE_SECONDS, sample.event_end_seconds + TOLERANCE_SECONDS
-    if label != sample.label or not start <= moment < end:
-        raise DemoFailed(f"the answer is {label}, most attention at {moment:.2f} s; in truth it is {truth}")
-    _console.print(f"[green]✓[/green] That is right. In truth: {truth}.")
+    if label != sample.label or not start <= peak_seconds < end:
+        raise DemoFailed(f"the prediction is {label}, highest attention at {peak_seconds:.2f} s; expected {truth}")
+    _console.print(f"[green]✓[/green] The prediction is right: {truth}.")
 
 
 def main() -> int:
-    """Run the demo; 0 when all of it went well, 1 otherwise."""
+    """Run the demo and return its exit status."""
     try:
         run_demo(read_sample())
     except (DemoFailed, ProblemError, ServiceUnreachable, OSError) as error:

@@ -1,4 +1,4 @@
-"""The command `framewise` as a shell sees it: what it prints, what it writes, how it exits."""
+"""The command `framewise`: output, written files, exit status."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.tensorflow
 
 
 def framewise(*arguments: object, url: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command; `url` goes in as an option."""
+    """Run the command, with `--url` if `url` is given."""
     command = [sys.executable, "-m", "framewise", *map(str, arguments)]
     return subprocess.run([*command, *(["--url", url] if url else [])], capture_output=True, text=True, check=False)
 
@@ -29,17 +29,17 @@ def test_predict_prints_label_probability_and_a_chart(service_url: str, dark: Pa
     assert "█" in done.stdout
 
 
-def test_predict_says_when_it_is_not_sure(service_url: str, ramp: Path) -> None:
+def test_predict_marks_a_label_below_the_threshold(service_url: str, ramp: Path) -> None:
     assert "below the threshold" in framewise("predict", ramp, url=service_url).stdout
 
 
-def test_json_is_one_answer_a_line(service_url: str, dark: Path, ramp: Path) -> None:
+def test_json_prints_one_prediction_per_line(service_url: str, dark: Path, ramp: Path) -> None:
     done = framewise("predict", dark, ramp, "--json", "--model", "grey", url=service_url)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["video"]["num_frames_sampled"] for answer in answers] == [8, 12]
 
 
-def test_csv_is_one_frame_a_line_under_one_header(service_url: str, dark: Path, ramp: Path) -> None:
+def test_csv_prints_one_frame_per_row_and_one_header(service_url: str, dark: Path, ramp: Path) -> None:
     done = framewise("predict", dark, ramp, "--csv", url=service_url)
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     with Client(service_url) as client:
@@ -49,7 +49,7 @@ def test_csv_is_one_frame_a_line_under_one_header(service_url: str, dark: Path, 
     assert {row["accepted"] for row in rows[:8]} == {"true"}
 
 
-def test_one_refusal_gives_status_1_and_the_others_are_answered(
+def test_a_refused_file_gives_status_1_and_the_next_file_is_classified(
     service_url: str, not_a_video: Path, dark: Path
 ) -> None:
     done = framewise("predict", not_a_video, dark, "--json", url=service_url)
@@ -61,14 +61,14 @@ def test_one_refusal_gives_status_1_and_the_others_are_answered(
 @pytest.mark.parametrize(
     "arguments", [["predict"], ["predict", "missing.mp4"], ["predict", "--json", "--csv", __file__], ["dance"]]
 )
-def test_a_wrong_command_line_gives_status_2(arguments: list[str]) -> None:
+def test_a_usage_error_gives_status_2(arguments: list[str]) -> None:
     done = framewise(*arguments)
     assert done.returncode == 2
     assert "Usage:" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["models", "health"])
-def test_no_service_gives_status_3(command: str) -> None:
+def test_an_unreachable_service_gives_status_3(command: str) -> None:
     done = framewise(command, url="http://127.0.0.1:9")
     assert done.returncode == 3
     assert "No response from http://127.0.0.1:9" in done.stderr
@@ -99,11 +99,11 @@ def test_annotate_keeps_every_frame_and_its_time_and_adds_a_strip(service_url: s
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_annotate_leaves_nothing_behind_when_refused(service_url: str, not_a_video: Path, tmp_path: Path) -> None:
+def test_annotate_leaves_no_file_after_a_refusal(service_url: str, not_a_video: Path, tmp_path: Path) -> None:
     done = framewise("annotate", not_a_video, tmp_path / "out.mp4", url=service_url)
     assert done.returncode == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_annotate_writes_mp4_only(dark: Path, tmp_path: Path) -> None:
+def test_annotate_requires_an_mp4_target(dark: Path, tmp_path: Path) -> None:
     assert framewise("annotate", dark, tmp_path / "out.gif").returncode == 2

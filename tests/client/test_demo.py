@@ -1,4 +1,4 @@
-"""`python -m samples.demo` with the model and the sample that ship."""
+"""`python -m samples.demo` with the model and the sample of the repository."""
 
 import os
 import subprocess
@@ -26,24 +26,24 @@ def run_demo(**environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_demo_is_right_about_its_sample_and_stops_cleanly() -> None:
+def test_the_demo_predicts_its_sample_and_stops_cleanly() -> None:
     done = run_demo()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "jump" in done.stdout
-    assert "That is right." in done.stdout
+    assert "The prediction is right" in done.stdout
     assert "The service stopped cleanly." in done.stdout
     assert "http://127.0.0.1:8000/" in done.stdout
 
 
-def test_the_demo_fails_where_no_model_is(tmp_path: Path) -> None:
+def test_the_demo_fails_without_a_model(tmp_path: Path) -> None:
     done = run_demo(SERVICE_MODELS_DIR=str(tmp_path))
     assert done.returncode == 1
     assert "The demo failed: the service is failed" in done.stdout
 
 
-def test_the_demo_does_not_call_a_wrong_answer_right(service_url: str) -> None:
+def test_the_demo_fails_on_a_wrong_prediction(service_url: str) -> None:
     sample = read_sample()
     with Client(service_url) as client:
         prediction = client.predict(sample.path)
-    with pytest.raises(DemoFailed, match=r"in truth it is jump, from 1\.95 s to 2\.60 s"):
+    with pytest.raises(DemoFailed, match=r"expected jump, from 1\.95 s to 2\.60 s"):
         verify(prediction, sample)

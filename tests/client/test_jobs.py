@@ -1,4 +1,4 @@
-"""Keys, validations and jobs as a caller meets them; a real service, and a line to it that breaks."""
+"""API keys, validations and jobs through the client, over a connection that drops."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ STREAM = (
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
-def test_events_are_the_same_however_their_bytes_arrive(size: int) -> None:
+def test_events_do_not_depend_on_the_chunk_size(size: int) -> None:
     parser = EventParser()
     events = [event for at in range(0, len(STREAM), size) for event in parser.feed(STREAM[at : at + size])]
     assert events == [ServerSentEvent("1-0", "running", '{"a":\n 1}'), ServerSentEvent("1-1", "progress", "2")]
@@ -31,13 +31,13 @@ def test_events_are_the_same_however_their_bytes_arrive(size: int) -> None:
 @pytest.mark.parametrize(
     ("options", "query"), [(ValidateOptions, ValidateQuery), (PredictOptions, PredictQuery), (JobOptions, JobQuery)]
 )
-def test_the_client_s_options_are_those_of_the_service(options: type, query: type[PredictQuery]) -> None:
-    told = {name for kind in options.__mro__ for name in getattr(kind, "__annotations__", {})}
-    assert told == set(query.model_fields)
+def test_the_options_of_the_client_are_the_query_parameters(options: type, query: type[PredictQuery]) -> None:
+    names = {name for kind in options.__mro__ for name in getattr(kind, "__annotations__", {})}
+    assert names == set(query.model_fields)
 
 
 @pytest.mark.tensorflow
-def test_without_its_key_a_service_refuses_and_with_it_answers(keyed_service: KeyedService, dark: Path) -> None:
+def test_a_service_with_keys_requires_the_key(keyed_service: KeyedService, dark: Path) -> None:
     with Client(keyed_service.url) as client, pytest.raises(ProblemError, match="unauthorized"):
         client.predict(dark)
     with Client(keyed_service.url, api_key=keyed_service.key) as client:
@@ -48,25 +48,25 @@ def test_without_its_key_a_service_refuses_and_with_it_answers(keyed_service: Ke
 
 
 @pytest.mark.tensorflow
-def test_a_job_is_followed_to_its_end_over_a_line_that_breaks(keyed_service: KeyedService, ramp: Path) -> None:
-    told: list[JobEvent] = []
+def test_a_job_is_followed_to_its_end_over_dropped_connections(keyed_service: KeyedService, ramp: Path) -> None:
+    events: list[JobEvent] = []
     with breaking_line(keyed_service.url) as line, Client(line.url, api_key=keyed_service.key) as client:
         submitted = client.submit_job(ramp, top_k=1)
-        job = client.wait_for_job(submitted.id, told.append)
+        job = client.wait_for_job(submitted.id, events.append)
     assert (job.id, job.state) == (submitted.id, "done")
     assert job.result is not None
     assert len(job.result.probabilities) == 1
     assert len(line.event_requests) == 2
     assert b"last-event-id: " not in line.event_requests[0]
     assert b"last-event-id: " in line.event_requests[1]
-    assert [event.state for event in told].count("queued") <= 1
+    assert [event.state for event in events].count("queued") <= 1
 
 
 @pytest.mark.tensorflow
-def test_the_same_key_gives_the_same_job_and_jobs_are_listed_and_removed(
+def test_an_idempotency_key_gives_one_job_that_can_be_listed_and_removed(
     keyed_service: KeyedService, dark: Path, ramp: Path
 ) -> None:
-    async def ask() -> None:
+    async def scenario() -> None:
         async with AsyncClient(keyed_service.url, api_key=keyed_service.key) as client:
             jobs = await asyncio.gather(*(client.submit_job(dark, idempotency_key="once") for _ in range(2)))
             assert len({job.id for job in jobs}) == 1
@@ -79,11 +79,11 @@ def test_the_same_key_gives_the_same_job_and_jobs_are_listed_and_removed(
             with pytest.raises(ProblemError, match="unknown_job"):
                 await client.job(ended.id)
 
-    asyncio.run(ask())
+    asyncio.run(scenario())
 
 
 @pytest.mark.tensorflow
-def test_the_command_sends_watches_shows_and_lists_jobs(
+def test_the_command_submits_watches_shows_lists_and_removes_jobs(
     keyed_service: KeyedService, dark: Path, not_a_video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FRAMEWISE_API_KEY", keyed_service.key)
@@ -103,7 +103,7 @@ def test_the_command_sends_watches_shows_and_lists_jobs(
 
 
 @pytest.mark.tensorflow
-def test_predict_may_send_its_videos_as_jobs_and_validate_sends_them_for_nothing(
+def test_predict_submits_jobs_and_validate_prints_the_sampled_frames(
     keyed_service: KeyedService, dark: Path, not_a_video: Path
 ) -> None:
     key = ("--api-key", keyed_service.key)

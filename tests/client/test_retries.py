@@ -1,4 +1,4 @@
-"""What is asked again, when, and how often. Real refusals of a real service with a single slot."""
+"""Retries: which requests, after how long, and how often. The service has a single upload slot."""
 
 import http.server
 import socket
@@ -16,33 +16,33 @@ pytestmark = pytest.mark.tensorflow
 
 
 class Attempts:
-    """Counts how often an upload begins."""
+    """Progress callback that counts the starts of an upload."""
 
     def __init__(self) -> None:
-        self.num_begun = 0
+        self.num_started = 0
 
     def __call__(self, num_sent: int, _num_bytes: int) -> None:
-        """Progress, as the client tells it."""
-        self.num_begun += num_sent == 0
+        """Count the call if it reports the start of an upload."""
+        self.num_started += num_sent == 0
 
 
-def test_a_busy_service_is_asked_again_after_the_time_it_names(narrow_service: RunningService, dark: Path) -> None:
+def test_a_busy_service_gets_a_retry_after_its_retry_after(narrow_service: RunningService, dark: Path) -> None:
     attempts = Attempts()
     with slot_taken(narrow_service) as holder, Client(narrow_service.url) as client:
 
         def free_the_slot_at_the_second_attempt(num_sent: int, num_bytes: int) -> None:
             attempts(num_sent, num_bytes)
-            if attempts.num_begun == 2:
+            if attempts.num_started == 2:
                 holder.close()
 
         started_at = time.monotonic()
         prediction = client.predict(dark, on_progress=free_the_slot_at_the_second_attempt)
     assert prediction.prediction.label == "dark"
-    assert attempts.num_begun >= 2
+    assert attempts.num_started >= 2
     assert time.monotonic() - started_at >= 1
 
 
-def test_asking_again_ends_after_max_attempts(narrow_service: RunningService, dark: Path) -> None:
+def test_retries_end_after_max_attempts(narrow_service: RunningService, dark: Path) -> None:
     attempts = Attempts()
     with (
         slot_taken(narrow_service),
@@ -51,10 +51,10 @@ def test_asking_again_ends_after_max_attempts(narrow_service: RunningService, da
     ):
         client.predict(dark, on_progress=attempts)
     assert (caught.value.status, caught.value.code) == (429, "busy")
-    assert attempts.num_begun == 2
+    assert attempts.num_started == 2
 
 
-def test_a_wait_that_is_too_long_is_left_to_the_caller(narrow_service: RunningService, dark: Path) -> None:
+def test_a_retry_after_above_the_maximum_wait_is_raised(narrow_service: RunningService, dark: Path) -> None:
     attempts = Attempts()
     with (
         slot_taken(narrow_service),
@@ -64,17 +64,17 @@ def test_a_wait_that_is_too_long_is_left_to_the_caller(narrow_service: RunningSe
         client.predict(dark, on_progress=attempts)
     assert caught.value.retry_after_seconds is not None
     assert caught.value.retry_after_seconds >= 1
-    assert attempts.num_begun == 1
+    assert attempts.num_started == 1
 
 
-def test_a_refused_video_is_sent_once(narrow_service: RunningService, not_a_video: Path) -> None:
+def test_a_refused_video_is_not_sent_again(narrow_service: RunningService, not_a_video: Path) -> None:
     attempts = Attempts()
     with Client(narrow_service.url) as client, pytest.raises(ProblemError):
         client.predict(not_a_video, on_progress=attempts)
-    assert attempts.num_begun == 1
+    assert attempts.num_started == 1
 
 
-def test_a_service_that_is_still_starting_is_waited_for(grey_models_dir: Path, tmp_path: Path, dark: Path) -> None:
+def test_the_client_waits_for_a_starting_service(grey_models_dir: Path, tmp_path: Path, dark: Path) -> None:
     attempts = Attempts()
     with (
         running_service(grey_models_dir, tmp_path, until_ready=False) as service,
@@ -82,10 +82,10 @@ def test_a_service_that_is_still_starting_is_waited_for(grey_models_dir: Path, t
     ):
         assert client.health().state == "starting"
         assert client.predict(dark, on_progress=attempts).prediction.label == "dark"
-    assert attempts.num_begun >= 2
+    assert attempts.num_started >= 2
 
 
-def test_an_answer_that_breaks_off_is_an_unreachable_service(dark: Path) -> None:
+def test_an_incomplete_response_raises_service_unreachable(dark: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def hang_up() -> None:
@@ -103,8 +103,8 @@ def test_an_answer_that_breaks_off_is_an_unreachable_service(dark: Path) -> None
 
 
 @pytest.mark.parametrize("status", [200, 502])
-def test_what_some_other_server_says_is_told_as_such(status: int) -> None:
-    class SomethingElse(http.server.BaseHTTPRequestHandler):
+def test_the_response_of_another_server_is_a_problem_error(status: int) -> None:
+    class OtherServer(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             self.send_header("Content-Length", "9")
@@ -112,9 +112,9 @@ def test_what_some_other_server_says_is_told_as_such(status: int) -> None:
             self.wfile.write(b"<p>Hi</p>")
 
         def log_message(self, *_: object) -> None:  # type: ignore[override]
-            """Say nothing."""
+            """Log nothing."""
 
-    with http.server.HTTPServer(("127.0.0.1", 0), SomethingElse) as server:
+    with http.server.HTTPServer(("127.0.0.1", 0), OtherServer) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
         with Client(f"http://127.0.0.1:{server.server_port}") as client, pytest.raises(ProblemError) as caught:
