@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .PHONY: demo serve test test-python test-core test-distributed test-container test-debian test-kserve fuzz \
-	check train bench lock format
+	check docs train bench lock format
 
 # One stamp file per set of pins: it is remade when the pins change.
 $(VENV)/uv:
@@ -78,6 +78,9 @@ check: $(VENV)/dev.stamp ## Lint, types, import layers, pins, links and words of
 	$(BIN)/python -m docs.check_links
 	$(BIN)/python -m docs.count_words
 
+docs: $(VENV)/dev.stamp ## Build the site of the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -95,4 +98,4 @@ lock: $(VENV)/uv ## Resolve the pins from pyproject.toml; as new as its bounds a
 	$(LOCK) --extra cpu --extra tracing -o requirements/serve.txt
 	$(LOCK) --extra openvino --extra tracing -c requirements/serve.txt -o requirements/serve-openvino.txt
 	$(LOCK) --extra cpu --extra client -c requirements/serve.txt -o requirements/demo.txt
-	$(LOCK) --extra cpu --extra client --extra train --extra openvino --extra tracing --extra batch --group test --group check -c requirements/serve.txt -o requirements/dev.txt
+	$(LOCK) --extra cpu --extra client --extra train --extra openvino --extra tracing --extra batch --group test --group check --group docs -c requirements/serve.txt -o requirements/dev.txt
