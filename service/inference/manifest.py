@@ -1,7 +1,6 @@
-"""What a model says of itself, in `manifest.json` beside its SavedModel.
+"""The manifest of a model, `manifest.json` beside its SavedModel: written by training, read by serving.
 
-Written by training, read by serving: the one document they share. Knows neither TensorFlow nor
-how clips are made.
+Knows neither TensorFlow nor how clips are decoded.
 """
 
 import hashlib
@@ -29,10 +28,10 @@ class _Part(BaseModel):
 
 
 class GoldenClip(_Part):
-    """A short video kept beside the model, and the answer the model gave when it was exported.
+    """A short video beside the model, with the model's outputs for it at export.
 
-    `frames_sha256` is the digest of the decoded clip's `frames` bytes; `probabilities` float [K]
-    and `attention` float [T] are what the exported graph answered for it.
+    `frames_sha256` is the digest of the decoded clip's `frames` bytes; `probabilities` float [K] and
+    `attention` float [T] are the outputs of the exported graph.
     """
 
     path: str
@@ -43,22 +42,24 @@ class GoldenClip(_Part):
 
 
 class ConformalSets(_Part):
-    """Which labels belong to the set that holds the true one in a share `coverage` of the videos.
+    """A rule for label sets that contain the true label in a fraction `coverage` of the videos.
 
-    Every label of at least `least_probability`, and the likeliest one in any case.
+    A set holds every label of at least `least_probability`, and always the most probable label.
     """
 
     coverage: float = Field(gt=0, lt=1)
     least_probability: float = Field(ge=0, le=1)
 
     def holds(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which labels are in the set of each video, bool [..., K], by its probabilities [..., K]."""
-        is_likeliest: NDArray[np.bool_] = np.arange(probabilities.shape[-1]) == probabilities.argmax(-1, keepdims=True)
-        return (probabilities >= self.least_probability) | is_likeliest
+        """The labels in each video's set, bool [..., K], for its probabilities [..., K]."""
+        is_most_probable: NDArray[np.bool_] = np.arange(probabilities.shape[-1]) == probabilities.argmax(
+            -1, keepdims=True
+        )
+        return (probabilities >= self.least_probability) | is_most_probable
 
 
 class Manifest(_Part):
-    """Everything serving must know to ask the model rightly and to check that it is the one meant."""
+    """Everything that serving needs to run the model and to verify its files."""
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=_IDENTIFIER)
@@ -68,105 +69,104 @@ class Manifest(_Part):
     labels: tuple[str, ...] = Field(min_length=2)
     clip: ClipSpec
     combine: Literal["mean", "max"] = "mean"
-    """How the clips of a long video become one answer; see `combine_clips`."""
+    """How the predictions of a video's clips are combined; see `combine_clips`."""
     temperature: float = Field(default=1.0, gt=0)
-    """Already divided out inside the graph; kept here for the record."""
+    """Temperature of the calibration. The graph applies it already; the value is here for the record."""
     abstention_threshold: float = Field(default=0.0, ge=0, le=1)
-    """Below this top probability the service says that it does not know."""
+    """The service abstains if the highest probability is below this threshold."""
     head: Literal["softmax", "sigmoid", "multi_label"] | None = None
-    """What the probabilities mean; None is `softmax`, as in manifests that do not say. `softmax` and `sigmoid`
-    (of two labels) say one label of all, and sum to 1; with `multi_label` each label stands for itself."""
+    """Kind of probabilities; None means `softmax`. With `softmax` and `sigmoid` (two labels) exactly one label is
+    true and the probabilities sum to 1; with `multi_label` each label is independent."""
     label_thresholds: tuple[float, ...] | None = None
-    """With `multi_label`: from which probability each label is accepted, in place of `abstention_threshold`."""
+    """With `multi_label`: the probability from which each label is accepted; replaces `abstention_threshold`."""
     num_frames_per_step: int | None = Field(default=None, ge=2)
-    """How many frames in a row share one step of the network, and so the attention it gives; None is 1."""
+    """Number of consecutive frames that share one time step of the network, and its attention; None means 1."""
     conformal: ConformalSets | None = None
-    """How label sets are made; None where the model has none to answer."""
+    """The rule for label sets; None if the model has none."""
     attention_is_explanation: bool | None = None
-    """Whether frames of high attention were measured to decide the answer more than frames taken at random;
-    None where that was not measured, or cannot be told from the data there is."""
+    """Whether, measured, frames of high attention affect the prediction more than random frames; None if it was not
+    measured, or the measurement is inconclusive."""
     picture_envelope: PictureEnvelope | None = None
-    """What the training clips looked like; None where that was not recorded."""
+    """Percentiles of luminance and sharpness over the training clips; None if not recorded."""
     golden_tolerance: float = Field(default=1e-3, gt=0)
-    """Largest allowed difference to a golden answer; kernels differ between kinds of CPU."""
+    """Largest allowed difference to a golden output; kernels differ between CPU types."""
     golden: tuple[GoldenClip, ...] = Field(min_length=1)
     metrics: dict[str, Any]
     training: dict[str, Any]
     files: dict[str, str]
-    """Path relative to the model's directory -> sha256 of the file, for every file but this one."""
+    """SHA-256 of every file but the manifest, by path relative to the model's directory."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if len(set(self.labels)) != len(self.labels):
-            raise ValueError("labels repeat")
+            raise ValueError("labels must be unique")
         if self.label_thresholds is not None and (
             self.head != "multi_label" or len(self.label_thresholds) != len(self.labels)
         ):
-            raise ValueError("label_thresholds are for multi_label, one for each label")
-        if self.head == "sigmoid" and len(self.labels) != 2:  # noqa: PLR2004 - it says yes or no
-            raise ValueError("a sigmoid head has two labels")
+            raise ValueError("label_thresholds need the head multi_label, and one threshold per label")
+        if self.head == "sigmoid" and len(self.labels) != 2:  # noqa: PLR2004 - yes or no
+            raise ValueError("a sigmoid head needs exactly two labels")
         if self.head == "multi_label" and self.conformal is not None:
-            raise ValueError("label sets are for models that say one label of all")
+            raise ValueError("conformal needs a head with exactly one true label, not multi_label")
         if self.clip.num_frames % (self.num_frames_per_step or 1):
-            raise ValueError("num_frames_per_step does not divide the clip's frames")
+            raise ValueError("num_frames_per_step must divide the clip's num_frames")
         for golden in self.golden:
             if golden.path not in self.files:
-                raise ValueError(f"golden clip {golden.path} has no digest")
+                raise ValueError(f"golden clip {golden.path} has no digest in files")
             if len(golden.probabilities) != len(self.labels):
-                raise ValueError(f"golden clip {golden.path} does not have one probability per label")
+                raise ValueError(f"golden clip {golden.path} must have one probability per label")
             if not len(golden.attention) == len(golden.times_seconds) == self.clip.num_frames:
-                raise ValueError(f"golden clip {golden.path} does not have one attention and time per frame")
+                raise ValueError(f"golden clip {golden.path} must have one attention and one time per frame")
         return self
 
     @property
     def sums_to_one(self) -> bool:
-        """Whether the probabilities are those of one label of all."""
+        """Whether exactly one label is true, so that the probabilities sum to 1."""
         return self.head != "multi_label"
 
     def accepts(self, probabilities: NDArray[np.float64], threshold: float | None = None) -> NDArray[np.bool_]:
-        """Which labels the model stands by, bool [K], by a video's probabilities [K].
+        """The labels that the model predicts for a video, bool [K], from its probabilities [K].
 
-        Those that reach their threshold; where one label of all is answered, no other than the likeliest.
-        `threshold` takes the place of the model's own.
+        A label is accepted if it reaches its threshold; if exactly one label is true, only the most probable one can
+        be accepted. `threshold` replaces the model's own.
         """
         own = self.abstention_threshold if self.label_thresholds is None else np.array(self.label_thresholds)
         reaches: NDArray[np.bool_] = probabilities >= (own if threshold is None else threshold)
         return reaches & (np.arange(len(probabilities)) == probabilities.argmax()) if self.sums_to_one else reaches
 
     def to_json(self) -> str:
-        """The text of `manifest.json`; the same manifest always gives the same text.
+        """The text of `manifest.json`; equal manifests give equal text.
 
-        A field that is None is left out, so a new one does not change the digest of models without it.
+        Fields that are None are left out, so a new optional field does not change the digest of older models.
         """
         return json.dumps(self.model_dump(mode="json", exclude_none=True), indent=2, sort_keys=True) + "\n"
 
     @property
     def digest(self) -> str:
-        """`sha256:...` of the manifest, and through `files` of every byte of the model."""
+        """`sha256:...` of the manifest, which covers every byte of the model through `files`."""
         return "sha256:" + hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
 def combine_clips(
     clip_probabilities: NDArray[np.float32], how: Literal["mean", "max"], *, sums_to_one: bool = True
 ) -> NDArray[np.float64]:
-    """The video's probabilities float64 [K] from its clips' [N, K], N >= 1.
+    """A video's probabilities float64 [K] from those of its clips [N, K], N >= 1.
 
-    `mean` averages. `max` takes, per label, the clip surest of it, then scales the sum back to 1 where
-    the clips' sum to one: a label is as likely as its best moment, which is what detecting a short event
-    asks for.
+    `mean` averages over clips. `max` takes each label's highest probability over clips, then, if `sums_to_one`,
+    divides by the sum; it suits short events, which few of a video's clips show.
     """
-    wide: NDArray[np.float64] = clip_probabilities.astype(np.float64)
+    clips: NDArray[np.float64] = clip_probabilities.astype(np.float64)
     if how == "mean":
-        mean: NDArray[np.float64] = wide.mean(axis=0)
+        mean: NDArray[np.float64] = clips.mean(axis=0)
         return mean
-    peaks: NDArray[np.float64] = wide.max(axis=0)
+    peaks: NDArray[np.float64] = clips.max(axis=0)
     if sums_to_one:
         peaks /= peaks.sum()
     return peaks
 
 
 def file_digests(directory: Path) -> dict[str, str]:
-    """sha256 of every file under `directory` but the manifest, by path relative to it."""
+    """SHA-256 of every file under `directory` but the manifest, by path relative to `directory`."""
     return {
         path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(directory.rglob("*"))
@@ -175,10 +175,10 @@ def file_digests(directory: Path) -> dict[str, str]:
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """The manifest of the model in `directory`, its shape checked; the files are not.
+    """Read and validate the manifest of the model in `directory`; does not verify the model's files.
 
     Raises:
-        InvalidModel: missing, not JSON, or not the manifest of a model.
+        InvalidModel: the manifest is missing, not JSON, or invalid.
     """
     try:
         return Manifest.model_validate_json((directory / MANIFEST_NAME).read_bytes())
@@ -189,10 +189,10 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def verify_files(directory: Path, manifest: Manifest) -> None:
-    """Prove that the model in `directory` is the one its manifest describes.
+    """Check the files of the model in `directory` against the digests in its manifest.
 
     Raises:
-        InvalidModel: a file is missing, was altered, or is not listed.
+        InvalidModel: a file is altered, missing or not listed.
     """
     found = file_digests(directory)
     differing: Sequence[str] = sorted(

@@ -128,7 +128,7 @@ def test_a_manifest_that_contradicts_itself_is_refused(tmp_path: Path, grey_mode
     path = tmp_path / "manifest.json"
     whole = json.loads(path.read_text())
     for spoil, why in (
-        ({"labels": ["same", "same"]}, "labels repeat"),
+        ({"labels": ["same", "same"]}, "labels must be unique"),
         ({"labels": ["a", "b", "c"]}, "one probability per label"),
         ({"files": {}}, "has no digest"),
         ({"unknown": 1}, "Extra inputs"),
