@@ -35,7 +35,7 @@ from service.startup import fail_if_raised, start
 from service.state import Parts
 from service.telemetry.metrics import Metrics
 from service.uploads.directory import UploadDirectory
-from service.uploads.from_url import UrlInput
+from service.uploads.from_url import UrlFetcher
 from service.video.sandbox.formats import Formats
 from service.video.sandbox.pool import Sandbox
 
@@ -58,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         answers=AnswerCache(settings.answer_cache_bytes),
         upload_settings=settings,
         uploads=UploadDirectory(settings.upload_dir),
-        urls=UrlInput(settings),
+        urls=UrlFetcher(settings),
         settings=settings,
         max_duration_seconds=settings.max_duration_seconds,
         inference_parser=RequestParser(),

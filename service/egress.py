@@ -1,79 +1,94 @@
-"""Asking other servers, without being talked into asking one that must not be asked.
+"""An HTTP client that connects to allowed hosts only, and by default to public addresses only (SSRF protection).
 
-Knows hosts and addresses, and nothing of what is asked for. A host is resolved once for each connection,
-every address it has is judged, and the connection goes to a judged address itself: a name that is given
-another address in between (DNS rebinding) gains nothing.
+The client resolves a host once per connection, checks every address, and connects to a checked address itself. So a
+name that changes its address after the check (DNS rebinding) cannot redirect the connection.
 """
 
 import asyncio
 import socket
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import httpx
 
+Resolve = Callable[[str, int | None], Awaitable[list[str]]]
+"""Resolves host and port to IP addresses; raises OSError or UnicodeError if it cannot."""
+
 _TIMEOUT = httpx.Timeout(10, connect=5)
-# Of a host with more addresses than these, the rest are judged but not tried.
+# All addresses of a host are checked; connections are attempted to the first of them only.
 _MAX_ADDRESSES_TRIED = 4
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC = (
-    # Teredo and its like, and 6to4: an IPv4 address is somewhere inside, behind a relay of unknown honesty.
+    # Teredo and 6to4 addresses embed an IPv4 address, which an unknown relay connects to.
     IPv6Network("2001::/23"),
     IPv6Network("2002::/16"),
-    # Special by IANA's registries, which not every Python knows.
+    # In IANA's special-purpose registries, but unknown to older versions of Python.
     IPv6Network("3fff::/20"),
     IPv4Network("192.0.0.0/24"),
-    # Azure's agent answers every virtual machine at this address, which looks like anybody's.
+    # Azure's virtual machine agent: a public address by range, but local to the machine.
     IPv4Network("168.63.129.16/32"),
 )
 
 
 class UrlNotAllowed(Exception):
-    """The URL's scheme, host or address is not one that may be asked; `str(error)` is safe to show."""
+    """The URL's scheme, host or address is not allowed; `str(error)` is safe to show to the client."""
 
 
-def async_client(allowed_hosts: Collection[str], *, is_private_allowed: bool) -> httpx.AsyncClient:
-    """A client that asks `allowed_hosts` and nobody else.
+async def resolve_host(host: str, port: int | None) -> list[str]:
+    """The IP addresses of a host, by the system's resolver; raises OSError or UnicodeError if it has none."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
-    An entry is `host` for the scheme's own port, or `host:port`; an empty collection allows nothing.
-    Unless `is_private_allowed`, only https is spoken, and only to addresses of the public internet.
-    Proxies of the environment are passed over, cookies are not kept, redirects are answers like any
-    other: who follows one asks for its target anew, which is judged anew.
 
-    Raises, from each request, UrlNotAllowed for what must not be asked, and what httpx raises.
+def async_client(
+    allowed_hosts: Collection[str],
+    *,
+    is_private_allowed: bool,
+    resolve: Resolve = resolve_host,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> httpx.AsyncClient:
+    """An HTTP client that connects to `allowed_hosts` only.
+
+    An entry is `host` (the scheme's default port) or `host:port`; an empty collection allows no host. Unless
+    `is_private_allowed`, only https URLs and public addresses are allowed. The client ignores proxy variables, stores
+    no cookies and follows no redirect: a caller that follows one sends a new request, which is checked again.
+    `transport` sends requests to checked addresses; by default over the network.
+
+    Each request raises UrlNotAllowed if the URL or an address of its host is not allowed, and httpx's own errors.
 
     Raises:
-        ValueError: an entry is no host.
+        ValueError: an entry is not a host.
     """
+    allowed = frozenset(map(_host_and_port, allowed_hosts))
     return httpx.AsyncClient(
-        transport=_JudgingTransport(frozenset(map(_host_and_port, allowed_hosts)), is_private_allowed),
+        transport=_CheckingTransport(allowed, is_private_allowed, resolve, transport or _network_transport()),
         timeout=_TIMEOUT,
         trust_env=False,
-        # One caller's cookies are not sent along with another's request.
+        # Cookies of one caller must not reach the requests of another.
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
         headers={"Accept-Encoding": "identity", "User-Agent": "framewise"},
     )
 
 
-def judge_url(url: httpx.URL, allowed_hosts: Collection[str], *, is_private_allowed: bool) -> None:
-    """Pass where the client of the same arguments would ask `url`, as far as that is known before its host is resolved.
+def check_url(url: httpx.URL, allowed_hosts: Collection[str], *, is_private_allowed: bool) -> None:
+    """Check a URL by the rules of `async_client` without resolving its host.
 
     Raises:
-        UrlNotAllowed: it would not.
+        UrlNotAllowed: the scheme, host or port is not allowed.
     """
-    _judge_url(url, frozenset(map(_host_and_port, allowed_hosts)), is_private_allowed=is_private_allowed)
+    _check_url(url, frozenset(map(_host_and_port, allowed_hosts)), is_private_allowed=is_private_allowed)
 
 
 def is_public(address: str) -> bool:
-    """Whether an address, as the resolver writes it, is one of the public internet."""
+    """Whether an IP address, as the resolver writes it, belongs to the public internet."""
     parsed = ip_address(address)
     if isinstance(parsed, IPv6Address):
         if parsed.ipv4_mapped is None and parsed not in _NAT64:
             return parsed in _GLOBAL_UNICAST and _is_ordinary(parsed)
-        # Both kinds end up at the IPv4 address in their last four bytes.
+        # Connections to IPv4-mapped and NAT64 addresses reach the IPv4 address in the last four bytes.
         parsed = IPv4Address(parsed.packed[-4:])
     return _is_ordinary(parsed)
 
@@ -83,71 +98,74 @@ def _is_ordinary(address: IPv4Address | IPv6Address) -> bool:
     return address.is_global and not is_special
 
 
-class _JudgingTransport(httpx.AsyncBaseTransport):
-    """Judges each request's URL and addresses, and connects to one of the addresses judged."""
+def _network_transport() -> httpx.AsyncHTTPTransport:
+    return httpx.AsyncHTTPTransport(
+        # SSL_CERT_FILE may name the trusted certificates; proxy variables are ignored.
+        verify=httpx.create_ssl_context(trust_env=True),
+        trust_env=False,
+        # No connection is reused: it would skip the check of its address, and serve every host at that address.
+        # The callers limit the number of concurrent connections.
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+    )
 
-    def __init__(self, allowed: frozenset[tuple[str, int | None]], is_private_allowed: bool) -> None:  # noqa: FBT001
+
+class _CheckingTransport(httpx.AsyncBaseTransport):
+    """Checks the URL and the addresses of each request, then sends it to one of the checked addresses."""
+
+    def __init__(
+        self,
+        allowed: frozenset[tuple[str, int | None]],
+        is_private_allowed: bool,  # noqa: FBT001
+        resolve: Resolve,
+        inner: httpx.AsyncBaseTransport,
+    ) -> None:
         self._allowed = allowed
         self._is_private_allowed = is_private_allowed
-        self._inner = httpx.AsyncHTTPTransport(
-            # The environment may name the certificates to trust (SSL_CERT_FILE), but no proxy.
-            verify=httpx.create_ssl_context(trust_env=True),
-            trust_env=False,
-            # A connection serves one request: a kept one would outlive the judgement of its address, and answer
-            # for every host at that address. How many there are at once is for those who ask to bound.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-        )
+        self._resolve = resolve
+        self._inner = inner
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer one request."""
-        _judge_url(request.url, self._allowed, is_private_allowed=self._is_private_allowed)
+        """Send one request."""
+        _check_url(request.url, self._allowed, is_private_allowed=self._is_private_allowed)
         host = request.url.raw_host.decode()
-        *others, last = await self._judged_addresses(request)
-        for address in others:
+        *alternatives, last = await self._checked_addresses(request, host)
+        for address in alternatives:
             try:
-                return await self._inner.handle_async_request(_sent_to(address, host, request))
+                return await self._inner.handle_async_request(_addressed_to(address, host, request))
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                # Nothing of the request was sent.
+                # No byte of the request was sent, so it is safe to try the next address.
                 continue
-        return await self._inner.handle_async_request(_sent_to(last, host, request))
+        return await self._inner.handle_async_request(_addressed_to(last, host, request))
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._inner.aclose()
 
-    async def _judged_addresses(self, request: httpx.Request) -> list[str]:
-        """The addresses of the request's host, each of them one that may be asked: at most as many as are tried."""
-        addresses = await _resolve(request)
+    async def _checked_addresses(self, request: httpx.Request, host: str) -> list[str]:
+        try:
+            async with asyncio.timeout(request.extensions.get("timeout", {}).get("connect")):
+                addresses = await self._resolve(host, request.url.port)
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout("The host was not resolved in time.", request=request) from error
+        except (OSError, UnicodeError) as error:
+            raise httpx.ConnectError("The host cannot be resolved.", request=request) from error
         if not self._is_private_allowed and not all(map(is_public, addresses)):
-            # Which address it is, is nobody's business.
-            raise UrlNotAllowed("The URL's host has an address that is not one of the public internet.")
+            # The message does not name the address: it would reveal names of the private network.
+            raise UrlNotAllowed("The URL's host has an address outside the public internet.")
         return addresses[:_MAX_ADDRESSES_TRIED]
 
 
-def _judge_url(url: httpx.URL, allowed: frozenset[tuple[str, int | None]], *, is_private_allowed: bool) -> None:
+def _check_url(url: httpx.URL, allowed: frozenset[tuple[str, int | None]], *, is_private_allowed: bool) -> None:
     if url.scheme != "https" and not (url.scheme == "http" and is_private_allowed):
-        raise UrlNotAllowed("Only https is spoken.")
+        raise UrlNotAllowed("The URL must begin with https://.")
     if url.userinfo:
-        raise UrlNotAllowed("A URL with a user or a password in it is not asked.")
+        raise UrlNotAllowed("The URL must not contain a user name or password.")
     if (url.raw_host.decode().lower(), url.port) not in allowed:
-        raise UrlNotAllowed("The URL's host and port are not among those that may be asked.")
+        raise UrlNotAllowed("The URL's host and port are not among the allowed ones.")
 
 
-async def _resolve(request: httpx.Request) -> list[str]:
-    url = request.url
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(request.extensions.get("timeout", {}).get("connect")):
-            found = await loop.getaddrinfo(url.raw_host.decode(), url.port, type=socket.SOCK_STREAM)
-    except TimeoutError as error:
-        raise httpx.ConnectTimeout("The host was not resolved in time.", request=request) from error
-    except (OSError, UnicodeError) as error:
-        raise httpx.ConnectError("The host cannot be resolved.", request=request) from error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-def _sent_to(address: str, host: str, request: httpx.Request) -> httpx.Request:
-    """The request, bound for `address`; its Host header and the name its certificate must be for stay the host's."""
+def _addressed_to(address: str, host: str, request: httpx.Request) -> httpx.Request:
+    """The request with `address` as its destination; Host header and TLS server name remain `host`."""
     return httpx.Request(
         request.method,
         request.url.copy_with(host=address),
@@ -161,7 +179,7 @@ def _host_and_port(entry: str) -> tuple[str, int | None]:
     try:
         url = httpx.URL(f"https://{entry}")
     except httpx.InvalidURL as error:
-        raise ValueError(f"{entry!r} is no host: {error}") from error
+        raise ValueError(f"{entry!r} is not a host: {error}") from error
     if not url.host or set(entry) & set("/?#@*% "):
-        raise ValueError(f"{entry!r} is no host")
+        raise ValueError(f"{entry!r} is not a host; write host or host:port")
     return url.raw_host.decode().lower(), url.port

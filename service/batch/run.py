@@ -91,7 +91,7 @@ class Batch:
         request_id = secrets.token_hex(16)
         video = prediction = problem = None
         try:
-            with self.parts.classifier.uploads.place() as download_path:
+            with self.parts.classifier.uploads.reserve_path() as download_path:
                 video = await self._fetch(name, download_path)
                 prediction = await self._predict(video, request_id)
         except FileUnreachable as error:

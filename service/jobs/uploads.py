@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.uploads.directory import telling_if_full
+from service.uploads.directory import raising_storage_full
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class JobUploads:
         """
         place = Place(self.path(job_id))
         try:
-            with telling_if_full():
+            with raising_storage_full():
                 yield place
         finally:
             if not place.is_kept:

@@ -8,7 +8,7 @@ import time
 
 import httpx
 
-from service.egress import UrlNotAllowed, async_client, judge_url
+from service.egress import UrlNotAllowed, async_client, check_url
 from service.jobs.database import Database
 from service.jobs.deliveries import (
     DELIVERY_SECONDS,
@@ -56,7 +56,7 @@ class Webhooks:
             CallbackNotAllowed: it may not.
         """
         try:
-            judge_url(httpx.URL(url), self._allowed_hosts, is_private_allowed=self._is_private_allowed)
+            check_url(httpx.URL(url), self._allowed_hosts, is_private_allowed=self._is_private_allowed)
         except (UrlNotAllowed, httpx.InvalidURL) as error:
             raise CallbackNotAllowed(f"The callback cannot be called: {error}") from error
 

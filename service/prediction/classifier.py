@@ -26,7 +26,7 @@ from service.prediction.settings import PredictionSettings
 from service.telemetry.metrics import Metrics
 from service.telemetry.spans import span
 from service.uploads.directory import UploadDirectory
-from service.uploads.from_url import UrlInput
+from service.uploads.from_url import UrlFetcher
 from service.uploads.receive import ReceivedVideo, is_json, receive_bytes, receive_video
 from service.uploads.settings import UploadSettings
 from service.video.sandbox.pool import Sandbox
@@ -53,7 +53,7 @@ class Classifier:
     answers: AnswerCache
     upload_settings: UploadSettings
     uploads: UploadDirectory
-    urls: UrlInput
+    urls: UrlFetcher
     settings: PredictionSettings
     max_duration_seconds: float
     inference_parser: RequestParser
@@ -157,7 +157,7 @@ class Classifier:
         with (
             self.admission.visit(upload.caller) as visit,
             self.models.acquire(query.model, query.version) as model,
-            self.uploads.place() as path,
+            self.uploads.reserve_path() as path,
         ):
             with span("receive"):
                 received = await self.receive(upload, path)

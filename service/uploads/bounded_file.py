@@ -1,4 +1,4 @@
-"""A file that never grows beyond the limit of an upload."""
+"""A file that never exceeds the upload limit."""
 
 import hashlib
 from typing import BinaryIO
@@ -8,7 +8,7 @@ from service.uploads.settings import UploadSettings
 
 
 class BoundedFile:
-    """Takes no more bytes than allowed, and digests them."""
+    """Writes at most the allowed number of bytes, and computes their SHA-256."""
 
     def __init__(self, file: BinaryIO, settings: UploadSettings) -> None:
         self._file = file
@@ -18,14 +18,14 @@ class BoundedFile:
 
     @property
     def sha256(self) -> str:
-        """Digest of the bytes written so far, in hexadecimal digits."""
+        """SHA-256 of the bytes written so far, in hexadecimal."""
         return self._digest.hexdigest()
 
     def write(self, data: bytes) -> None:
         """Append `data`. Blocks.
 
         Raises:
-            UploadTooLarge: the file would exceed its limit; `data` is not written.
+            UploadTooLarge: the file would exceed the limit; `data` is not written.
         """
         self.num_bytes += len(data)
         if self.num_bytes > self._settings.max_upload_bytes:
@@ -35,5 +35,7 @@ class BoundedFile:
 
 
 def too_large(settings: UploadSettings) -> UploadTooLarge:
-    """What is said of a video of more bytes than `settings` allow, received or announced."""
-    return UploadTooLarge(f"The video is larger than the allowed {settings.max_upload_bytes} bytes.")
+    """The error for a video with more bytes than `settings` allow, received or announced."""
+    return UploadTooLarge(
+        f"The video is larger than the allowed {settings.max_upload_bytes} bytes (SERVICE_MAX_UPLOAD_BYTES)."
+    )

@@ -1,7 +1,7 @@
-"""Where uploads lie while they are worked on: a directory of this process alone, gone with it.
+"""The directory for uploads in progress: private to this process, removed when the process ends.
 
-A process that is killed cannot tidy up. Each holds a lock on its directory, which the system lets go
-however the process ends; whoever starts next removes the directories that nobody holds.
+A killed process cannot remove its directory. So each process holds a file lock on its directory, which the kernel
+releases when the process ends; the next process to start removes the directories without a lock.
 """
 
 import errno
@@ -20,7 +20,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class UploadDirectory:
-    """Makes a file's place for each upload; several services may share `parent`."""
+    """Provides a path for each upload; several services may share `parent`."""
 
     def __init__(self, parent: Path) -> None:
         self._parent = parent
@@ -28,10 +28,10 @@ class UploadDirectory:
         self._lock: int | None = None
 
     def open(self) -> None:
-        """Remove what killed processes left behind, and make this process's own; raises OSError where it cannot."""
-        _remove_left_behind(self._parent)
+        """Remove directories of killed processes, and create this process's own; raises OSError if that fails."""
+        _remove_leftovers(self._parent)
         name = secrets.token_hex(8)
-        # Locked before it has the name by which others look for what is left behind.
+        # Locked before it gets the name by which another process would find and remove it.
         unnamed = self._parent / f".{_PREFIX}{name}"
         unnamed.mkdir(mode=0o700)
         self._lock = os.open(unnamed, os.O_RDONLY | os.O_DIRECTORY)
@@ -39,7 +39,7 @@ class UploadDirectory:
         self._path = unnamed.rename(self._parent / f"{_PREFIX}{name}")
 
     def close(self) -> None:
-        """Remove it with all that lies in it."""
+        """Remove the directory and its files."""
         if self._path is not None:
             shutil.rmtree(self._path, ignore_errors=True)
         if self._lock is not None:
@@ -47,44 +47,44 @@ class UploadDirectory:
         self._path = self._lock = None
 
     @contextmanager
-    def place(self) -> Iterator[Path]:
-        """A path at which there is no file yet, and none any more once the context is left.
+    def reserve_path(self) -> Iterator[Path]:
+        """An unused path; a file written there is removed when the `with` block ends.
 
         Raises:
-            StorageFull: the disk is full, now or when the context writes to it.
+            StorageFull: the disk is full when the `with` block writes to it.
         """
-        assert self._path is not None, "opened before the first upload"
+        assert self._path is not None, "open the directory before the first upload"
         path = self._path / secrets.token_hex(8)
         try:
-            with telling_if_full():
+            with raising_storage_full():
                 yield path
         finally:
             path.unlink(missing_ok=True)
 
 
 @contextmanager
-def telling_if_full() -> Iterator[None]:
-    """Raise StorageFull where the context finds the disk full."""
+def raising_storage_full() -> Iterator[None]:
+    """Raise StorageFull if an operation in the `with` block fails because the disk is full."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise StorageFull("There is no room for the upload at the moment.") from error
+            raise StorageFull("The disk for uploads is full. Try again later.") from error
         raise
 
 
-def _remove_left_behind(parent: Path) -> None:
+def _remove_leftovers(parent: Path) -> None:
     for directory in parent.glob(f"{_PREFIX}*"):
         try:
             lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
-            # Gone meanwhile, or another user's, who will see to it.
+            # Removed meanwhile, or of another user, whose own services remove it.
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(directory, ignore_errors=True)
         except BlockingIOError:
-            # Somebody works in it.
+            # A running process uses it.
             continue
         finally:
             os.close(lock)

@@ -1,33 +1,33 @@
-"""Errors of receiving a video."""
+"""Errors of uploads and downloads of videos."""
 
 
 class UploadError(Exception):
-    """The upload cannot be used; `str(error)` is safe to show to whoever sent it."""
+    """The upload is rejected; `str(error)` is the reason, safe to show to the client."""
 
 
 class MalformedRequest(UploadError):
-    """The body is not the multipart form it claims to be, or not the form that is asked for."""
+    """The body is not a valid form with one video, or not a JSON object with a URL."""
 
 
 class UnknownField(UploadError):
-    """The form has a field that the service does not know."""
+    """The form or JSON object has an unknown field."""
 
 
 class UploadTooLarge(UploadError):
-    """More bytes than are allowed."""
+    """The upload has more bytes than allowed."""
 
 
 class UploadTooSlow(UploadError):
-    """The upload paused or lasted for longer than is allowed."""
+    """The upload paused or lasted longer than allowed."""
 
 
 class StorageFull(Exception):
-    """The directory of uploads has no room, as a rule for a while only."""
+    """The disk of the upload directory is full, usually for a short time."""
 
 
 class UrlUnreachable(Exception):
-    """The URL's server was not reached, or did not answer with a whole file; `str(error)` is safe to show."""
+    """The URL's server cannot be reached or did not return the whole file; `str(error)` is safe to show."""
 
 
 class UrlTooSlow(Exception):
-    """The URL's server paused, or took in all, longer than an upload may."""
+    """The URL's server paused or took longer than an upload may."""

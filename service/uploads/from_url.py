@@ -1,7 +1,6 @@
-"""A video that the caller names by its URL instead of sending it: fetched under the limits of an upload.
+"""Fetches a video from a URL that the client sends instead of the file, under the limits of an upload.
 
-Off until hosts are allowed. Redirects are followed here, a few of them, each asked for like the first URL
-and judged like it by `service.egress`.
+Disabled unless `SERVICE_URL_ALLOWED_HOSTS` is set. `service.egress` checks the URL, and the target of each redirect.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -12,7 +11,7 @@ import httpx
 from pydantic import ValidationError
 
 from framewise.schemas.prediction import VideoUrl
-from service.egress import UrlNotAllowed, async_client
+from service.egress import Resolve, UrlNotAllowed, async_client, resolve_host
 from service.telemetry.spans import current_traceparent
 from service.uploads.bounded_file import too_large
 from service.uploads.errors import MalformedRequest, UnknownField, UploadTooSlow, UrlTooSlow, UrlUnreachable
@@ -21,24 +20,37 @@ from service.uploads.settings import UploadSettings
 
 _MAX_JSON_BYTES = 16384
 _MAX_REDIRECTS = 5
-# How long each read may take is the upload's limits to say.
+# The upload settings limit the time of each read and of the whole download.
 _TIMEOUT = httpx.Timeout(None, connect=5)
 
 
-class UrlInput:
-    """Fetches the videos that callers name; close it in the end."""
+class UrlFetcher:
+    """Fetches videos by URL; call `close` at the end."""
 
-    def __init__(self, settings: UploadSettings) -> None:
-        self._client = async_client(settings.url_allowed_hosts, is_private_allowed=settings.url_private_allowed)
+    def __init__(
+        self,
+        settings: UploadSettings,
+        *,
+        resolve: Resolve = resolve_host,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`resolve` and `transport` are those of `service.egress.async_client`."""
+        self._client = async_client(
+            settings.url_allowed_hosts,
+            is_private_allowed=settings.url_private_allowed,
+            resolve=resolve,
+            transport=transport,
+        )
         self._settings = settings
 
     async def receive(self, body: AsyncIterator[bytes], path: Path) -> ReceivedVideo:
-        """Write the video whose URL the JSON in `body` tells to `path`, digesting it on the way.
+        """Read a URL from the JSON in `body`, and write the video at that URL to `path`.
 
         Raises:
             MalformedRequest, UnknownField: the body is not `{"url": "..."}`.
-            UrlNotAllowed: the URL, or one that it redirects to, is not one that may be asked.
-            UrlUnreachable, UrlTooSlow: as their names say.
+            UrlNotAllowed: the URL or a redirect leads to a host or address that is not allowed.
+            UrlUnreachable: the server does not return the whole file.
+            UrlTooSlow: the server pauses or takes longer than an upload may.
             UploadTooLarge, UploadTooSlow, OSError: as for an upload.
         """
         url = _read_url(await receive_bytes(body, _MAX_JSON_BYTES, self._settings))
@@ -46,14 +58,14 @@ class UrlInput:
             try:
                 return await receive_file(chunks, path, self._settings)
             except UploadTooSlow:
-                raise UrlTooSlow("The URL's server took too long.") from None
+                raise self._too_slow() from None
 
     async def close(self) -> None:
         """Close every connection."""
         await self._client.aclose()
 
     async def _chunks(self, url: httpx.URL) -> AsyncGenerator[bytes, None]:
-        """The bytes of the file behind `url`; an empty chunk for each redirect, which is no pause either."""
+        """The bytes of the file at `url`; an empty chunk per redirect, so that a redirect does not count as a pause."""
         parent = current_traceparent()
         headers = None if parent is None else {"traceparent": parent}
         request: httpx.Request | None = self._client.build_request("GET", url, headers=headers, timeout=_TIMEOUT)
@@ -63,27 +75,35 @@ class UrlInput:
                 response = await self._client.send(request, stream=True)
                 async with aclosing(response):
                     if (request := response.next_request) is None:
-                        self._judge(response)
+                        self._check(response)
                         async for chunk in response.aiter_raw():
                             yield chunk
                         return
                 yield b""
         except httpx.TimeoutException as error:
-            raise UrlTooSlow("The URL's server took too long.") from error
+            raise self._too_slow() from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise UrlNotAllowed("What the URL leads to is no URL that may be asked.") from error
+            raise UrlNotAllowed("The URL, or a redirect from it, is not a valid URL.") from error
         except httpx.RequestError as error:
-            raise UrlUnreachable("The URL's server cannot be reached, or broke off in the middle.") from error
-        raise UrlUnreachable(f"The URL leads to more than {_MAX_REDIRECTS} redirects.")
+            raise UrlUnreachable(
+                "The URL's server cannot be reached, or the connection broke before the end of the file."
+            ) from error
+        raise UrlUnreachable(f"The URL leads to more than {_MAX_REDIRECTS} redirects. Send the final URL.")
 
-    def _judge(self, response: httpx.Response) -> None:
+    def _check(self, response: httpx.Response) -> None:
         if response.status_code != httpx.codes.OK:
-            raise UrlUnreachable(f"The URL's server answers with the status {response.status_code}.")
+            raise UrlUnreachable(f"The URL's server returned status {response.status_code} instead of 200.")
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise UrlUnreachable("The URL's server sends the file in an encoding that was not asked for.")
+            raise UrlUnreachable("The URL's server sent a Content-Encoding; the file must be sent unencoded.")
         length = response.headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._settings.max_upload_bytes:
             raise too_large(self._settings)
+
+    def _too_slow(self) -> UrlTooSlow:
+        return UrlTooSlow(
+            f"The URL's server was too slow: it may pause for {self._settings.upload_idle_timeout_seconds:g} s, and "
+            f"take {self._settings.upload_timeout_seconds:g} s in all."
+        )
 
 
 def _read_url(body: bytes) -> httpx.URL:
@@ -93,7 +113,7 @@ def _read_url(body: bytes) -> httpx.URL:
         fault = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in fault["loc"])[:64]
         if fault["type"] == "extra_forbidden":
-            raise UnknownField(f"The body has an unknown field {where!r}.") from error
-        raise MalformedRequest(f'The body must be {{"url": "..."}}: {where or "it"}: {fault["msg"]}.') from error
+            raise UnknownField(f"The body has an unknown field {where!r}; the only field is 'url'.") from error
+        raise MalformedRequest(f'The body must be {{"url": "..."}}: {where or "body"}: {fault["msg"]}.') from error
     except httpx.InvalidURL as error:
-        raise MalformedRequest(f"The URL cannot be read: {error}.") from error
+        raise MalformedRequest(f"The URL is invalid: {error}.") from error

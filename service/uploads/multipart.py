@@ -1,4 +1,4 @@
-"""Parses a multipart form whose only file is a video, without holding it in memory."""
+"""Parses a multipart form with one video as a stream, without holding the video in memory."""
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -8,14 +8,12 @@ from service.uploads.errors import MalformedRequest, UnknownField
 from service.uploads.settings import UploadSettings
 
 _FIELD = b"video"
-
-
-# The body may exceed the file by its boundaries and part headers.
+# Allowance for the boundaries and part headers around the file.
 MAX_FORM_OVERHEAD_BYTES = 65536
 
 
 class VideoForm:
-    """Feeds a multipart parser and keeps the one part that is wanted."""
+    """Writes the `video` part of a multipart body to a file, and rejects any other part."""
 
     def __init__(self, boundary: bytes, video: BoundedFile, settings: UploadSettings) -> None:
         self._video = video
@@ -40,13 +38,14 @@ class VideoForm:
                 },
             )
         except FormParserError as error:
-            raise MalformedRequest(f"The multipart boundary cannot be used: {error}.") from error
+            raise MalformedRequest(f"The multipart boundary is invalid: {error}.") from error
 
     def write(self, chunk: bytes) -> None:
-        """Parse the next bytes of the body.
+        """Parse the next bytes of the body. Blocks.
 
         Raises:
-            MalformedRequest: the body is not a form with one video.
+            MalformedRequest: the body is not a valid form, or has several videos.
+            UnknownField: a part has another name than `video`.
             UploadTooLarge: the body exceeds its limit.
         """
         self._num_bytes_received += len(chunk)
@@ -55,18 +54,18 @@ class VideoForm:
         try:
             self._parser.write(chunk)
         except FormParserError as error:
-            raise MalformedRequest(f"The multipart body cannot be read: {error}.") from error
+            raise MalformedRequest(f"The multipart body is invalid: {error}.") from error
 
     def finish(self) -> None:
-        """Check that the form is complete.
+        """Check that the form is complete and had a video.
 
         Raises:
-            MalformedRequest: it is not.
+            MalformedRequest: the closing boundary or the video is missing.
         """
         if not self._has_ended:
             raise MalformedRequest("The multipart body ends before its closing boundary.")
         if not self._has_video:
-            raise MalformedRequest("The form has no part named video.")
+            raise MalformedRequest("The form has no part named video; it needs exactly one.")
 
     def _begin_part(self) -> None:
         self._header_name = self._header_value = self._disposition = b""
@@ -86,11 +85,13 @@ class VideoForm:
         _, options = parse_options_header(self._disposition)
         name = options.get(b"name")
         if name is None:
-            raise MalformedRequest("A part has no name.")
+            raise MalformedRequest("A part of the form has no name; its name must be video.")
         if name != _FIELD:
-            raise UnknownField(f"The form has an unknown field {name.decode(errors='replace')[:64]!r}.")
+            raise UnknownField(
+                f"The form has an unknown field {name.decode(errors='replace')[:64]!r}; the only field is 'video'."
+            )
         if self._has_video:
-            raise MalformedRequest("The form has more than one part named video.")
+            raise MalformedRequest("The form has more than one part named video; send one video per request.")
         self._has_video = True
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:

@@ -1,7 +1,6 @@
-"""From a request's body to a private file on disk, under a hard limit of bytes and of time.
+"""Writes a request body to a private file on disk, under limits of bytes and time.
 
-Not Starlette's `UploadFile`: that one spools file parts to disk without a bound before any of our
-code runs.
+Starlette's `UploadFile` is not used: it writes file parts to disk without a limit before the service's code runs.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ from service.uploads.settings import UploadSettings
 
 @dataclass(frozen=True, slots=True)
 class ReceivedVideo:
-    """An upload on disk; `sha256` is that of its bytes, in hexadecimal."""
+    """A received video on disk; `sha256` of its bytes is hexadecimal."""
 
     path: Path
     num_bytes: int
@@ -30,19 +29,21 @@ class ReceivedVideo:
 async def receive_video(
     body: AsyncIterator[bytes], content_type: str, content_length: int | None, path: Path, settings: UploadSettings
 ) -> ReceivedVideo:
-    """Write the `video` part of a multipart body to `path`, digesting it on the way.
+    """Write the `video` part of a multipart body to `path`.
 
     Raises:
-        MalformedRequest: no multipart form, no `video` part, two of them, or an unfinished body.
-        UnknownField: a part of another name.
-        UploadTooLarge: the file has, or the header announces, more than `settings.max_upload_bytes`.
-        UploadTooSlow: as its name says.
+        MalformedRequest: the body is not a complete multipart form with exactly one `video` part.
+        UnknownField: a part has another name.
+        UploadTooLarge: the file has, or `content_length` announces, more than `settings.max_upload_bytes`.
+        UploadTooSlow: the upload pauses or lasts longer than `settings` allow.
         OSError: the file cannot be written.
     """
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
-        raise MalformedRequest("The body must be multipart/form-data with a boundary, or JSON that tells a URL.")
+        raise MalformedRequest(
+            "The body must be multipart/form-data with a boundary and a part named video, or JSON with a URL."
+        )
     if content_length is not None and content_length > settings.max_upload_bytes + MAX_FORM_OVERHEAD_BYTES:
         raise too_large(settings)
     with _opened(path, settings) as video:
@@ -54,16 +55,16 @@ async def receive_video(
 
 
 def is_json(content_type: str) -> bool:
-    """Whether the body is JSON by what its head says."""
+    """Whether a Content-Type header announces JSON."""
     return parse_options_header(content_type)[0] == b"application/json"
 
 
 async def receive_file(body: AsyncIterator[bytes], path: Path, settings: UploadSettings) -> ReceivedVideo:
-    """Write a body that is the video itself to `path`, digesting it on the way.
+    """Write a body that consists of the video alone to `path`.
 
     Raises:
         UploadTooLarge: the body has more than `settings.max_upload_bytes`.
-        UploadTooSlow: as its name says.
+        UploadTooSlow: the upload pauses or lasts longer than `settings` allow.
         OSError: the file cannot be written.
     """
     with _opened(path, settings) as video:
@@ -73,11 +74,11 @@ async def receive_file(body: AsyncIterator[bytes], path: Path, settings: UploadS
 
 
 async def receive_bytes(body: AsyncIterator[bytes], max_bytes: int, settings: UploadSettings) -> bytes:
-    """The whole body, in memory: at most `max_bytes`, in the time that `settings` allow.
+    """Receive a body of at most `max_bytes` into memory.
 
     Raises:
-        UploadTooLarge: as its name says.
-        UploadTooSlow: as its name says.
+        UploadTooLarge: the body has more than `max_bytes`.
+        UploadTooSlow: the upload pauses or lasts longer than `settings` allow.
     """
     received = bytearray()
     try:
@@ -86,12 +87,12 @@ async def receive_bytes(body: AsyncIterator[bytes], max_bytes: int, settings: Up
             if len(received) > max_bytes:
                 raise UploadTooLarge(f"The body is larger than the allowed {max_bytes} bytes.")
     except TimeoutError:
-        raise UploadTooSlow("The upload took too long.") from None
+        raise _too_slow(settings) from None
     return bytes(received)
 
 
 async def _chunks(body: AsyncIterator[bytes], settings: UploadSettings) -> AsyncIterator[bytes]:
-    """The body's chunks; TimeoutError where one of them, or all of them together, are too long in coming."""
+    """The chunks of the body; raises TimeoutError after the longest pause or the longest time."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + settings.upload_timeout_seconds
     chunks = aiter(body)
@@ -104,10 +105,17 @@ async def _chunks(body: AsyncIterator[bytes], settings: UploadSettings) -> Async
 
 
 @contextmanager
-def _opened(path: Path, settings: UploadSettings) -> "Iterator[BoundedFile]":
-    """A new file in `path` to be filled; what goes wrong meanwhile comes out as the error it is to the caller."""
+def _opened(path: Path, settings: UploadSettings) -> Iterator[BoundedFile]:
+    """A new file at `path`; a TimeoutError in the `with` block becomes UploadTooSlow."""
     try:
         with path.open("xb") as file:
             yield BoundedFile(file, settings)
     except TimeoutError:
-        raise UploadTooSlow("The upload took too long.") from None
+        raise _too_slow(settings) from None
+
+
+def _too_slow(settings: UploadSettings) -> UploadTooSlow:
+    return UploadTooSlow(
+        f"The upload was too slow: it may pause for {settings.upload_idle_timeout_seconds:g} s, and take "
+        f"{settings.upload_timeout_seconds:g} s in all."
+    )

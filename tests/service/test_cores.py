@@ -1,4 +1,4 @@
-"""How many cores there are to use, by machine and by container."""
+"""The number of usable cores, by affinity and container quota."""
 
 import os
 from pathlib import Path
@@ -21,11 +21,11 @@ ALL = len(os.sched_getaffinity(0))
         ("", ALL),
     ],
 )
-def test_a_container_uses_what_its_quota_allows(quota: str, expected: int, tmp_path: Path) -> None:
+def test_a_container_quota_limits_the_cores(quota: str, expected: int, tmp_path: Path) -> None:
     file = tmp_path / "cpu.max"
     file.write_text(quota)
     assert num_cores(file) == expected
 
 
-def test_where_there_are_no_quotas_every_core_counts_that_the_process_may_run_on(tmp_path: Path) -> None:
+def test_without_a_quota_file_every_core_of_the_affinity_counts(tmp_path: Path) -> None:
     assert num_cores(tmp_path / "none") == ALL

@@ -1,9 +1,9 @@
-"""Asking other servers: real sockets on this machine, real certificates, and a resolver that lies."""
+"""The egress client: real sockets on this machine, real certificates, and a fake resolver."""
 
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,21 +11,21 @@ import httpx
 import pytest
 import trustme
 
-from service.egress import UrlNotAllowed, async_client, is_public
+from service.egress import Resolve, UrlNotAllowed, async_client, is_public, resolve_host
 
 NAME = "videos.example"
 
 
 class Server:
-    """Answers each request with its own head, and remembers it."""
+    """Responds to each request with a redirect whose body is the head of the request, and keeps the heads."""
 
     def __init__(self) -> None:
         self.port = 0
         self.heads: list[str] = []
         self.num_connections = 0
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection for as long as the client keeps it."""
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection until the client closes it."""
         self.num_connections += 1
         try:
             while True:
@@ -44,7 +44,7 @@ class Server:
 async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """A server on a free port of 127.0.0.1."""
     server = Server()
-    listener = await asyncio.start_server(server.answer, "127.0.0.1", 0, ssl=tls)
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server
@@ -52,49 +52,30 @@ async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
         listener.close()
 
 
-class Resolver:
-    """Answers in place of the system's resolver: each question with the next of its answers, the last for good."""
+class FakeResolver:
+    """Resolves every name to the next of `answers`, the last one repeatedly; no addresses means an unknown name."""
 
     def __init__(self, *answers: list[str]) -> None:
         self._answers = list(answers)
-        self.num_questions = 0
+        self.num_calls = 0
 
-    def getaddrinfo(self, host: str, port: int | None, *_: object, **__: object) -> list[tuple[object, ...]]:
-        """As `socket.getaddrinfo`."""
-        try:
-            # What is an address already needs no resolver.
-            addresses = [host] if host[0].isdigit() or ":" in host else []
-            socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
-        except OSError:
-            self.num_questions += 1
-            addresses = self._answers[0] if len(self._answers) == 1 else self._answers.pop(0)
+    async def resolve(self, _host: str, _port: int | None) -> list[str]:
+        """The addresses of a name."""
+        self.num_calls += 1
+        addresses = self._answers[0] if len(self._answers) == 1 else self._answers.pop(0)
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "no such name")
-        return [
-            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port or 0, 0, 0))
-            if ":" in address
-            else (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port or 0))
-            for address in addresses
-        ]
+        return addresses
 
 
-@pytest.fixture
-def resolve(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Resolver]]:
-    """Puts a resolver of the test's own in the place of the system's."""
-
-    class Installed(Resolver):
-        def __init__(self, *answers: list[str]) -> None:
-            super().__init__(*answers)
-            monkeypatch.setattr(socket, "getaddrinfo", self.getaddrinfo)
-
-    return Installed  # type: ignore[return-value]
+LOCALHOST = ["127.0.0.1"]
 
 
 @pytest.mark.parametrize(
     "address",
     ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101", "192.1.0.1"],
 )
-def test_an_address_of_the_public_internet_is_public(address: str) -> None:
+def test_a_public_address_is_public(address: str) -> None:
     assert is_public(address)
 
 
@@ -110,18 +91,26 @@ def test_an_address_of_the_public_internet_is_public(address: str) -> None:
         *("2001::1", "2001:db8::1", "3fff::1", "5f00::1", "100::1"),
     ],
 )
-def test_any_other_address_is_not(address: str) -> None:
+def test_any_other_address_is_not_public(address: str) -> None:
     assert not is_public(address)
 
 
-def ask(url: str, allowed_hosts: list[str], *, is_private_allowed: bool = False) -> httpx.Response:
-    """GET the URL."""
+def get(
+    url: str, allowed_hosts: list[str], *, is_private_allowed: bool = False, resolve: Resolve = resolve_host
+) -> httpx.Response:
+    """Request a URL."""
 
-    async def get() -> httpx.Response:
-        async with async_client(allowed_hosts, is_private_allowed=is_private_allowed) as client:
+    async def request() -> httpx.Response:
+        async with async_client(allowed_hosts, is_private_allowed=is_private_allowed, resolve=resolve) as client:
             return await client.get(url)
 
-    return asyncio.run(get())
+    return asyncio.run(request())
+
+
+def local_client(entry: str, *addresses: str) -> httpx.AsyncClient:
+    """A client for the allowed host `entry`, which resolves to these addresses of this machine."""
+    resolver = FakeResolver(list(addresses) or LOCALHOST)
+    return async_client([entry], is_private_allowed=True, resolve=resolver.resolve)
 
 
 @pytest.mark.parametrize(
@@ -140,117 +129,108 @@ def ask(url: str, allowed_hosts: list[str], *, is_private_allowed: bool = False)
         (f"ftp://{NAME}/", [NAME]),
     ],
 )
-def test_what_is_not_on_the_list_is_not_even_resolved(
-    resolve: type[Resolver], url: str, allowed_hosts: list[str]
-) -> None:
-    resolver = resolve(["1.1.1.1"])
+def test_a_host_that_is_not_allowed_is_not_resolved(url: str, allowed_hosts: list[str]) -> None:
+    resolver = FakeResolver(["1.1.1.1"])
     with pytest.raises((UrlNotAllowed, httpx.UnsupportedProtocol)):
-        ask(url, allowed_hosts)
-    assert resolver.num_questions == 0
+        get(url, allowed_hosts, resolve=resolver.resolve)
+    assert resolver.num_calls == 0
 
 
 @pytest.mark.parametrize("entry", ["", "https://a.example", "a/b", "u@a", "a?b", "*.a.example", "::1", "a b", "a:b"])
-def test_an_entry_that_is_no_host_is_refused_at_once(entry: str) -> None:
-    with pytest.raises(ValueError, match="is no host"):
+def test_an_allowed_host_must_be_a_host(entry: str) -> None:
+    with pytest.raises(ValueError, match="is not a host"):
         async_client([entry], is_private_allowed=False)
 
 
 @pytest.mark.parametrize(
     "addresses", [["127.0.0.1"], ["169.254.169.254"], ["::1"], ["1.1.1.1", "10.0.0.1"], ["::ffff:127.0.0.1"]]
 )
-def test_a_name_with_any_private_address_is_refused(resolve: type[Resolver], addresses: list[str]) -> None:
-    resolve(addresses)
-    with pytest.raises(UrlNotAllowed) as refused:
-        ask(f"https://{NAME}/", [NAME])
-    assert not any(address in str(refused.value) for address in addresses)
+def test_a_host_with_any_private_address_is_rejected(addresses: list[str]) -> None:
+    with pytest.raises(UrlNotAllowed) as rejected:
+        get(f"https://{NAME}/", [NAME], resolve=FakeResolver(addresses).resolve)
+    assert not any(address in str(rejected.value) for address in addresses)
 
 
-def test_an_address_in_the_url_is_judged_like_any_other() -> None:
+def test_an_address_in_the_url_is_checked_too() -> None:
     for host in ("127.0.0.1", "[::1]", "[::ffff:7f00:1]", "2130706433", "0x7f.1"):
         with pytest.raises(UrlNotAllowed):
-            ask(f"https://{host}/", [host])
+            get(f"https://{host}/", [host])
 
 
-def test_the_connection_goes_to_the_address_that_was_judged_and_the_name_is_not_asked_for_again(
-    resolve: type[Resolver],
-) -> None:
-    """A name that has one address when it is judged and another when it is connected to."""
-    resolver = resolve(["127.0.0.1"], ["203.0.113.1"])
+def test_the_connection_goes_to_the_checked_address_without_a_second_resolution() -> None:
+    """DNS rebinding: the host has another address after the check."""
+    resolver = FakeResolver(LOCALHOST, ["203.0.113.1"])
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving() as server:
             entry = f"{NAME}:{server.port}"
-            async with async_client([entry], is_private_allowed=True) as client:
-                answer = await client.get(f"http://{entry}/clip?x=1")
-            assert answer.text == server.heads[0]
+            async with async_client([entry], is_private_allowed=True, resolve=resolver.resolve) as client:
+                response = await client.get(f"http://{entry}/clip?x=1")
+            assert response.text == server.heads[0]
             assert server.heads[0].startswith("GET /clip?x=1 HTTP/1.1\r\n")
             assert f"Host: {entry}\r\n" in server.heads[0]
-            assert str(answer.url) == f"http://{entry}/clip?x=1"
+            assert str(response.url) == f"http://{entry}/clip?x=1"
 
-    asyncio.run(story())
-    assert resolver.num_questions == 1
+    asyncio.run(scenario())
+    assert resolver.num_calls == 1
 
 
-def test_every_request_is_judged_anew_and_none_carries_what_another_was_given(resolve: type[Resolver]) -> None:
-    resolver = resolve(["127.0.0.1"])
+def test_every_request_is_checked_again_and_shares_no_cookie_or_connection() -> None:
+    resolver = FakeResolver(LOCALHOST)
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving() as server:
             entry = f"{NAME}:{server.port}"
-            async with async_client([entry], is_private_allowed=True) as client:
+            async with async_client([entry], is_private_allowed=True, resolve=resolver.resolve) as client:
                 for _ in range(3):
-                    # A redirect is an answer like any other.
+                    # The client does not follow the redirect.
                     assert (await client.get(f"http://{entry}/")).status_code == httpx.codes.FOUND
             assert server.num_connections == 3
             assert not any("cookie" in head.lower() for head in server.heads)
             assert all("Accept-Encoding: identity" in head for head in server.heads)
 
-    asyncio.run(story())
-    assert resolver.num_questions == 3
+    asyncio.run(scenario())
+    assert resolver.num_calls == 3
 
 
-def test_an_address_that_does_not_answer_is_followed_by_the_next(resolve: type[Resolver]) -> None:
-    async def story() -> None:
+def test_if_one_address_refuses_the_connection_the_next_is_tried() -> None:
+    async def scenario() -> None:
         async with serving() as server:
-            # Nobody listens at that port of the first.
-            resolve(["127.0.0.2", "127.0.0.1"])
             entry = f"{NAME}:{server.port}"
-            async with async_client([entry], is_private_allowed=True) as client:
+            # No server listens on this port of the first address.
+            async with local_client(entry, "127.0.0.2", "127.0.0.1") as client:
                 assert (await client.get(f"http://{entry}/")).text == server.heads[0]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_a_host_that_is_not_there_is_a_connect_error(resolve: type[Resolver]) -> None:
-    resolve([])
+def test_an_unknown_host_and_a_closed_port_are_connect_errors() -> None:
     with pytest.raises(httpx.ConnectError):
-        ask(f"https://{NAME}/", [NAME])
-    with socket.socket() as unheard:
-        unheard.bind(("127.0.0.1", 0))
-        entry = f"127.0.0.1:{unheard.getsockname()[1]}"
+        get(f"https://{NAME}/", [NAME], resolve=FakeResolver([]).resolve)
+    with socket.socket() as closed_port:
+        closed_port.bind(("127.0.0.1", 0))
+        entry = f"127.0.0.1:{closed_port.getsockname()[1]}"
         with pytest.raises(httpx.ConnectError):
-            ask(f"http://{entry}/", [entry], is_private_allowed=True)
+            get(f"http://{entry}/", [entry], is_private_allowed=True)
 
 
-def test_proxies_of_the_environment_are_passed_over(resolve: type[Resolver], monkeypatch: pytest.MonkeyPatch) -> None:
-    resolve(["127.0.0.1"])
+def test_proxy_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving() as server:
             entry = f"{NAME}:{server.port}"
-            async with async_client([entry], is_private_allowed=True) as client:
+            async with local_client(entry) as client:
                 assert (await client.get(f"http://{entry}/")).text.startswith("GET / ")
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("certified", [NAME, "other.example"])
-def test_the_certificate_must_be_the_hosts_though_the_connection_goes_to_an_address(
-    resolve: type[Resolver], certified: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_certificate_must_be_that_of_the_host(
+    certified: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    resolve(["127.0.0.1"])
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
@@ -259,10 +239,10 @@ def test_the_certificate_must_be_the_hosts_though_the_connection_goes_to_an_addr
     names: list[str | None] = []
     tls.sni_callback = lambda _connection, name, _context: names.append(name)
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving(tls) as server:
             entry = f"{NAME}:{server.port}"
-            async with async_client([entry], is_private_allowed=True) as client:
+            async with local_client(entry) as client:
                 if certified != NAME:
                     with pytest.raises(httpx.ConnectError, match="not valid for"):
                         await client.get(f"https://{entry}/")
@@ -270,5 +250,5 @@ def test_the_certificate_must_be_the_hosts_though_the_connection_goes_to_an_addr
                 else:
                     assert (await client.get(f"https://{entry}/")).text == server.heads[0]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert names == [NAME]

@@ -1,4 +1,4 @@
-"""Where uploads lie: nothing is left behind by anybody, and nobody's uploads are taken for leftovers."""
+"""The upload directory: removes its own files and those of killed processes, and no others."""
 
 import os
 import subprocess
@@ -29,9 +29,9 @@ def files_in(directory: Path) -> list[Path]:
     return [path for path in directory.rglob("*") if path.is_file()]
 
 
-def test_a_file_goes_with_its_request_and_the_directory_with_its_process(tmp_path: Path) -> None:
+def test_files_are_removed_after_the_request_and_the_directory_at_close(tmp_path: Path) -> None:
     with opened(tmp_path) as uploads:
-        with uploads.place() as path:
+        with uploads.reserve_path() as path:
             path.write_bytes(b"video")
             assert files_in(tmp_path) == [path]
             assert path.parent.stat().st_mode & 0o777 == 0o700
@@ -39,11 +39,11 @@ def test_a_file_goes_with_its_request_and_the_directory_with_its_process(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next_and_a_living_one_is_left_alone(tmp_path: Path) -> None:
+def test_the_directory_of_a_killed_process_is_removed_and_that_of_a_running_one_is_kept(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from service.uploads.directory import UploadDirectory\n"
         f"uploads = UploadDirectory(Path({str(tmp_path)!r})); uploads.open()\n"
-        "with uploads.place() as path:\n"
+        "with uploads.reserve_path() as path:\n"
         "    path.write_bytes(b'video'); print(path, flush=True); sys.stdin.read()\n"
     )
     with subprocess.Popen(
@@ -60,30 +60,30 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_a_living_one_is_l
     assert list(tmp_path.iterdir()) == []
 
 
-def test_many_may_open_at_once_and_each_keeps_its_own(tmp_path: Path) -> None:
+def test_several_services_share_a_parent_directory(tmp_path: Path) -> None:
     with ExitStack() as services:
-        places = []
+        paths = []
         for _ in range(20):
             uploads = services.enter_context(opened(tmp_path))
-            path = services.enter_context(uploads.place())
+            path = services.enter_context(uploads.reserve_path())
             path.write_bytes(b"video")
-            places.append(path)
-        assert all(path.exists() for path in places)
+            paths.append(path)
+        assert all(path.exists() for path in paths)
 
 
-def test_a_link_that_bears_our_name_is_not_followed(tmp_path: Path) -> None:
-    treasure = tmp_path / "treasure"
-    treasure.mkdir()
-    (treasure / "gold").write_text("gold")
+def test_a_symbolic_link_with_the_prefix_is_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
     (tmp_path / "uploads").mkdir()
-    (tmp_path / "uploads" / "framewise-uploads-link").symlink_to(treasure)
+    (tmp_path / "uploads" / "framewise-uploads-link").symlink_to(outside)
     with opened(tmp_path / "uploads"):
-        assert (treasure / "gold").exists()
+        assert (outside / "kept").exists()
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for 64 KiB."""
+    """A file system of 64 KiB."""
     mounted = subprocess.run(
         ["/usr/bin/mount", "-t", "tmpfs", "-o", "size=64k", "none", str(tmp_path)], check=False, capture_output=True
     )
@@ -93,16 +93,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["/usr/bin/umount", str(tmp_path)], check=True)
 
 
-def test_a_full_disk_is_said_to_be_full(small_disk: Path) -> None:
+def test_a_full_disk_is_storage_full(small_disk: Path) -> None:
     with opened(small_disk) as uploads:
-        with pytest.raises(StorageFull), uploads.place() as path:
+        with pytest.raises(StorageFull), uploads.reserve_path() as path:
             path.write_bytes(b"x" * 200_000)
-        with uploads.place() as path:
+        with uploads.reserve_path() as path:
             path.write_bytes(b"x" * 20_000)
 
 
-def test_a_device_without_room_is_a_full_disk_too(tmp_path: Path) -> None:
+def test_a_full_device_is_storage_full(tmp_path: Path) -> None:
     if not os.access("/dev/full", os.W_OK):
         pytest.skip("this system has no /dev/full")
-    with opened(tmp_path) as uploads, pytest.raises(StorageFull), uploads.place():
+    with opened(tmp_path) as uploads, pytest.raises(StorageFull), uploads.reserve_path():
         Path("/dev/full").write_bytes(b"x" * 200_000)

@@ -1,4 +1,4 @@
-"""Receiving an upload, without a server."""
+"""Receiving an upload without a server."""
 
 import asyncio
 import contextlib
@@ -19,13 +19,13 @@ CONTENT_TYPE = "multipart/form-data; boundary=b"
 
 
 def form(video: bytes) -> bytes:
-    """A form with one part, `video`."""
+    """A form with one part named video."""
     head = b'--b\r\nContent-Disposition: form-data; name="video"; filename="v"\r\n\r\n'
     return head + video + b"\r\n--b--\r\n"
 
 
 def receive(body: bytes, path: Path, chunk_sizes: list[int]) -> ReceivedVideo:
-    """Receive `body`, cut into chunks of the given sizes and a last one with the rest."""
+    """Receive `body` in chunks of the given sizes, and a last chunk with the rest."""
 
     async def chunks() -> AsyncIterator[bytes]:
         rest = body
@@ -39,7 +39,7 @@ def receive(body: bytes, path: Path, chunk_sizes: list[int]) -> ReceivedVideo:
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=3000), st.lists(st.integers(0, 100), max_size=50))
-def test_the_file_holds_just_what_was_sent_however_the_body_is_cut(
+def test_the_file_equals_the_upload_for_any_chunk_sizes(
     tmp_path_factory: pytest.TempPathFactory, video: bytes, chunk_sizes: list[int]
 ) -> None:
     path = tmp_path_factory.mktemp("upload") / "video"
@@ -63,9 +63,9 @@ def test_any_bytes_give_a_file_or_an_upload_error(
 @pytest.mark.parametrize(
     "content_type", ["", "multipart/form-data", "multipart/mixed; boundary=b", "\x00;;=", "a" * 9000]
 )
-def test_a_body_that_claims_to_be_no_form_is_malformed(content_type: str, tmp_path: Path) -> None:
-    async def nothing() -> AsyncIterator[bytes]:
+def test_a_content_type_other_than_a_form_is_malformed(content_type: str, tmp_path: Path) -> None:
+    async def empty() -> AsyncIterator[bytes]:
         yield b""
 
     with pytest.raises(MalformedRequest):
-        asyncio.run(receive_video(nothing(), content_type, None, tmp_path / "video", LIMITS))
+        asyncio.run(receive_video(empty(), content_type, None, tmp_path / "video", LIMITS))
