@@ -13,7 +13,7 @@ if __name__ == "__main__":
 
 from model_training.commands.compare import compare
 from model_training.commands.cross_validate import cross_validate
-from model_training.commands.evaluate import Asked, Outputs, evaluate
+from model_training.commands.evaluate import EvaluationData, OutputPaths, evaluate
 from model_training.commands.synthesise import synthesise, synthesise_sample
 from model_training.commands.train import train
 from model_training.commands.validate_data import validate_data
@@ -64,9 +64,9 @@ def _run(given: argparse.Namespace) -> None:
         case "cross-validate":
             cross_validate(protocol_of(given), given.out, given.against)
         case "evaluate":
-            outputs = Outputs(given.json, given.predictions, given.html)
+            outputs = OutputPaths(given.json, given.predictions, given.html)
             taught = given.training_data or given.data
-            asked = Asked(
+            asked = EvaluationData(
                 given.data, tuple(given.folds), taught, given.runs / "cache", skip_unreadable=given.skip_unreadable
             )
             evaluate(given.model, asked, outputs, given.over_http)

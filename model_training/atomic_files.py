@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from model_training.errors import TrainingError
 
-TORN = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
+TORN_FILE_ERRORS = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
 """What reading a file of arrays may raise where there is none, or a power cut left a part of it."""
 
 
-def check_places(*paths: Path | None) -> None:
+def check_writable(*paths: Path | None) -> None:
     """Nothing, if files can be put in all `paths`: better known before hours of work than after.
 
     Raises:
@@ -35,7 +35,7 @@ def check_places(*paths: Path | None) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A path to write to, which takes the place of `path` when the context ends well and is gone otherwise.
 
     It is this process's own, so that several may write the same file at once. Raises OSError where it cannot.
@@ -48,17 +48,17 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def read_whole(path: Path) -> dict[str, NDArray[Any]] | None:
+def read_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
     """The arrays in an `.npz` file; None where there is no such file, or one that a power cut tore."""
     try:
         # Opened here, or the file would stay open where it is torn.
         with path.open("rb") as file, np.load(file) as stored:
             return dict(stored)
-    except TORN:
+    except TORN_FILE_ERRORS:
         return None
 
 
-def write_whole(texts: Mapping[Path, str]) -> None:
+def write_atomically(texts: Mapping[Path, str]) -> None:
     """Put each text in its file: all of them, or, where the disk has no place, none; what was there stays till then.
 
     Raises:
@@ -70,7 +70,7 @@ def write_whole(texts: Mapping[Path, str]) -> None:
     try:
         with ExitStack() as stack:
             # The last one entered is the first put in its place: files appear in the order of `texts`.
-            partials = {path: stack.enter_context(replacing(path)) for path in reversed(files)}
+            partials = {path: stack.enter_context(atomic_path(path)) for path in reversed(files)}
             for path, text in texts.items():
                 partials.get(path, path).write_text(text, encoding="utf-8")
     except OSError as error:

@@ -38,10 +38,10 @@ def read_config(path: Path) -> TrainConfig:
     config = getattr(module, "CONFIG", None)
     if not isinstance(config, TrainConfig):
         raise InvalidConfig(f"{path}: sets no CONFIG = TrainConfig(...)")
-    return checked_config(config, path)
+    return validate_config(config, path)
 
 
-def checked_config(config: TrainConfig, path: Path) -> TrainConfig:
+def validate_config(config: TrainConfig, path: Path) -> TrainConfig:
     """The config, if it is valid: one that was made of another by `model_copy` has not been checked, nor has any part.
 
     Raises:

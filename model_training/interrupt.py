@@ -7,7 +7,7 @@ from types import FrameType
 
 
 @contextmanager
-def stop_flag() -> Iterator[Callable[[], bool]]:
+def interrupt_flag() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C was pressed; a second one ends at once."""
     is_set = False
 
@@ -22,16 +22,16 @@ def stop_flag() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def at_once() -> Iterator[None]:
+def immediate_interrupt() -> Iterator[None]:
     """Ctrl-C within comes as KeyboardInterrupt, whatever is around it."""
     with _handled_by(signal.default_int_handler):
         yield
 
 
 @contextmanager
-def later() -> Iterator[None]:
+def deferred_interrupt() -> Iterator[None]:
     """Ctrl-C within comes when this ends; a second one, at once."""
-    with stop_flag() as is_stopping:
+    with interrupt_flag() as is_stopping:
         yield
     if is_stopping():
         raise KeyboardInterrupt

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from multiprocessing import forkserver, get_context, resource_tracker
 from typing import Any, TypeVar
 
-from model_training.interrupt import later
+from model_training.interrupt import deferred_interrupt
 
 Result = TypeVar("Result")
 
@@ -32,12 +32,12 @@ def worker_processes(num_processes: int, preload: str) -> Iterator[ProcessPoolEx
         pool.shutdown(cancel_futures=True)
 
 
-def submitted(
+def submit_all(
     pool: ProcessPoolExecutor, work: Callable[..., Result], calls: Iterable[tuple[Any, ...]]
 ) -> list[Future[Result]]:
     """What will come of `work` for each of `calls`, in their order.
 
     The processes come up here: one that Ctrl-C left half started would say so in a traceback of its own.
     """
-    with later():
+    with deferred_interrupt():
         return [pool.submit(work, *call) for call in calls]

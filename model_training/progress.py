@@ -50,7 +50,7 @@ class RunProgress:
     ) -> None:
         self._bars.stop()
 
-    def say(self, sentence: str) -> None:
+    def log(self, sentence: str) -> None:
         """One line above the bars."""
         self.console.print(sentence, soft_wrap=True)
 
@@ -66,12 +66,12 @@ class RunProgress:
             num_done += count
             self._bars.advance(task, count)
             if not self.console.is_terminal and num_done * _NUM_LINES // total > lines_before:
-                self.say(f"{description}: {num_done} of {total} {unit}".rstrip())
+                self.log(f"{description}: {num_done} of {total} {unit}".rstrip())
 
         yield advance
         self._bars.remove_task(task)
 
-    def watched(self, batches: Iterable[AnyBatch]) -> Iterator[AnyBatch]:
+    def timed_batches(self, batches: Iterable[AnyBatch]) -> Iterator[AnyBatch]:
         """The same batches; how long each was waited for is shown with the steps."""
         self._speed = _Speed()
         asked_at = time.perf_counter()

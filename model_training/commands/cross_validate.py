@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from model_training.atomic_files import check_places, write_whole
+from model_training.atomic_files import check_writable, write_atomically
 from model_training.commands.command_line import command_line
 from model_training.commands.protocol import (
     Protocol,
-    checked_folds,
     interval_text,
-    prepared_data,
-    print_side_by_side,
+    prepare_folds,
+    print_baselines_and_leaks,
+    read_protocol,
     training_seeds,
 )
 from model_training.cross_validation.record import (
     Advantage,
     CrossValidationRecord,
     VideoOutcome,
-    advantage_over,
-    check_is_comparable,
+    check_comparable,
+    compute_advantage,
     read_record,
 )
 from model_training.datasets.examples import labels_of
@@ -36,22 +36,23 @@ def cross_validate(protocol: Protocol, out: Path, against: Path | None) -> None:
 
     With `against`, a file that it wrote for another config, family or backbone, also say which is right more often.
     """
-    check_places(out)
+    check_writable(out)
     other = None if against is None else read_record(against)
-    config, examples, folds = prepared_data(protocol)
+    config, examples, folds = read_protocol(protocol)
     root = protocol.data if protocol.data.is_dir() else protocol.data.parent
     if against is not None and other is not None:
         # Before hours of work, not after.
         asked = {example.path_below(root) for example in examples if example.fold in folds}
-        check_is_comparable(labels_of(examples), asked, other, against)
+        check_comparable(labels_of(examples), asked, other, against)
     seeds = training_seeds(config, protocol)
-    with checked_folds(protocol, config, examples, folds) as checked:
-        from model_training.cross_validation.exported_folds import cross_validation_figures, exported_folds  # noqa: PLC0415
+    with prepare_folds(protocol, config, examples, folds) as checked:
         from model_training.cross_validation.folds import shared_features  # noqa: PLC0415
+        from model_training.cross_validation.out_of_fold import cross_validation_metrics, out_of_fold_predictions  # noqa: PLC0415
 
         data = checked.data
-        answered = exported_folds(config, data, shared_features(config, data, with_shuffled=False), folds, seeds)
-        figures = cross_validation_figures(config, data.labels, answered, _command_of(protocol))
+        shared = shared_features(config, data, with_shuffled=False)
+        answered = out_of_fold_predictions(config, data, shared, folds, seeds)
+        figures = cross_validation_metrics(config, data.labels, answered, _command_of(protocol))
         figures = figures.model_copy(update=checked.told_beside(folds))
     record = CrossValidationRecord(
         config=config,
@@ -71,8 +72,8 @@ def cross_validate(protocol: Protocol, out: Path, against: Path | None) -> None:
         ),
     )
     if against is not None and other is not None:
-        record = record.model_copy(update={"advantage": advantage_over(record, other, against)})
-    write_whole({out: record.model_dump_json() + "\n"})
+        record = record.model_copy(update={"advantage": compute_advantage(record, other, against)})
+    write_atomically({out: record.model_dump_json() + "\n"})
     _print_cross_validation(config.name, figures, out)
     if record.advantage is not None:
         _print_advantage(record.advantage)
@@ -107,7 +108,7 @@ def _print_cross_validation(name: str, figures: CrossValidation, out: Path) -> N
         f" videos{interval_text(figures.accuracy_interval)}; answers in {out}"
     )
     console.print(line, markup=False, soft_wrap=True)
-    print_side_by_side(console, figures, figures.accuracy)
+    print_baselines_and_leaks(console, figures, figures.accuracy)
 
 
 def _print_advantage(advantage: Advantage) -> None:

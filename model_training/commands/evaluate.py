@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from model_training.atomic_files import check_places, write_whole
+from model_training.atomic_files import check_writable, write_atomically
 from model_training.config import TrainConfig
 from model_training.datasets.decoding import UnreadableExample, decode_examples, readable_videos
 from model_training.datasets.examples import Example, read_examples
 from model_training.errors import TrainingDataError
 from model_training.evaluation.baselines import Baselines, measure_baselines
 from model_training.evaluation.recorded_split import recorded_split
-from model_training.evaluation.results import Evaluation, Figures
-from model_training.export.model_directory import card_of, verified_manifest
+from model_training.evaluation.results import Evaluation, Metrics
+from model_training.export.model_directory import read_card, read_verified_manifest
 from model_training.progress import RunProgress
 from service.inference.manifest import CARD_JSON_NAME, Manifest
 
@@ -30,7 +30,7 @@ STANDARD_OUTPUT = Path("-")
 
 
 @dataclass(frozen=True, slots=True)
-class Outputs:
+class OutputPaths:
     """Where an evaluation is written; `figures` may be `STANDARD_OUTPUT`, which leaves the table out."""
 
     figures: Path | None = None
@@ -39,7 +39,7 @@ class Outputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EvaluationData:
     """What to evaluate on: all videos of `data`, or those of some `folds`; what trained the model lies in `taught`.
 
     Videos that cannot be used are named and left out where `skip_unreadable` says so, and an error elsewhere.
@@ -52,18 +52,18 @@ class Asked:
     skip_unreadable: bool = False
 
 
-def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: str | None) -> None:
+def evaluate(model_directory: Path, asked: EvaluationData, outputs: OutputPaths, over_http: str | None) -> None:
     """Print how good a model is on labelled videos, and how good guesses are that see no movement.
 
     Asks the exported model here, or the service at `over_http`, which must hold the same bytes. Guesses are taught
     on the model's own training videos; without these it is said why there are none.
     """
-    check_places(*({outputs.figures, outputs.predictions, outputs.report} - {STANDARD_OUTPUT}))
+    check_writable(*({outputs.figures, outputs.predictions, outputs.report} - {STANDARD_OUTPUT}))
     data, folds = asked.data, asked.folds
     examples = _examples_of(data, folds)
-    manifest = verified_manifest(model_directory)
+    manifest = read_verified_manifest(model_directory)
     from model_training.evaluation.exported_model import predict_examples  # noqa: PLC0415
-    from model_training.evaluation.measure import measure, prediction_record  # noqa: PLC0415
+    from model_training.evaluation.measure import compute_metrics, prediction_record  # noqa: PLC0415
 
     with RunProgress() as display:
         with (
@@ -75,17 +75,17 @@ def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: s
                 model, manifest, examples, on_video, unreadable if asked.skip_unreadable else None
             )
         for left_out in unreadable:
-            display.say(f"left out: {left_out.example.listed}: {left_out.reason}")
+            display.log(f"left out: {left_out.example.listed}: {left_out.reason}")
         without = {left_out.example for left_out in unreadable}
         examples = [example for example in examples if example not in without]
         if not examples:
             raise TrainingDataError(f"{data}: not one video can be read")
-        figures = measure(predictions, examples, manifest)
+        figures = compute_metrics(predictions, examples, manifest)
         try:
             baselines = _baselines(model_directory, manifest, asked, examples, display)
         except TrainingDataError as error:
             baselines = None
-            display.say(f"no baselines: {error}")
+            display.log(f"no baselines: {error}")
     evaluation = Evaluation.model_validate(
         dict(figures)
         | {"model": manifest.name, "version": manifest.version, "digest": manifest.digest}
@@ -109,9 +109,9 @@ def evaluate(model_directory: Path, asked: Asked, outputs: Outputs, over_http: s
     if outputs.report is not None:
         from model_training.evaluation.html_report import report_html  # noqa: PLC0415
 
-        history = card_of(model_directory).history if (model_directory / CARD_JSON_NAME).exists() else ()
+        history = read_card(model_directory).history if (model_directory / CARD_JSON_NAME).exists() else ()
         texts[outputs.report] = report_html(evaluation, predictions, examples, history, manifest)
-    write_whole(texts)
+    write_atomically(texts)
 
 
 @contextmanager
@@ -128,7 +128,7 @@ def _predictor(model_directory: Path, over_http: str | None) -> "Iterator[Predic
 
 
 def _baselines(
-    model_directory: Path, manifest: Manifest, asked: Asked, examples: Sequence[Example], display: RunProgress
+    model_directory: Path, manifest: Manifest, asked: EvaluationData, examples: Sequence[Example], display: RunProgress
 ) -> Baselines:
     """How good the guesses are on `examples`, taught on the videos that the model was trained on.
 
@@ -136,7 +136,7 @@ def _baselines(
         TrainingDataError: these are not known, not there, or among the examples.
     """
     taught = read_examples(asked.taught)
-    recorded = card_of(model_directory).assessment.data
+    recorded = read_card(model_directory).assessment.data
     config = TrainConfig.model_validate(manifest.training["config"])
     training = recorded_split(config, recorded, taught, asked.cache, display).training
     with display.bar("baselines", len(training) + len(examples), "videos") as on_video:
@@ -184,7 +184,7 @@ def _print_figures(figures: Evaluation) -> None:
         console.print(line)
 
 
-def _lines(figures: Figures) -> Iterator[str]:
+def _lines(figures: Metrics) -> Iterator[str]:
     def sure(name: str) -> str:
         interval = figures.intervals.get(name)
         return "" if interval is None else f" [{interval.low:.3f}, {interval.high:.3f}]"

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from model_training.config import Architecture, BackboneName, TrainConfig
-from model_training.config_file import checked_config, read_config
+from model_training.config_file import read_config, validate_config
 from model_training.cross_validation.architectures import Comparison
 from model_training.cross_validation.folds import FoldData
 from model_training.datasets.clip_cache import DecodedVideo
@@ -17,8 +17,8 @@ from model_training.datasets.preparation import check_videos, split_by_config
 from model_training.errors import InvalidConfig, TrainingDataError
 from model_training.evaluation.baselines import Baselines, baselines_over_folds
 from model_training.evaluation.results import CrossValidation, Interval
-from model_training.export.card import leaks_allowed
-from model_training.interrupt import stop_flag
+from model_training.export.card import leak_warning
+from model_training.interrupt import interrupt_flag
 from model_training.progress import RunProgress
 
 
@@ -41,7 +41,7 @@ class Protocol:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedFolds:
+class PreparedFolds:
     """What to train on fold by fold, and what is to be told beside every answer: `num_leaks` were allowed."""
 
     data: "FoldData"
@@ -54,7 +54,7 @@ class CheckedFolds:
         return {"num_leaks": self.num_leaks, "baselines": baselines}
 
 
-def prepared_data(protocol: Protocol) -> tuple[TrainConfig, list[Example], tuple[int, ...]]:
+def read_protocol(protocol: Protocol) -> tuple[TrainConfig, list[Example], tuple[int, ...]]:
     """The config with the protocol's changes, the examples of its folds, and the folds to hold out.
 
     Raises:
@@ -81,7 +81,7 @@ def prepared_data(protocol: Protocol) -> tuple[TrainConfig, list[Example], tuple
         raise InvalidConfig(f'{protocol.config}: distribution="multi_worker" is for train: a fold has one machine')
     architecture, backbone = protocol.architecture or config.architecture, protocol.backbone or config.backbone
     changes = {"stages": stages, "architecture": architecture, "backbone": backbone}
-    config = checked_config(config.model_copy(update=changes), protocol.config)
+    config = validate_config(config.model_copy(update=changes), protocol.config)
     in_folds = [example for example in examples if example.fold is not None]
     # Before hours of work, not after.
     check_splits(config, protocol, in_folds, folds)
@@ -105,9 +105,9 @@ def training_seeds(config: TrainConfig, protocol: Protocol) -> tuple[int, ...]:
 
 
 @contextmanager
-def checked_folds(
+def prepare_folds(
     protocol: Protocol, config: TrainConfig, examples: Sequence[Example], folds: Sequence[int]
-) -> Iterator[CheckedFolds]:
+) -> Iterator[PreparedFolds]:
     """The decoded videos, twins counted as one group, so that validation is as far from training as the folds are.
 
     Raises:
@@ -128,7 +128,7 @@ def checked_folds(
         # DuplicatePair that count as one group may leave a label with too few.
         check_splits(config, protocol, checked.grouped, folds)
         if checked.num_leaks:
-            display.say(leaks_allowed(checked.num_leaks))
+            display.log(leak_warning(checked.num_leaks))
         directory = protocol.runs / f"{config.name}-folds"
         directory.mkdir(parents=True, exist_ok=True)
         clips = [
@@ -137,16 +137,16 @@ def checked_folds(
             for clip in video.clips
         ]
         # Only now: decoding is stopped by Ctrl-C itself.
-        with stop_flag() as is_stopping:
+        with interrupt_flag() as is_stopping:
             if config.teacher is not None:
                 from model_training.training.distillation import with_lessons  # noqa: PLC0415
 
                 clips = with_lessons(clips, config.teacher, protocol.runs / "cache", display, is_stopping)
             data = FoldData(checked.grouped, labels_of(checked.grouped), clips, directory, display, is_stopping)
-            yield CheckedFolds(data, checked.videos, checked.num_leaks)
+            yield PreparedFolds(data, checked.videos, checked.num_leaks)
 
 
-def print_side_by_side(console: Console, figures: "CrossValidation | Comparison", model_accuracy: float) -> None:
+def print_baselines_and_leaks(console: Console, figures: "CrossValidation | Comparison", model_accuracy: float) -> None:
     """What tells how far to trust the figures: how good guesses are on the same videos, and the leaks."""
     if figures.baselines is not None:
         for name, score in figures.baselines.named():
@@ -155,7 +155,7 @@ def print_side_by_side(console: Console, figures: "CrossValidation | Comparison"
         if verdict is not None:
             console.print(verdict, soft_wrap=True)
     if figures.num_leaks:
-        console.print(leaks_allowed(figures.num_leaks), soft_wrap=True)
+        console.print(leak_warning(figures.num_leaks), soft_wrap=True)
 
 
 def interval_text(interval: "Interval | None", name: str = "95 %: ") -> str:

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from model_training.commands.train import say
+from model_training.commands.train import log
 from model_training.progress import RunProgress
 from model_training.synthetic.render import render_video, synthesise_dataset
 from model_training.synthetic.scenes import EventLabel
@@ -15,14 +15,14 @@ def synthesise(directory: Path, num_videos: int, seed: int) -> None:
     with RunProgress() as display, display.bar("render", num_videos) as on_video:
         videos = synthesise_dataset(directory, num_videos, seed, on_video)
     counts = Counter(video.label for video in videos)
-    say(f"{directory}: {len(videos)} videos: " + ", ".join(f"{n} {label}" for label, n in sorted(counts.items())))
+    log(f"{directory}: {len(videos)} videos: " + ", ".join(f"{n} {label}" for label, n in sorted(counts.items())))
 
 
 def synthesise_sample(path: Path, label: EventLabel, seed: int) -> None:
     """Render one painted video, and print when its event is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     video = render_video(path, label, seed=seed)
-    say(
+    log(
         json.dumps(
             {
                 "path": str(path),

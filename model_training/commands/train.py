@@ -6,16 +6,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from model_training.atomic_files import write_whole
+from model_training.atomic_files import write_atomically
 from model_training.commands.command_line import command_line
 from model_training.config import TrainConfig
 from model_training.config_file import read_config
-from model_training.cross_validation.record import cross_validation_of
+from model_training.cross_validation.record import read_cross_validation
 from model_training.datasets.clip_cache import CachedClip
 from model_training.datasets.examples import read_examples
 from model_training.datasets.preparation import TrainingData, prepare_data, split_by_config
 from model_training.errors import TrainingInterrupted
-from model_training.interrupt import stop_flag
+from model_training.interrupt import interrupt_flag
 from model_training.progress import RunProgress
 
 
@@ -40,7 +40,7 @@ def train(
     cross_validation = (
         None
         if cross_validation_path is None
-        else cross_validation_of(config, examples, cross_validation_path, skip_unreadable=skip_unreadable)
+        else read_cross_validation(config, examples, cross_validation_path, skip_unreadable=skip_unreadable)
     )
     # What cannot be written had better be known before an hour of training, and before TensorFlow's seconds.
     for directory in (models_directory, runs_directory):
@@ -48,7 +48,7 @@ def train(
         with tempfile.TemporaryFile(dir=directory):
             pass
     from model_training.datasets.labels import clip_targets  # noqa: PLC0415
-    from model_training.evaluation.calibration import fitted_temperature  # noqa: PLC0415
+    from model_training.evaluation.calibration import fit_temperature  # noqa: PLC0415
     from model_training.export.export import TrainedRun, check_is_free, export_run, next_version  # noqa: PLC0415
     from model_training.training.distillation import with_lessons  # noqa: PLC0415
     from model_training.training.distribution import is_chief  # noqa: PLC0415
@@ -70,8 +70,8 @@ def train(
         training, validation = data.clips(split.training), data.clips(split.validation)
         run_directory = runs_directory / f"{config.name}-{_run_key(config, labels, training, validation)}"
         run_directory.mkdir(parents=True, exist_ok=True)
-        display.say(_opening(config, data, training, run_directory))
-        with stop_flag() as is_stopping:
+        display.log(_opening(config, data, training, run_directory))
+        with interrupt_flag() as is_stopping:
             if config.teacher is not None:
                 cache = runs_directory / "cache"
                 training = with_lessons(training, config.teacher, cache, display, is_stopping)
@@ -81,13 +81,13 @@ def train(
             if is_stopping():
                 raise TrainingInterrupted("interrupted: training is done and kept; the same command exports the model")
         if not is_chief(config):
-            say("done; the first worker exports the model")
+            log("done; the first worker exports the model")
             return
-        write_whole({run_directory / "history.json": json.dumps(history, indent=2) + "\n"})
-        temperature = fitted_temperature(
+        write_atomically({run_directory / "history.json": json.dumps(history, indent=2) + "\n"})
+        temperature = fit_temperature(
             clip_logits(network, validation), clip_targets(validation, labels, config.head.kind), config.head.kind
         )
-        display.say("exporting")
+        display.log("exporting")
         manifest = export_run(
             TrainedRun(
                 config,
@@ -105,11 +105,11 @@ def train(
             models_directory,
             version,
             runs_directory / "cache",
-            display.say,
+            display.log,
         )
     figures = manifest.metrics.get("held_out", manifest.metrics["validation"])
     which = f"fold {config.held_out_fold}, held out" if split.held_out else "validation videos; none was held out"
-    say(f"{models_directory / config.name / version}: accuracy {figures['accuracy']:.3f} ({which})")
+    log(f"{models_directory / config.name / version}: accuracy {figures['accuracy']:.3f} ({which})")
 
 
 def _command_of(
@@ -140,6 +140,6 @@ def _opening(config: TrainConfig, data: TrainingData, training: list[CachedClip]
     )
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """One line of result, on standard output."""
     sys.stdout.write(f"{line}\n")

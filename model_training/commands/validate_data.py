@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from model_training.atomic_files import check_places, write_whole
+from model_training.atomic_files import check_writable, write_atomically
 from model_training.config_file import read_config
 from model_training.datasets.decoding import decode_examples
 from model_training.datasets.examples import read_examples
@@ -26,7 +26,7 @@ def validate_data(source: Path, config_path: Path | None, runs_directory: Path, 
     Raises:
         TrainingDataError: something is wrong with it.
     """
-    check_places(json_path)
+    check_writable(json_path)
     config = None if config_path is None else read_config(config_path)
     held_out_fold = None if config is None else config.held_out_fold
     examples = read_examples(source)
@@ -36,7 +36,7 @@ def validate_data(source: Path, config_path: Path | None, runs_directory: Path, 
     report = data_report(source, decoding, held_out_fold)
     _print_report(report)
     if json_path is not None:
-        write_whole({json_path: report.model_dump_json(indent=1) + "\n"})
+        write_atomically({json_path: report.model_dump_json(indent=1) + "\n"})
     if report.problems:
         raise TrainingDataError(f"{source}: " + "; ".join(report.problems))
 

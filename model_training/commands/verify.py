@@ -9,9 +9,9 @@ from model_training.datasets.examples import read_examples
 from model_training.errors import CardDiffers, TrainingDataError
 from model_training.evaluation.recorded_split import recorded_split
 from model_training.evaluation.results import Assessment
-from model_training.export.model_directory import card_of, verified_manifest
+from model_training.export.model_directory import read_card, read_verified_manifest
 from model_training.export.verify import differences, disagreements
-from model_training.interrupt import stop_flag
+from model_training.interrupt import interrupt_flag
 from model_training.progress import RunProgress
 from service.inference.manifest import CARD_NAME, Manifest
 
@@ -24,15 +24,15 @@ def verify(model_directory: Path, data: Path, tolerance: float) -> None:
     Raises:
         CardDiffers: a figure, a digest, a file, the manifest or the Markdown is not what the card says.
     """
-    manifest = verified_manifest(model_directory)
-    card = card_of(model_directory)
+    manifest = read_verified_manifest(model_directory)
+    card = read_card(model_directory)
     markdown = (model_directory / CARD_NAME).read_text(encoding="utf-8")
     measured = _assessed(model_directory, manifest, data)
-    from model_training.evaluation.assessment import with_assessment  # noqa: PLC0415
+    from model_training.evaluation.assessment import apply_assessment  # noqa: PLC0415
 
     config = TrainConfig.model_validate(manifest.training["config"])
     found = differences(card.assessment, measured, tolerance)
-    unlike = disagreements(card, markdown, manifest, with_assessment(manifest, config, card.assessment))
+    unlike = disagreements(card, markdown, manifest, apply_assessment(manifest, config, card.assessment))
     counted = ((found, "figures differ from the card"), (unlike, "statements of its documents differ"))
     lines = [line for some, what in counted if some for line in (f"{model_directory}: {len(some)} {what}", *some)]
     if lines:
@@ -45,14 +45,14 @@ def verify(model_directory: Path, data: Path, tolerance: float) -> None:
 
 def write_card(model_directory: Path, data: Path) -> None:
     """Measure a model anew and write its card and what its manifest says of it; weights and golden clips stay."""
-    manifest = verified_manifest(model_directory)
-    history = card_of(model_directory).history
+    manifest = read_verified_manifest(model_directory)
+    history = read_card(model_directory).history
     config = TrainConfig.model_validate(manifest.training["config"])
     assessment = _assessed(model_directory, manifest, data)
     from model_training.export.export import write_documents  # noqa: PLC0415
 
     # Ctrl-C waits: a card beside the manifest of another one is a model that nobody loads.
-    with stop_flag():
+    with interrupt_flag():
         written = write_documents(model_directory, manifest, config, assessment, history)
     sys.stdout.write(f"{model_directory}: {written.digest}\n")
 
@@ -62,10 +62,10 @@ def _assessed(model_directory: Path, manifest: Manifest, source: Path) -> Assess
     from model_training.evaluation.exported_model import ExportedModel  # noqa: PLC0415
 
     config = TrainConfig.model_validate(manifest.training["config"])
-    recorded = card_of(model_directory).assessment.data
+    recorded = read_card(model_directory).assessment.data
     with RunProgress() as display, TemporaryDirectory() as cache:
         try:
             split = recorded_split(config, recorded, read_examples(source), Path(cache), display)
         except TrainingDataError as error:
             raise TrainingDataError(f"{source}: {error}") from error
-        return assess(ExportedModel(model_directory), manifest, config, split, Path(cache), display.say)
+        return assess(ExportedModel(model_directory), manifest, config, split, Path(cache), display.log)

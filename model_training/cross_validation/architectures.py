@@ -10,18 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.config import Architecture, TrainConfig
-from model_training.cross_validation.folds import FoldData, HeldOutAnswer, is_right, out_of_fold, shared_features
+from model_training.cross_validation.folds import (
+    FoldData,
+    HeldOutPrediction,
+    held_out_predictions,
+    is_right,
+    shared_features,
+)
 from model_training.evaluation.baselines import Baselines
 from model_training.evaluation.bootstrap import mean_interval
 from model_training.evaluation.exported_model import ExportedModel
-from model_training.evaluation.results import Figure, Interval
+from model_training.evaluation.results import Interval, Result
 from model_training.export.saved_model import save_graph
 from model_training.networks.network import build_network
 
 _NUM_TIMED_CALLS = 5
 
 
-class FamilyFigures(Figure):
+class ArchitectureMetrics(Result):
     """One family. Intervals are of 95 %, whole groups drawn; accuracy is a mean over seeds."""
 
     architecture: Architecture
@@ -39,7 +45,7 @@ class FamilyFigures(Figure):
     num_parameters: int
 
 
-class Difference(Figure):
+class Difference(Result):
     """How much more often one family is right than another on the same videos."""
 
     architecture: Architecture
@@ -48,7 +54,7 @@ class Difference(Figure):
     interval: Interval | None = None
 
 
-class Comparison(Figure):
+class Comparison(Result):
     """What `compare` prints. `advice` is one sentence."""
 
     config: str
@@ -56,7 +62,7 @@ class Comparison(Figure):
     seeds: tuple[int, ...]
     num_videos: int
     num_groups: int
-    families: tuple[FamilyFigures, ...]
+    architectures: tuple[ArchitectureMetrics, ...]
     differences: tuple[Difference, ...]
     advice: str
     num_leaks: int = 0
@@ -65,7 +71,9 @@ class Comparison(Figure):
     """On the same videos, each fold taught on the others."""
 
 
-def compare_families(config: TrainConfig, data: FoldData, folds: Sequence[int], seeds: Sequence[int]) -> Comparison:
+def compare_architectures(
+    config: TrainConfig, data: FoldData, folds: Sequence[int], seeds: Sequence[int]
+) -> Comparison:
     """Train every family on the same folds with the same seeds, and say which to use.
 
     Raises:
@@ -73,20 +81,20 @@ def compare_families(config: TrainConfig, data: FoldData, folds: Sequence[int], 
     """
     shared = shared_features(config, data, with_shuffled=True)
     rights: dict[Architecture, NDArray[np.float64]] = {}
-    figures: list[FamilyFigures] = []
+    figures: list[ArchitectureMetrics] = []
     groups: list[str] = []
     for architecture in get_args(Architecture):
         own = config.model_copy(update={"architecture": architecture})
-        data.display.say(f"{architecture}: {len(folds)} folds, {len(seeds)} seeds")
-        answers = out_of_fold(own, data, shared, folds, seeds)
+        data.display.log(f"{architecture}: {len(folds)} folds, {len(seeds)} seeds")
+        answers = held_out_predictions(own, data, shared, folds, seeds)
         groups = [answer.example.group for answer in answers[: len(answers) // len(seeds)]]
-        right = rights_by_seed(own, data, answers, len(seeds))
-        shuffled = rights_by_seed(own, data, answers, len(seeds), is_shuffled=True)
+        right = correct_by_seed(own, data, answers, len(seeds))
+        shuffled = correct_by_seed(own, data, answers, len(seeds), is_shuffled=True)
         rights[architecture] = right.mean(axis=0)
-        milliseconds, num_parameters = clip_cost(own, len(data.labels))
+        milliseconds, num_parameters = measure_clip_cost(own, len(data.labels))
         lost = rights[architecture] - shuffled.mean(axis=0)
         figures.append(
-            FamilyFigures(
+            ArchitectureMetrics(
                 architecture=architecture,
                 accuracy=_rounded(right.mean()),
                 accuracy_interval=mean_interval(rights[architecture].tolist(), groups),
@@ -99,23 +107,23 @@ def compare_families(config: TrainConfig, data: FoldData, folds: Sequence[int], 
                 num_parameters=num_parameters,
             )
         )
-    differences = differences_between(rights, groups)
+    differences = accuracy_differences(rights, groups)
     return Comparison(
         config=config.name,
         folds=tuple(folds),
         seeds=tuple(seeds),
         num_videos=len(groups),
         num_groups=len(set(groups)),
-        families=tuple(figures),
+        architectures=tuple(figures),
         differences=differences,
-        advice=advice_from(figures, differences),
+        advice=advise(figures, differences),
     )
 
 
-def rights_by_seed(
+def correct_by_seed(
     config: TrainConfig,
     data: FoldData,
-    answers: Sequence[HeldOutAnswer],
+    answers: Sequence[HeldOutPrediction],
     num_seeds: int,
     *,
     is_shuffled: bool = False,
@@ -133,11 +141,11 @@ def rights_by_seed(
     return np.array(right, np.float64).reshape(num_seeds, -1)
 
 
-def differences_between(
+def accuracy_differences(
     rights: dict[Architecture, NDArray[np.float64]], groups: Sequence[str]
 ) -> tuple[Difference, ...]:
     """Each family against each simpler one, on the same videos; `rights` float64 [videos] by family."""
-    families = list(rights)
+    architectures = list(rights)
     return tuple(
         Difference(
             architecture=architecture,
@@ -145,12 +153,12 @@ def differences_between(
             accuracy_difference=_rounded((rights[architecture] - rights[simpler]).mean()),
             interval=mean_interval((rights[architecture] - rights[simpler]).tolist(), groups),
         )
-        for place, architecture in enumerate(families)
-        for simpler in families[:place]
+        for place, architecture in enumerate(architectures)
+        for simpler in architectures[:place]
     )
 
 
-def advice_from(figures: Sequence[FamilyFigures], differences: Sequence[Difference]) -> str:
+def advise(figures: Sequence[ArchitectureMetrics], differences: Sequence[Difference]) -> str:
     """One sentence: the simplest family that no other surely beats, and whether order matters to it."""
     chosen = figures[0]
     for other in figures[1:]:
@@ -173,7 +181,7 @@ def advice_from(figures: Sequence[FamilyFigures], differences: Sequence[Differen
     )
 
 
-def clip_cost(config: TrainConfig, num_labels: int) -> tuple[float, int]:
+def measure_clip_cost(config: TrainConfig, num_labels: int) -> tuple[float, int]:
     """Milliseconds of a call of the exported model with one clip, the median of some, and how many numbers it has."""
     network = build_network(config, num_labels, is_pretrained=False)
     spec = config.clip
@@ -182,11 +190,11 @@ def clip_cost(config: TrainConfig, num_labels: int) -> tuple[float, int]:
     with tempfile.TemporaryDirectory() as directory:
         save_graph(network, config, 1.0, Path(directory))
         model = ExportedModel(Path(directory))
-        model.answer(frames, valid)
+        model.predict_clips(frames, valid)
         seconds = []
         for _ in range(_NUM_TIMED_CALLS):
             started_at = time.perf_counter()
-            model.answer(frames, valid)
+            model.predict_clips(frames, valid)
             seconds.append(time.perf_counter() - started_at)
     num_parameters = sum(int(np.prod(variable.shape)) for variable in network.variables)
     return round(float(np.median(seconds)) * 1000, 3), num_parameters

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.atomic_files import read_whole
+from model_training.atomic_files import read_arrays
 from model_training.config import TrainConfig
 from model_training.datasets.clip_cache import CachedClip
 from model_training.datasets.examples import Example
 from model_training.datasets.labels import clip_targets
 from model_training.datasets.preparation import split_by_config
 from model_training.datasets.splits import Split
-from model_training.evaluation.calibration import fitted_temperature
+from model_training.evaluation.calibration import fit_temperature
 from model_training.input_pipeline.batches import Batch, PixelSource, feature_view
 from model_training.networks.network import Network, build_network, probabilities_of
 from model_training.progress import RunProgress
@@ -53,7 +53,7 @@ class FoldData:
     display: RunProgress
     is_stopping: Callable[[], bool]
 
-    def places_of(self, examples: Sequence[Example]) -> NDArray[np.int64]:
+    def indices_of(self, examples: Sequence[Example]) -> NDArray[np.int64]:
         """Which of `clips` are of these examples."""
         wanted = set(examples)
         return np.array([place for place, clip in enumerate(self.clips) if clip.example in wanted], np.int64)
@@ -69,7 +69,7 @@ class SharedFeatures:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOutAnswer:
+class HeldOutPrediction:
     """What a network that did not see it answers for a video: probabilities float64 [K], as it is and shuffled."""
 
     example: Example
@@ -108,9 +108,9 @@ def shared_features(config: TrainConfig, data: FoldData, *, with_shuffled: bool)
         )
 
 
-def out_of_fold(
+def held_out_predictions(
     config: TrainConfig, data: FoldData, shared: SharedFeatures | None, folds: Sequence[int], seeds: Sequence[int]
-) -> list[HeldOutAnswer]:
+) -> list[HeldOutPrediction]:
     """An answer per seed for each video of these folds, by a network trained on the other folds.
 
     The validation videos that stop training early and set the temperature lie inside the training folds, and are
@@ -163,7 +163,7 @@ def train_fold(config: TrainConfig, data: FoldData, shared: SharedFeatures | Non
         TrainingInterrupted: `data.is_stopping()` turned true; a checkpoint is kept.
     """
     split = split_by_config(config, data.examples)
-    training, validation = (data.places_of(part) for part in (split.training, split.validation))
+    training, validation = (data.indices_of(part) for part in (split.training, split.validation))
     stored = None
     if shared is not None:
         stored = StoredFeatures([view.rows(training) for view in shared.views], shared.still.rows(validation))
@@ -183,7 +183,7 @@ def train_fold(config: TrainConfig, data: FoldData, shared: SharedFeatures | Non
     )
     targets = clip_targets([data.clips[place] for place in validation], data.labels, config.head.kind)
     logits = _logits(network, data, validation, _still_shared(config, shared))
-    return TrainedFold(split, network, fitted_temperature(logits, targets, config.head.kind))
+    return TrainedFold(split, network, fit_temperature(logits, targets, config.head.kind))
 
 
 def _still_shared(config: TrainConfig, shared: SharedFeatures | None) -> SharedFeatures | None:
@@ -191,15 +191,15 @@ def _still_shared(config: TrainConfig, shared: SharedFeatures | None) -> SharedF
     return shared if all(stage.backbone == "frozen" for stage in config.stages) else None
 
 
-def _fold_answers(config: TrainConfig, data: FoldData, shared: SharedFeatures | None) -> list[HeldOutAnswer]:
+def _fold_answers(config: TrainConfig, data: FoldData, shared: SharedFeatures | None) -> list[HeldOutPrediction]:
     directory = fold_directory(config, data)
     done = directory.with_suffix(".npz")
-    kept = read_whole(done)
+    kept = read_arrays(done)
     if kept is not None:
         return _answers(config, split_by_config(config, data.examples).held_out, kept["plain"], kept["shuffled"])
     trained = train_fold(config, data, shared)
     features, kind, examples = _still_shared(config, shared), config.head.kind, trained.split.held_out
-    held_out = data.places_of(examples)
+    held_out = data.indices_of(examples)
     plain, shuffled = (
         np.asarray(
             probabilities_of(
@@ -224,9 +224,9 @@ def _fold_answers(config: TrainConfig, data: FoldData, shared: SharedFeatures | 
 
 def _answers(
     config: TrainConfig, examples: Sequence[Example], plain: NDArray[np.float64], shuffled: NDArray[np.float64]
-) -> list[HeldOutAnswer]:
+) -> list[HeldOutPrediction]:
     rows = zip(examples, plain, shuffled, strict=True)
-    return [HeldOutAnswer(example, config.seed, video, mixed) for example, video, mixed in rows]
+    return [HeldOutPrediction(example, config.seed, video, mixed) for example, video, mixed in rows]
 
 
 def _logits(

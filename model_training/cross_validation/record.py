@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from model_training.config import TrainConfig
 from model_training.datasets.examples import Example, labels_of
 from model_training.errors import TrainingDataError
-from model_training.evaluation.results import CrossValidation, Figure, Interval
+from model_training.evaluation.results import CrossValidation, Interval, Result
 
 
-class VideoOutcome(Figure):
+class VideoOutcome(Result):
     """What the exported model of one run answers for a video of the fold that it never saw.
 
     `path` is below the data's folder, or absolute where the video lies elsewhere.
@@ -26,7 +26,7 @@ class VideoOutcome(Figure):
     probabilities: tuple[float, ...]
 
 
-class Advantage(Figure):
+class Advantage(Result):
     """How much more often one config is right than another, on the videos that both answered."""
 
     than: str
@@ -37,7 +37,7 @@ class Advantage(Figure):
     """Of 95 %, whole groups drawn."""
 
 
-class CrossValidationRecord(Figure):
+class CrossValidationRecord(Result):
     """What `cross-validate` writes, and what `train --cross-validation` and `cross-validate --against` read."""
 
     config: TrainConfig
@@ -46,7 +46,7 @@ class CrossValidationRecord(Figure):
     videos: tuple[VideoOutcome, ...]
     advantage: Advantage | None = None
 
-    def right_by_path(self) -> dict[str, tuple[str, float]]:
+    def accuracy_by_path(self) -> dict[str, tuple[str, float]]:
         """For each video, its group and how often the answers to it are right, over the seeds."""
         from model_training.cross_validation.folds import is_right  # noqa: PLC0415
 
@@ -59,7 +59,7 @@ class CrossValidationRecord(Figure):
         return {path: (groups[path], float(np.mean(right))) for path, right in rights.items()}
 
 
-def cross_validation_of(
+def read_cross_validation(
     config: TrainConfig, examples: Sequence[Example], path: Path, *, skip_unreadable: bool
 ) -> CrossValidation:
     """The figures in a file that `cross-validate` wrote for this config and data; the held-out fold may differ.
@@ -95,7 +95,7 @@ def read_record(path: Path) -> CrossValidationRecord:
         raise TrainingDataError(f"{path}: not what cross-validate writes: {error.errors()[0]['msg']}") from error
 
 
-def advantage_over(record: CrossValidationRecord, other: CrossValidationRecord, path: Path) -> Advantage:
+def compute_advantage(record: CrossValidationRecord, other: CrossValidationRecord, path: Path) -> Advantage:
     """How much more often `record` is right than `other`, which lies in `path`.
 
     Raises:
@@ -103,8 +103,8 @@ def advantage_over(record: CrossValidationRecord, other: CrossValidationRecord, 
     """
     from model_training.evaluation.bootstrap import mean_interval  # noqa: PLC0415
 
-    check_is_comparable(record.labels, {video.path for video in record.videos}, other, path)
-    ours, theirs = record.right_by_path(), other.right_by_path()
+    check_comparable(record.labels, {video.path for video in record.videos}, other, path)
+    ours, theirs = record.accuracy_by_path(), other.accuracy_by_path()
     shared = sorted(ours.keys() & theirs.keys())
     gains = [ours[video][1] - theirs[video][1] for video in shared]
     return Advantage(
@@ -115,7 +115,7 @@ def advantage_over(record: CrossValidationRecord, other: CrossValidationRecord, 
     )
 
 
-def check_is_comparable(labels: tuple[str, ...], videos: set[str], other: CrossValidationRecord, path: Path) -> None:
+def check_comparable(labels: tuple[str, ...], videos: set[str], other: CrossValidationRecord, path: Path) -> None:
     """Check that two cross-validations are of the same labels and videos.
 
     Raises:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.lib.format import write_array
 from numpy.typing import NDArray
 
-from model_training.atomic_files import TORN, replacing
+from model_training.atomic_files import TORN_FILE_ERRORS, atomic_path
 from model_training.datasets.examples import Example
 from model_training.datasets.segments import open_segment
 from model_training.datasets.thumbnails import ThumbnailBuilder, VideoThumbnails
@@ -123,7 +123,7 @@ def read_cached(key: CacheEntry) -> DecodedVideo | None:
             valid, times = stored["valid"], stored["times_seconds"]
             thumbnails = VideoThumbnails(stored["thumbnails"], stored["mean_frame"])
             is_whole = all(f"frames.{index}" in stored.files for index in range(len(valid)))
-    except TORN:
+    except TORN_FILE_ERRORS:
         return None
     if not is_whole:
         return None
@@ -148,7 +148,7 @@ def decode_into_cache(key: CacheEntry, spec: ClipSpec) -> None:
         TrainingDataError: the clips cannot be written.
     """
     try:
-        with replacing(key.cache_file) as partial:
+        with atomic_path(key.cache_file) as partial:
             _write(partial, key.example, spec)
     except OSError as error:
         raise TrainingDataError(

@@ -17,7 +17,7 @@ from model_training.datasets.clip_cache import (
 )
 from model_training.datasets.examples import Example
 from model_training.errors import TrainingDataError
-from model_training.processes import submitted, worker_processes
+from model_training.processes import submit_all, worker_processes
 from service.video.clip import ClipSpec
 from service.video.errors import VideoError
 
@@ -97,7 +97,7 @@ def _decode_all(
     suspects: list[CacheEntry] = []
     with worker_processes(min(os.cpu_count() or 1, len(keys)), __name__) as pool:
         try:
-            jobs = dict(zip(submitted(pool, _decode, [(key, spec) for key in keys]), keys, strict=True))
+            jobs = dict(zip(submit_all(pool, _decode, [(key, spec) for key in keys]), keys, strict=True))
         except BrokenProcessPool:
             # The pool broke before all videos were submitted.
             jobs, suspects = {}, list(keys)
@@ -111,7 +111,7 @@ def _decode_all(
     for key in suspects:
         with worker_processes(1, __name__) as pool:
             try:
-                yield key.cache_file, submitted(pool, _decode, [(key, spec)])[0].result()
+                yield key.cache_file, submit_all(pool, _decode, [(key, spec)])[0].result()
             except BrokenProcessPool:
                 yield key.cache_file, "The decoder crashed on it."
         on_video()

@@ -65,7 +65,7 @@ def check_videos(
         decoding = decode_examples(examples, config.clip, cache_directory, on_video)
     videos = readable_videos(decoding, skip_unreadable=skip_unreadable)
     for left_out in decoding.unreadable:
-        display.say(f"left out: {left_out.example.listed}: {left_out.reason}")
+        display.log(f"left out: {left_out.example.listed}: {left_out.reason}")
     kept = [video.example for video in videos]
     _check_labels(config, kept)
     duplicates = find_duplicates(videos)

@@ -14,13 +14,13 @@ from model_training.datasets.examples import Example
 from model_training.datasets.splits import Split
 from model_training.evaluation.baselines import Baselines, measure_baselines
 from model_training.evaluation.calibration import abstention_threshold, label_thresholds
-from model_training.evaluation.conformal import fitted_label_sets
+from model_training.evaluation.conformal import fit_label_sets
 from model_training.evaluation.exported_model import ExportedModel, predict_examples
 from model_training.evaluation.faithfulness import measure_faithfulness
-from model_training.evaluation.measure import measure, stacked
+from model_training.evaluation.measure import compute_metrics, stack_predictions
 from model_training.evaluation.metrics import Probabilities, Sets
-from model_training.evaluation.recorded_split import data_use
-from model_training.evaluation.results import Assessment, Figures
+from model_training.evaluation.recorded_split import describe_use
+from model_training.evaluation.results import Assessment, Metrics
 from model_training.evaluation.robustness import measure_robustness
 from service.inference.manifest import ConformalSets, Manifest
 
@@ -46,11 +46,11 @@ def assess(  # noqa: PLR0917 - a measurement of all there is
     envelope = picture_envelope(split.training, manifest.clip)
     on_step("validation videos")
     validation = predict_examples(model, manifest, split.validation)
-    settled = _with_thresholds(manifest, config, *stacked(validation, split.validation, manifest.labels))
-    held_out: Figures | None = None
+    settled = _with_thresholds(manifest, config, *stack_predictions(validation, split.validation, manifest.labels))
+    held_out: Metrics | None = None
     if split.held_out:
         on_step("held-out videos")
-        held_out = measure(predict_examples(model, settled, split.held_out), split.held_out, settled)
+        held_out = compute_metrics(predict_examples(model, settled, split.held_out), split.held_out, settled)
     quoted = split.held_out or split.validation
     on_step("what attention means")
     faithfulness = measure_faithfulness(model, settled, quoted)
@@ -58,14 +58,14 @@ def assess(  # noqa: PLR0917 - a measurement of all there is
     robustness = measure_robustness(model, settled, quoted)
     return Assessment(
         data={
-            "training": data_use(split.training),
-            "validation": data_use(split.validation),
-            "held_out": data_use(split.held_out),
+            "training": describe_use(split.training),
+            "validation": describe_use(split.validation),
+            "held_out": describe_use(split.held_out),
         },
         abstention_threshold=settled.abstention_threshold if settled.sums_to_one else None,
         label_set_least_probability=settled.conformal.least_probability if settled.conformal else None,
         label_thresholds=settled.label_thresholds,
-        validation=measure(validation, split.validation, settled),
+        validation=compute_metrics(validation, split.validation, settled),
         held_out=held_out,
         faithfulness=faithfulness,
         robustness=robustness,
@@ -81,7 +81,7 @@ def _with_thresholds(manifest: Manifest, config: TrainConfig, probabilities: Pro
     return manifest.model_copy(
         update={
             "abstention_threshold": abstention_threshold(probabilities, config.abstention_coverage),
-            "conformal": fitted_label_sets(probabilities, targets.argmax(axis=1), config.label_set_coverage),
+            "conformal": fit_label_sets(probabilities, targets.argmax(axis=1), config.label_set_coverage),
         }
     )
 
@@ -96,7 +96,7 @@ def _baselines(
     return measure_baselines(taught, asked, manifest.labels)
 
 
-def with_assessment(manifest: Manifest, config: TrainConfig, assessment: Assessment) -> Manifest:
+def apply_assessment(manifest: Manifest, config: TrainConfig, assessment: Assessment) -> Manifest:
     """`manifest` saying what was measured: threshold, label sets, pictures, attention, figures without their curves."""
     # Those of cross-validation stay: they are of other networks, and cannot be measured of this one.
     metrics = {name: manifest.metrics[name] for name in ("cross_validation",) if name in manifest.metrics}
@@ -119,5 +119,5 @@ def with_assessment(manifest: Manifest, config: TrainConfig, assessment: Assessm
     )
 
 
-def _headline(figures: Figures) -> dict[str, object]:
+def _headline(figures: Metrics) -> dict[str, object]:
     return figures.model_dump(mode="json", exclude={"curves", "reliability", "cost"})

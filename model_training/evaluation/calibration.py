@@ -9,7 +9,7 @@ from model_training.config import HeadKind
 _TEMPERATURES = np.geomspace(0.25, 8.0, 201)
 
 
-def fitted_temperature(logits: NDArray[np.float32], targets: NDArray[np.float32], kind: HeadKind) -> float:
+def fit_temperature(logits: NDArray[np.float32], targets: NDArray[np.float32], kind: HeadKind) -> float:
     """The temperature that makes the probabilities of `logits / temperature` likeliest for `targets`.
 
     Both float32 [N, K], N >= 1; `targets` hold 1 for each label that is there and 0 for the others.

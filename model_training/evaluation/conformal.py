@@ -11,12 +11,12 @@ from math import ceil, floor
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.evaluation.metrics import rounded
+from model_training.evaluation.metrics import round_metric
 from model_training.evaluation.results import LabelSets
 from service.inference.manifest import ConformalSets
 
 
-def fitted_label_sets(probabilities: NDArray[np.float64], truths: NDArray[np.int64], coverage: float) -> ConformalSets:
+def fit_label_sets(probabilities: NDArray[np.float64], truths: NDArray[np.int64], coverage: float) -> ConformalSets:
     """The sets that probabilities [N, K] and truths [N] of calibration videos ask for.
 
     The probability is rounded down, never up; it is 0, and every label in every set, where there are too few
@@ -28,13 +28,13 @@ def fitted_label_sets(probabilities: NDArray[np.float64], truths: NDArray[np.int
     return ConformalSets(coverage=coverage, least_probability=least)
 
 
-def label_set_figures(
+def label_set_metrics(
     probabilities: NDArray[np.float64], truths: NDArray[np.int64], conformal: ConformalSets
 ) -> LabelSets:
     """Measured coverage and mean size of the label sets of these videos."""
     is_in_set = conformal.holds(probabilities)
     return LabelSets(
         coverage_asked=conformal.coverage,
-        coverage=rounded(is_in_set[np.arange(len(truths)), truths].mean()),
-        mean_size=rounded(is_in_set.sum(axis=1).mean()),
+        coverage=round_metric(is_in_set[np.arange(len(truths)), truths].mean()),
+        mean_size=round_metric(is_in_set.sum(axis=1).mean()),
     )

@@ -55,7 +55,7 @@ class ExportedModel:
         self._restored = tf.saved_model.load(str(directory))
         self._signature = self._restored.signatures["serving_default"]
 
-    def answer(self, frames: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], ...]:
+    def predict_clips(self, frames: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], ...]:
         """Probabilities float32 [B,K] and attention float32 [B,T] of clips uint8 [B,T,H,W,3]."""
         outputs = self._signature(frames=tf.constant(frames), valid=tf.constant(valid))
         return outputs["probabilities"].numpy(), outputs["attention"].numpy()
@@ -73,7 +73,7 @@ class ExportedModel:
         with open_segment(path, manifest.clip, segment_seconds) as (_, of_video):
             for clip in of_video:
                 asked_at = time.perf_counter()
-                answers.append(self.answer(clip.frames[None], clip.times.valid[None]))
+                answers.append(self.predict_clips(clip.frames[None], clip.times.valid[None]))
                 model_seconds += time.perf_counter() - asked_at
                 clips.append(clip)
         clip_probabilities = np.concatenate([probabilities for probabilities, _ in answers])

@@ -21,7 +21,7 @@ from sklearn.metrics import auc
 from model_training.datasets.examples import Example
 from model_training.datasets.segments import open_segment
 from model_training.evaluation.bootstrap import mean_interval
-from model_training.evaluation.metrics import rounded
+from model_training.evaluation.metrics import round_metric
 from model_training.evaluation.results import Faithfulness, Interval, OrderedCurve
 from service.inference.manifest import Manifest
 from service.video.clip import Clip
@@ -41,7 +41,7 @@ Order = NDArray[np.int64]
 class Answering(Protocol):
     """A model that can be shown clips that no video holds."""
 
-    def answer(self, frames: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], ...]:
+    def predict_clips(self, frames: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], ...]:
         """Probabilities [B, K] and attention [B, T] of clips."""
         ...
 
@@ -53,7 +53,7 @@ def measure_faithfulness(
     curves: list[NDArray[np.float64]] = []
     groups = []
     rng = np.random.default_rng(0)
-    for example in spread(examples, MAX_CLIPS):
+    for example in spread_examples(examples, MAX_CLIPS):
         curves.append(_clip_curves(model, _first_clip(example, manifest), manifest.num_frames_per_step or 1, rng))
         groups.append(example.group)
         on_clip()
@@ -69,13 +69,13 @@ def measure_faithfulness(
     )
 
 
-def spread(examples: Sequence[Example], max_num: int) -> list[Example]:
+def spread_examples(examples: Sequence[Example], max_num: int) -> list[Example]:
     """At most `max_num` of the examples, evenly spread over them as they are listed."""
     places = np.unique(np.linspace(0, len(examples) - 1, min(max_num, len(examples))).round().astype(int))
     return [examples[place] for place in places]
 
 
-def held_frames(frames: NDArray[np.uint8], kept: NDArray[np.int64]) -> NDArray[np.uint8]:
+def show_nearest_kept(frames: NDArray[np.uint8], kept: NDArray[np.int64]) -> NDArray[np.uint8]:
     """The clip [T, H, W, 3] with each place showing the nearest of the `kept` ones, the earlier of two."""
     kept = np.sort(kept)
     distance = np.abs(np.arange(len(frames))[:, None] - kept[None, :])
@@ -103,16 +103,16 @@ def _clip_curves(
 ) -> NDArray[np.float64]:
     """Probabilities [2, 3, len(SHARES)]: deletion and insertion, in attention's, random and even order."""
     valid = clip.times.valid
-    probabilities, attention = model.answer(clip.frames[None], valid[None])
+    probabilities, attention = model.predict_clips(clip.frames[None], valid[None])
     label = int(probabilities[0].argmax())
     places = np.flatnonzero(valid)
 
     @cache
     def keeping(kept: frozenset[int]) -> float:
         """The answer's probability when only these frames are shown. One clip a call, as ever in evaluation."""
-        shown = held_frames(clip.frames, np.array(sorted(kept)))
+        shown = show_nearest_kept(clip.frames, np.array(sorted(kept)))
         shown[~valid] = 0
-        return float(model.answer(shown[None], valid[None])[0][0, label])
+        return float(model.predict_clips(shown[None], valid[None])[0][0, label])
 
     def deletion(order: Order) -> list[float]:
         return [keeping(frozenset(order[count:].tolist())) for count in _counts(len(order))]
@@ -149,8 +149,8 @@ def _compared(curves: NDArray[np.float64], groups: Sequence[str], *, is_smaller_
     areas = np.array([[auc(SHARES, curve) for curve in orders] for orders in curves])
     sign = -1 if is_smaller_better else 1
     over_random, over_even = (sign * (areas[:, 0] - areas[:, other]) for other in (1, 2))
-    mean_curves = [tuple(map(rounded, curve)) for curve in curves.mean(axis=0)]
-    mean_areas = [rounded(area) for area in areas.mean(axis=0)]
+    mean_curves = [tuple(map(round_metric, curve)) for curve in curves.mean(axis=0)]
+    mean_areas = [round_metric(area) for area in areas.mean(axis=0)]
     return OrderedCurve(
         attention=mean_curves[0],
         random=mean_curves[1],
@@ -158,9 +158,9 @@ def _compared(curves: NDArray[np.float64], groups: Sequence[str], *, is_smaller_
         area_attention=mean_areas[0],
         area_random=mean_areas[1],
         area_even=mean_areas[2],
-        gain_over_random=rounded(over_random.mean()),
+        gain_over_random=round_metric(over_random.mean()),
         gain_over_random_interval=mean_interval(over_random, groups),
-        gain_over_even=rounded(over_even.mean()),
+        gain_over_even=round_metric(over_even.mean()),
         gain_over_even_interval=mean_interval(over_even, groups),
     )
 

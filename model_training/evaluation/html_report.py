@@ -17,8 +17,8 @@ from matplotlib.figure import Figure as Plot
 
 from model_training.datasets.examples import Example
 from model_training.evaluation.exported_model import VideoPrediction
-from model_training.evaluation.measure import answered, stacked
-from model_training.evaluation.results import Averages, Evaluation, Interval, LabelFigures
+from model_training.evaluation.measure import predicted_labels, stack_predictions
+from model_training.evaluation.results import Averages, Evaluation, Interval, LabelMetrics
 from service.inference.manifest import Manifest
 
 NUM_TIMELINES = 3
@@ -124,7 +124,7 @@ def _summary(figures: Evaluation) -> str:
 
 
 def _labels(figures: Evaluation) -> str:
-    def row(name: str, of: LabelFigures | Averages, count: int) -> tuple[str, ...]:
+    def row(name: str, of: LabelMetrics | Averages, count: int) -> tuple[str, ...]:
         shares = (of.precision, of.recall, of.f1, of.roc_auc, of.average_precision)
         return (name, *map(_share, shares), str(count))
 
@@ -238,8 +238,8 @@ def _answers(
     manifest: Manifest,
 ) -> list[_Answer]:
     """What the videos are answered, the surest first."""
-    probabilities, targets = stacked(predictions, examples, labels)
-    accepted = answered(probabilities, manifest)
+    probabilities, targets = stack_predictions(predictions, examples, labels)
+    accepted = predicted_labels(probabilities, manifest)
     if manifest.sums_to_one:
         sureness = probabilities.max(axis=1)
     else:

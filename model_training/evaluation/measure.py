@@ -9,32 +9,32 @@ from numpy.typing import NDArray
 
 from model_training.datasets.examples import Example
 from model_training.datasets.labels import multi_hot_targets
-from model_training.evaluation.conformal import label_set_figures
+from model_training.evaluation.conformal import label_set_metrics
 from model_training.evaluation.exported_model import VideoPrediction
 from model_training.evaluation.metrics import (
     Probabilities,
     Sets,
-    abstention_figures,
+    abstention_metrics,
     accuracy,
     averages,
     calibration_error,
     confusion,
     curves,
     intervals,
-    label_figures,
+    label_metrics,
     pointing,
     reliability,
-    rounded,
+    round_metric,
     top_k_accuracy,
 )
-from model_training.evaluation.results import Cost, Figures, Pointing
+from model_training.evaluation.results import Cost, Metrics, Pointing
 from service.inference.manifest import Manifest
 
 _TIME_DECIMALS = 6
 """As the service writes times, so that both ways agree on which frames lie in an event."""
 
 
-def stacked(
+def stack_predictions(
     predictions: Sequence[VideoPrediction], examples: Sequence[Example], labels: Sequence[str]
 ) -> tuple[Probabilities, Sets]:
     """Probabilities float64 [N, K] and true labels bool [N, K] of the videos."""
@@ -42,40 +42,40 @@ def stacked(
     return np.stack([prediction.probabilities for prediction in predictions]), targets
 
 
-def answered(probabilities: Probabilities, manifest: Manifest) -> Sets:
+def predicted_labels(probabilities: Probabilities, manifest: Manifest) -> Sets:
     """The labels answered, bool [N, K]: the likeliest, or, of a multi-label model, all that it accepts."""
     threshold = 0.0 if manifest.sums_to_one else None
     return np.stack([manifest.accepts(row, threshold) for row in probabilities])
 
 
-def measure(predictions: Sequence[VideoPrediction], examples: Sequence[Example], manifest: Manifest) -> Figures:
+def compute_metrics(predictions: Sequence[VideoPrediction], examples: Sequence[Example], manifest: Manifest) -> Metrics:
     """Every figure of a set of answers, by the manifest's thresholds."""
     labels = manifest.labels
-    probabilities, targets = stacked(predictions, examples, labels)
-    answers = answered(probabilities, manifest)
+    probabilities, targets = stack_predictions(predictions, examples, labels)
+    answers = predicted_labels(probabilities, manifest)
     groups = [example.group for example in examples]
-    per_label = label_figures(probabilities, answers, targets, labels)
+    per_label = label_metrics(probabilities, answers, targets, labels)
     calibration: tuple[Probabilities, Sets] = (probabilities, targets)
     if manifest.sums_to_one:
         is_right: Sets = (answers & targets).sum(axis=1, keepdims=True) > 0
         calibration = (probabilities.max(axis=1, keepdims=True), is_right)
-    return Figures(
+    return Metrics(
         num_videos=len(examples),
         num_clips=sum(len(prediction.attention) for prediction in predictions),
         num_groups=len(set(groups)),
         labels=labels,
-        accuracy=rounded(accuracy(answers, targets)),
-        balanced_accuracy=rounded(np.mean([one.recall for one in per_label.values() if one.num_videos])),
+        accuracy=round_metric(accuracy(answers, targets)),
+        balanced_accuracy=round_metric(np.mean([one.recall for one in per_label.values() if one.num_videos])),
         top_k_accuracy=top_k_accuracy(probabilities, targets) if manifest.sums_to_one else {},
         macro=averages(per_label),
         per_label=per_label,
         confusion=confusion(answers, targets) if manifest.sums_to_one else None,
         expected_calibration_error=calibration_error(*calibration),
         reliability=reliability(*calibration),
-        abstention=abstention_figures(probabilities, targets, manifest.abstention_threshold)
+        abstention=abstention_metrics(probabilities, targets, manifest.abstention_threshold)
         if manifest.sums_to_one
         else None,
-        label_sets=label_set_figures(probabilities, targets.argmax(axis=1), manifest.conformal)
+        label_sets=label_set_metrics(probabilities, targets.argmax(axis=1), manifest.conformal)
         if manifest.conformal
         else None,
         attention=_pointing(predictions, examples),

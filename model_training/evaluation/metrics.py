@@ -23,7 +23,7 @@ from model_training.evaluation.results import (
     Averages,
     Interval,
     LabelCurves,
-    LabelFigures,
+    LabelMetrics,
     Point,
     Pointing,
     ReliabilityBin,
@@ -39,16 +39,16 @@ Sets = NDArray[np.bool_]
 """[N, K]: which labels are answered, or are true. One for each video, unless the model is multi-label."""
 
 
-def label_figures(
+def label_metrics(
     probabilities: Probabilities, answers: Sets, targets: Sets, labels: Sequence[str]
-) -> dict[str, LabelFigures]:
+) -> dict[str, LabelMetrics]:
     """Each label against the others. 0 / 0 counts as 0."""
     precision, recall, f1, count = _of_labels(answers, targets)
     return {
-        label: LabelFigures(
-            precision=rounded(precision[k]),
-            recall=rounded(recall[k]),
-            f1=rounded(f1[k]),
+        label: LabelMetrics(
+            precision=round_metric(precision[k]),
+            recall=round_metric(recall[k]),
+            f1=round_metric(f1[k]),
             roc_auc=_if_told_apart(roc_auc_score, probabilities, targets, k),
             average_precision=_if_told_apart(average_precision_score, probabilities, targets, k),
             num_videos=int(count[k]),
@@ -57,12 +57,12 @@ def label_figures(
     }
 
 
-def averages(per_label: dict[str, LabelFigures]) -> Averages:
+def averages(per_label: dict[str, LabelMetrics]) -> Averages:
     """The means over the labels for which there is a figure."""
 
     def mean(name: str) -> float | None:
         known = [getattr(label, name) for label in per_label.values() if getattr(label, name) is not None]
-        return rounded(np.mean(known)) if known else None
+        return round_metric(np.mean(known)) if known else None
 
     return Averages.model_validate({name: mean(name) for name in Averages.model_fields})
 
@@ -77,7 +77,7 @@ def top_k_accuracy(probabilities: Probabilities, targets: Sets) -> dict[str, flo
     """Share of videos whose label is among the k likeliest, by k; k = 1 is accuracy itself."""
     truths, num_labels = targets.argmax(axis=1), targets.shape[1]
     return {
-        str(k): rounded(top_k_accuracy_score(truths, probabilities, k=k, labels=range(num_labels)))
+        str(k): round_metric(top_k_accuracy_score(truths, probabilities, k=k, labels=range(num_labels)))
         for k in range(2, min(_MAX_K, num_labels - 1) + 1)
     }
 
@@ -89,7 +89,7 @@ def reliability(claimed: Probabilities, is_right: Sets) -> tuple[ReliabilityBin,
     inner_edges = np.linspace(0, 1, NUM_BINS + 1)[1:-1]
     counts = np.bincount(np.searchsorted(inner_edges, claimed))
     return tuple(
-        ReliabilityBin(mean_probability=rounded(mean), share_right=rounded(right), num_videos=int(count))
+        ReliabilityBin(mean_probability=round_metric(mean), share_right=round_metric(right), num_videos=int(count))
         for mean, right, count in zip(mean_claimed, share_right, counts[counts > 0], strict=True)
     )
 
@@ -98,17 +98,17 @@ def calibration_error(claimed: Probabilities, is_right: Sets) -> float:
     """Expected calibration error: the mean gap of the reliability bins, by how many they hold."""
     bins = reliability(claimed, is_right)
     gaps = [abs(one.mean_probability - one.share_right) for one in bins]
-    return rounded(np.average(gaps, weights=[one.num_videos for one in bins]))
+    return round_metric(np.average(gaps, weights=[one.num_videos for one in bins]))
 
 
-def abstention_figures(probabilities: Probabilities, targets: Sets, threshold: float) -> Abstention:
+def abstention_metrics(probabilities: Probabilities, targets: Sets, threshold: float) -> Abstention:
     """Share of videos answered at `threshold`, and accuracy over those; None if none is."""
     is_accepted = probabilities.max(axis=1) >= threshold
     is_right = targets[np.arange(len(targets)), probabilities.argmax(axis=1)]
     return Abstention(
         threshold=threshold,
-        coverage=rounded(is_accepted.mean()),
-        accuracy_when_answering=rounded(is_right[is_accepted].mean()) if is_accepted.any() else None,
+        coverage=round_metric(is_accepted.mean()),
+        accuracy_when_answering=round_metric(is_right[is_accepted].mean()) if is_accepted.any() else None,
     )
 
 
@@ -180,14 +180,14 @@ def pointing(attentions: Sequence[NDArray[np.float32]], are_in_event: Sequence[N
     masses = [float(attention[inside].sum()) for attention, inside in pairs]
     shares = [inside.sum() / max(int((attention > 0).sum()), 1) for attention, inside in pairs]
     return Pointing(
-        pointing_game_hit_rate=rounded(np.mean(hits)),
-        mass_inside_event=rounded(np.mean(masses)),
-        chance_mass=rounded(np.mean(shares)),
+        pointing_game_hit_rate=round_metric(np.mean(hits)),
+        mass_inside_event=round_metric(np.mean(masses)),
+        chance_mass=round_metric(np.mean(shares)),
         num_clips=len(hits),
     )
 
 
-def rounded(value: float | np.floating) -> float:
+def round_metric(value: float | np.floating) -> float:
     """To the four places that figures are kept with."""
     return round(float(value), 4)
 
@@ -203,9 +203,9 @@ def _if_told_apart(
 ) -> float | None:
     """`score` of one label against the others; None where all videos are of one kind."""
     is_label = targets[:, label]
-    return rounded(score(is_label, probabilities[:, label])) if 0 < is_label.sum() < len(is_label) else None
+    return round_metric(score(is_label, probabilities[:, label])) if 0 < is_label.sum() < len(is_label) else None
 
 
 def _points(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Point, ...]:
     kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MAX_CURVE_POINTS)).round().astype(int))
-    return tuple((rounded(x[place]), rounded(y[place])) for place in kept)
+    return tuple((round_metric(x[place]), round_metric(y[place])) for place in kept)

@@ -15,7 +15,7 @@ from model_training.evaluation.results import DataUse
 from model_training.progress import RunProgress
 
 
-def data_use(examples: Sequence[Example]) -> DataUse:
+def describe_use(examples: Sequence[Example]) -> DataUse:
     """How many videos there are of what, and a digest of what they are, whatever their files are called."""
     digests = file_digests(examples)
     lines = sorted(
@@ -73,6 +73,6 @@ def _difference(split: Split, recorded: Mapping[str, DataUse]) -> str:
                 f"its card counts {recorded[use].num_videos} {use.replace('_', '-')} videos, and here are {len(part)}"
             )
     for use, part in uses.items():
-        if data_use(part) != recorded[use]:
+        if describe_use(part) != recorded[use]:
             return f"its {use.replace('_', '-')} videos, their labels or groups are others than its card's digest says"
     return ""

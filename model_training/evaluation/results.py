@@ -13,7 +13,7 @@ from service.video.quality import PictureEnvelope
 Point = tuple[float, float]
 
 
-class Figure(BaseModel):
+class Result(BaseModel):
     """A part of the figures; None is left out of JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,14 +23,14 @@ class Figure(BaseModel):
         return {name: value for name, value in write(self).items() if value is not None}
 
 
-class Interval(Figure):
+class Interval(Result):
     """A 95 % confidence interval: percentiles of a bootstrap that draws whole groups."""
 
     low: float
     high: float
 
 
-class Averages(Figure):
+class Averages(Result):
     """Of one label against all others; or, as a mean, of labels that each count the same."""
 
     precision: float
@@ -40,20 +40,20 @@ class Averages(Figure):
     average_precision: float | None = None
 
 
-class LabelFigures(Averages):
+class LabelMetrics(Averages):
     """One label against all others."""
 
     num_videos: int
 
 
-class LabelCurves(Figure):
+class LabelCurves(Result):
     """Points of one label's curves: (false positive rate, true positive rate), and (recall, precision)."""
 
     roc: tuple[Point, ...]
     precision_recall: tuple[Point, ...]
 
 
-class ReliabilityBin(Figure):
+class ReliabilityBin(Result):
     """Answers whose probability lies in one tenth: its mean, and the share that is right."""
 
     mean_probability: float
@@ -61,7 +61,7 @@ class ReliabilityBin(Figure):
     num_videos: int
 
 
-class Abstention(Figure):
+class Abstention(Result):
     """What is answered at the abstention threshold, and how well."""
 
     threshold: float
@@ -69,7 +69,7 @@ class Abstention(Figure):
     accuracy_when_answering: float | None = None
 
 
-class LabelSets(Figure):
+class LabelSets(Result):
     """How often the true label is in the answered label set, and how large the sets are."""
 
     coverage_asked: float
@@ -77,7 +77,7 @@ class LabelSets(Figure):
     mean_size: float
 
 
-class Pointing(Figure):
+class Pointing(Result):
     """How attention points at the true moment; `chance_mass` is what equal attention would put there."""
 
     pointing_game_hit_rate: float
@@ -86,14 +86,14 @@ class Pointing(Figure):
     num_clips: int
 
 
-class Cost(Figure):
+class Cost(Result):
     """Medians; decoding of a whole video, the model's call for one clip."""
 
     decode_milliseconds_per_video: float
     model_milliseconds_per_clip: float
 
 
-class Figures(Figure):
+class Metrics(Result):
     """How good a set of answers is. A row of `confusion` is a true label, a column an answered one.
 
     Of a multi-label model, a video is right if just its labels are answered; calibration is that of each
@@ -109,7 +109,7 @@ class Figures(Figure):
     top_k_accuracy: dict[str, float]
     """By k, from 2 to 5 where there are more labels than that."""
     macro: Averages
-    per_label: dict[str, LabelFigures]
+    per_label: dict[str, LabelMetrics]
     confusion: tuple[tuple[int, ...], ...] | None = None
     expected_calibration_error: float
     reliability: tuple[ReliabilityBin, ...]
@@ -122,7 +122,7 @@ class Figures(Figure):
     cost: Cost | None = None
 
 
-class Evaluation(Figures):
+class Evaluation(Metrics):
     """The figures of one model on chosen videos: what `evaluate --json` writes."""
 
     model: str
@@ -138,7 +138,7 @@ class Evaluation(Figures):
     """On the same videos, taught on the model's training videos; None where these are not known or among them."""
 
 
-class CrossValidation(Figure):
+class CrossValidation(Result):
     """What exported models answer for the videos of the folds that they never saw: means over seeds.
 
     A `*_deviation` is the standard deviation over seeds, of all folds' answers together; `*_over_folds` that of
@@ -166,7 +166,7 @@ class CrossValidation(Figure):
     """On the same videos, each fold taught on the others."""
 
 
-class OrderedCurve(Figure):
+class OrderedCurve(Result):
     """Mean probability of the clip's answer as frames go, in three orders; `area_*` is under its curve."""
 
     attention: tuple[float, ...]
@@ -182,7 +182,7 @@ class OrderedCurve(Figure):
     gain_over_even_interval: Interval | None = None
 
 
-class Faithfulness(Figure):
+class Faithfulness(Result):
     """What deleting and inserting frames in the order of their attention does to the answer."""
 
     num_clips: int
@@ -194,7 +194,7 @@ class Faithfulness(Figure):
     """Whether both gains over random order are sure to be above 0; None where that cannot be told."""
 
 
-class ChangeFigures(Figure):
+class ChangeMetrics(Result):
     """The same videos, changed in one way."""
 
     accuracy: float
@@ -204,15 +204,15 @@ class ChangeFigures(Figure):
     """Mean absolute change of the clean answer's probability."""
 
 
-class Robustness(Figure):
+class Robustness(Result):
     """How much the answers depend on how a video was made."""
 
     num_videos: int
     clean_accuracy: float
-    changes: dict[str, ChangeFigures]
+    changes: dict[str, ChangeMetrics]
 
 
-class DataUse(Figure):
+class DataUse(Result):
     """The videos of one use; `digest` covers their paths, labels, groups and bytes."""
 
     num_videos: int
@@ -221,7 +221,7 @@ class DataUse(Figure):
     digest: str
 
 
-class Assessment(Figure):
+class Assessment(Result):
     """Everything a card prints that follows from a model and its data; `verify` makes it again."""
 
     data: dict[str, DataUse]
@@ -230,8 +230,8 @@ class Assessment(Figure):
     label_set_least_probability: float | None = None
     label_thresholds: tuple[float, ...] | None = None
     """Of a multi-label model, in place of the two above."""
-    validation: Figures
-    held_out: Figures | None = None
+    validation: Metrics
+    held_out: Metrics | None = None
     faithfulness: Faithfulness
     """On the held-out videos, or on validation where none was held out; so is `robustness`."""
     robustness: Robustness
@@ -241,6 +241,6 @@ class Assessment(Figure):
     """On the same videos, taught on the training videos."""
 
     @property
-    def best(self) -> Figures:
+    def best(self) -> Metrics:
         """The figures to quote: held out if there are such, or else of validation."""
         return self.held_out or self.validation

@@ -21,10 +21,10 @@ from model_training.datasets.examples import Example
 from model_training.datasets.segments import Segment
 from model_training.errors import TrainingDataError
 from model_training.evaluation.exported_model import Predictor, VideoPrediction
-from model_training.evaluation.faithfulness import spread
-from model_training.evaluation.measure import answered, stacked
-from model_training.evaluation.metrics import Probabilities, Sets, accuracy, rounded
-from model_training.evaluation.results import ChangeFigures, Robustness
+from model_training.evaluation.faithfulness import spread_examples
+from model_training.evaluation.measure import predicted_labels, stack_predictions
+from model_training.evaluation.metrics import Probabilities, Sets, accuracy, round_metric
+from model_training.evaluation.results import ChangeMetrics, Robustness
 from model_training.synthetic.encoders import encoder_options
 from service.inference.manifest import Manifest
 from service.video.errors import VideoError
@@ -81,7 +81,7 @@ def measure_robustness(
     Raises:
         TrainingDataError: a video cannot be read, or not be written anew.
     """
-    chosen = spread(examples, MAX_VIDEOS)
+    chosen = spread_examples(examples, MAX_VIDEOS)
     clean: list[VideoPrediction] = []
     changed: dict[str, list[VideoPrediction]] = {name: [] for name in CHANGES}
     with tempfile.TemporaryDirectory(prefix="robustness-") as directory:
@@ -98,12 +98,14 @@ def measure_robustness(
             except (VideoError, av.error.FFmpegError) as error:
                 raise TrainingDataError(f"{example.listed}: {error}") from error
             on_video()
-    probabilities, targets = stacked(clean, chosen, manifest.labels)
+    probabilities, targets = stack_predictions(clean, chosen, manifest.labels)
     return Robustness(
         num_videos=len(chosen),
-        clean_accuracy=rounded(accuracy(answered(probabilities, manifest), targets)),
+        clean_accuracy=round_metric(accuracy(predicted_labels(probabilities, manifest), targets)),
         changes={
-            name: _compared(probabilities, stacked(predictions, chosen, manifest.labels)[0], targets, manifest)
+            name: _compared(
+                probabilities, stack_predictions(predictions, chosen, manifest.labels)[0], targets, manifest
+            )
             for name, predictions in changed.items()
         },
     )
@@ -184,11 +186,11 @@ def _even_shape(pixels: Picture, scale: float) -> tuple[int, int]:
     return max(2, round(width * scale) // 2 * 2), max(2, round(height * scale) // 2 * 2)
 
 
-def _compared(clean: Probabilities, changed: Probabilities, targets: Sets, manifest: Manifest) -> ChangeFigures:
+def _compared(clean: Probabilities, changed: Probabilities, targets: Sets, manifest: Manifest) -> ChangeMetrics:
     likeliest = np.arange(len(clean)), clean.argmax(axis=1)
-    answers = answered(changed, manifest)
-    return ChangeFigures(
-        accuracy=rounded(accuracy(answers, targets)),
-        agreement=rounded(accuracy(answers, answered(clean, manifest))),
-        mean_probability_shift=rounded(np.abs(changed[likeliest] - clean[likeliest]).mean()),
+    answers = predicted_labels(changed, manifest)
+    return ChangeMetrics(
+        accuracy=round_metric(accuracy(answers, targets)),
+        agreement=round_metric(accuracy(answers, predicted_labels(clean, manifest))),
+        mean_probability_shift=round_metric(np.abs(changed[likeliest] - clean[likeliest]).mean()),
     )

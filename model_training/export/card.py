@@ -6,7 +6,7 @@ Measures nothing. The Markdown says only what the `Card` holds.
 from typing import Any, Literal
 
 from model_training.config import TrainConfig
-from model_training.evaluation.results import Assessment, CrossValidation, Figure
+from model_training.evaluation.results import Assessment, CrossValidation, Result
 from model_training.export.history import pruning_effects
 from service.inference.manifest import Manifest
 from service.video.clip import ClipSpec
@@ -17,7 +17,7 @@ _COMMON_COMMANDS = {
 }
 
 
-class Card(Figure):
+class Card(Result):
     """Everything a card says. `files` are the digests of the model's files but the manifest and the cards."""
 
     schema_version: Literal[1] = 1
@@ -113,7 +113,7 @@ def _protocol(config: TrainConfig, cross_validation: CrossValidation | None, num
     held = (
         f"Fold {config.held_out_fold} of the data's manifest was held out: fixed in the config beforehand, and not"
         " seen by training, early stopping, calibration or any choice."
-        + (f" But {leaks_allowed(num_leaks)}" if num_leaks else "")
+        + (f" But {leak_warning(num_leaks)}" if num_leaks else "")
         if config.held_out_fold is not None
         else "No fold was held out: the figures come from the validation videos, which also steered training, and"
         " are too kind"
@@ -128,7 +128,7 @@ def _protocol(config: TrainConfig, cross_validation: CrossValidation | None, num
     )
 
 
-def leaks_allowed(num_leaks: int) -> str:
+def leak_warning(num_leaks: int) -> str:
     """The sentence that warns of figures of folds that share something with what was trained on."""
     leaks, were = ("1 leak", "was") if num_leaks == 1 else (f"{num_leaks} leaks", "were")
     shared = "the same source, scene or copy on both sides"

@@ -1,8 +1,8 @@
 """Writes a model card as Markdown."""
 
 from model_training.evaluation.baselines import Baselines
-from model_training.evaluation.results import Assessment, CrossValidation, Figures, Interval, OrderedCurve
-from model_training.export.card import Card, leaks_allowed
+from model_training.evaluation.results import Assessment, CrossValidation, Interval, Metrics, OrderedCurve
+from model_training.export.card import Card, leak_warning
 
 EXPLAINED = "Deleting a frame means showing the nearest frame that is kept in its place, as a stalling camera does:"
 
@@ -95,7 +95,7 @@ def _cross_validation(figures: CrossValidation | None) -> list[str]:
             f" clips, and {figures.attention.mass_inside_event:.3f} of it on average."
         )
     if figures.num_leaks:
-        sections.append(leaks_allowed(figures.num_leaks))
+        sections.append(leak_warning(figures.num_leaks))
     if figures.baselines is not None:
         sections += [
             "Baselines on the same videos, each fold taught on the others:",
@@ -122,7 +122,7 @@ def _verified(card: Card) -> str:
     )
 
 
-def _use_sections(title: str, figures: Figures | None) -> list[str]:
+def _use_sections(title: str, figures: Metrics | None) -> list[str]:
     if figures is None:
         return []
     macro, abstention, sets = figures.macro, figures.abstention, figures.label_sets

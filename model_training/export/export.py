@@ -14,11 +14,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from model_training.atomic_files import write_whole
+from model_training.atomic_files import write_atomically
 from model_training.config import TrainConfig, num_frames_per_step
 from model_training.datasets.splits import Split
 from model_training.errors import TrainingDataError, TrainingError
-from model_training.evaluation.assessment import Step, assess, with_assessment
+from model_training.evaluation.assessment import Step, apply_assessment, assess
 from model_training.evaluation.exported_model import ExportedModel
 from model_training.evaluation.results import Assessment, CrossValidation
 from model_training.export.card import build_card
@@ -116,13 +116,13 @@ def write_documents(
     """
     documents = (CARD_NAME, CARD_JSON_NAME)
     files = {name: digest for name, digest in file_digests(directory).items() if name not in documents}
-    manifest = with_assessment(manifest, config, assessment).model_copy(update={"files": files})
+    manifest = apply_assessment(manifest, config, assessment).model_copy(update={"files": files})
     card = build_card(manifest, config, assessment, history)
     texts = {CARD_NAME: card_markdown(card), CARD_JSON_NAME: card.to_json()}
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     manifest = manifest.model_copy(update={"files": dict(sorted((files | digests).items()))})
     texts[MANIFEST_NAME] = manifest.to_json()
-    write_whole({directory / name: text for name, text in texts.items()})
+    write_atomically({directory / name: text for name, text in texts.items()})
     return manifest
 
 

@@ -34,7 +34,7 @@ def golden_clips(model: ExportedModel, spec: ClipSpec, directory: Path) -> list[
         )
         with open_video(path, DecodeLimits()) as video:
             clip = next(video.clips(spec, video.plan(spec)))
-        probabilities, attention = model.answer(clip.frames[None], clip.times.valid[None])
+        probabilities, attention = model.predict_clips(clip.frames[None], clip.times.valid[None])
         golden.append(
             GoldenClip(
                 path=path.relative_to(directory).as_posix(),

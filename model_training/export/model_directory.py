@@ -10,7 +10,7 @@ from service.inference.errors import InvalidModel
 from service.inference.manifest import CARD_JSON_NAME, Manifest, read_manifest, verify_files
 
 
-def verified_manifest(directory: Path) -> Manifest:
+def read_verified_manifest(directory: Path) -> Manifest:
     """The manifest of a model, whose files have the digests that it lists.
 
     Raises:
@@ -24,7 +24,7 @@ def verified_manifest(directory: Path) -> Manifest:
     return manifest
 
 
-def card_of(directory: Path) -> Card:
+def read_card(directory: Path) -> Card:
     """The card of a model.
 
     Raises:

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from model_training.atomic_files import read_whole, replacing
+from model_training.atomic_files import atomic_path, read_arrays
 from model_training.config import AugmentConfig
 from model_training.datasets.clip_cache import CachedClip
 from model_training.errors import TrainingDataError
@@ -167,7 +167,7 @@ def feature_view(
     on_clips: Callable[[int], None],
 ) -> Batch:
     """All clips of one view, each once, as one batch of features, read from `path` or computed and put there."""
-    stored = read_whole(path)
+    stored = read_arrays(path)
     if stored is not None:
         on_clips(len(stored["targets"]))
         return Batch(*(stored[name] for name in ARRAYS))
@@ -181,7 +181,7 @@ def feature_view(
     whole: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts])[back] for name in ARRAYS}
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with replacing(path) as partial, partial.open("wb") as file:
+        with atomic_path(path) as partial, partial.open("wb") as file:
             np.savez(file, **whole)
     except OSError as error:
         raise TrainingDataError(f"{path}: cannot keep the features: {error.strerror}") from error

@@ -16,7 +16,7 @@ import numpy as np
 from av.video.stream import VideoStream
 
 from model_training.errors import TrainingError
-from model_training.processes import submitted, worker_processes
+from model_training.processes import submit_all, worker_processes
 from model_training.synthetic.encoders import encoder_options
 from model_training.synthetic.scenes import EVENT_LABELS, EventLabel, paint_scene
 
@@ -68,7 +68,7 @@ def synthesise_dataset(
     videos: list[SyntheticVideo] = []
     workers = min(os.cpu_count() or 1, num_videos)
     with worker_processes(workers, __name__) as pool:
-        for job in submitted(pool, _render_numbered, [(directory, seed, i) for i in range(num_videos)]):
+        for job in submit_all(pool, _render_numbered, [(directory, seed, i) for i in range(num_videos)]):
             videos.append(job.result())
             on_video()
     _write_manifest(directory / "manifest.csv", videos)

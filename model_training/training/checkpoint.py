@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.atomic_files import TORN, replacing
+from model_training.atomic_files import TORN_FILE_ERRORS, atomic_path
 from model_training.errors import TrainingError
 from model_training.run_state import RunState
 
@@ -43,7 +43,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Put `checkpoint` in `path`, whole or not at all: an older one stays until the new one is there."""
     arrays = {f"{kind}.{index}": array for kind in _KINDS for index, array in enumerate(getattr(checkpoint, kind))}
     try:
-        with replacing(path) as partial, partial.open("wb") as file:
+        with atomic_path(path) as partial, partial.open("wb") as file:
             np.savez(file, progress=np.array(json.dumps(asdict(checkpoint.progress))), **arrays)
             file.flush()
             os.fsync(file.fileno())
@@ -64,6 +64,6 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
             progress = RunState(**json.loads(str(stored["progress"])))
             counts = {kind: sum(name.startswith(f"{kind}.") for name in stored.files) for kind in _KINDS}
             parts = {kind: [stored[f"{kind}.{i}"] for i in range(count)] for kind, count in counts.items()}
-    except (*TORN, TypeError) as error:
+    except (*TORN_FILE_ERRORS, TypeError) as error:
         raise TrainingError(f"{path}: not a checkpoint; delete its folder to train afresh") from error
     return Checkpoint(progress, parts["weights"], parts["best_weights"], parts["moments"])

@@ -10,12 +10,12 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from model_training.atomic_files import TORN, replacing
+from model_training.atomic_files import TORN_FILE_ERRORS, atomic_path
 from model_training.config import TeacherConfig, backbone_clip
 from model_training.datasets.clip_cache import CachedClip, DecodedVideo
 from model_training.datasets.decoding import decode_examples, readable_videos
 from model_training.errors import TrainingDataError, TrainingInterrupted
-from model_training.interrupt import at_once
+from model_training.interrupt import immediate_interrupt
 from model_training.networks.backbones.build import build_backbone
 from model_training.networks.motion_crop import pictures_seen
 from model_training.networks.preprocess import preprocessing_layer
@@ -45,7 +45,7 @@ def with_lessons(
         TrainingDataError: a video cannot be used, or what the teacher makes of it cannot be kept.
     """
     examples = list(dict.fromkeys(clip.example for clip in clips))
-    with display.bar("decode for the teacher", len(examples), "videos") as on_video, at_once():
+    with display.bar("decode for the teacher", len(examples), "videos") as on_video, immediate_interrupt():
         decoding = decode_examples(examples, teacher.clip, cache_directory, on_video)
     videos = readable_videos(decoding, skip_unreadable=False)
     features_of = _teacher_features(teacher)
@@ -107,7 +107,7 @@ def _read_back(file: Path) -> NDArray[np.float32] | None:
     """The features in `file`; None where nothing is, or a torn file."""
     try:
         features: NDArray[np.float32] = np.load(file)
-    except TORN:
+    except TORN_FILE_ERRORS:
         return None
     return features
 
@@ -118,7 +118,7 @@ def _keep(file: Path, features: NDArray[np.float32]) -> None:
     whole = io.BytesIO()
     np.save(whole, features)
     try:
-        with replacing(file) as partial:
+        with atomic_path(file) as partial:
             partial.write_bytes(whole.getbuffer())
     except OSError as error:
         raise TrainingDataError(

@@ -100,7 +100,7 @@ def _run_stage(run: _Run, best_weights: Arrays, moments: Arrays | None) -> Array
         progress.best_loss = math.inf
 
     while progress.epoch < stage.num_epochs and progress.epochs_since_best < stage.patience_epochs:
-        for batch in plan.display.watched(source.batches(progress.epoch, config.batch_size, progress.step)):
+        for batch in plan.display.timed_batches(source.batches(progress.epoch, config.batch_size, progress.step)):
             number = progress.epoch * steps_per_epoch + progress.step
             rate = learning_rate_at(number, num_stage_steps, stage.learning_rate, config.optimiser)
             learning.optimiser.learning_rate = rate

@@ -6,7 +6,7 @@ from pathlib import Path
 
 STORY = """
 import signal
-from model_training.interrupt import at_once, stop_flag
+from model_training.interrupt import immediate_interrupt, interrupt_flag
 
 def ctrl_c_ends_it():
     try:
@@ -15,8 +15,8 @@ def ctrl_c_ends_it():
         return True
     return False
 
-with stop_flag() as is_stopping:
-    with at_once():
+with interrupt_flag() as is_stopping:
+    with immediate_interrupt():
         print(ctrl_c_ends_it(), is_stopping())
     print(ctrl_c_ends_it(), is_stopping())
     print(ctrl_c_ends_it(), is_stopping())

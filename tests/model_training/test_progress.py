@@ -10,7 +10,7 @@ def test_names_are_told_as_they_are_whatever_brackets_and_colons_they_hold(
 ) -> None:
     name = "Title [dQw4w9WgXcQ] [red] :cat: [/red].mp4"
     with RunProgress() as display:
-        display.say(f"left out: {name}")
+        display.log(f"left out: {name}")
         with display.bar(name, 1, "videos") as on_video:
             on_video()
     said = capsys.readouterr().err

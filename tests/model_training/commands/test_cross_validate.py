@@ -16,8 +16,8 @@ from model_training.config import StageConfig
 from model_training.cross_validation.record import (
     CrossValidationRecord,
     VideoOutcome,
-    advantage_over,
-    cross_validation_of,
+    compute_advantage,
+    read_cross_validation,
 )
 from model_training.datasets.clip_cache import CachedClip
 from model_training.datasets.decoding import decode_examples
@@ -81,18 +81,20 @@ def _features(clips: list[CachedClip]) -> Any:
 
 
 def test_each_video_is_answered_by_networks_that_never_saw_its_fold(clips: list[CachedClip], tmp_path: Path) -> None:
-    from model_training.cross_validation.folds import is_right, out_of_fold
+    from model_training.cross_validation.folds import held_out_predictions, is_right
 
     config = small_config(architecture="cnn", stages=(FROZEN,))
     data = _data(clips, tmp_path)
-    answers = out_of_fold(config, data, _features(clips), folds=(0, 1), seeds=(1,))
+    answers = held_out_predictions(config, data, _features(clips), folds=(0, 1), seeds=(1,))
     assert [answer.example for answer in answers] == [clip.example for clip in clips]
     assert all(is_right(one.probabilities, one.example.labels, data.labels, sums_to_one=True) for one in answers)
     assert not any(
         is_right(one.shuffled_probabilities, one.example.labels, data.labels, sums_to_one=True) for one in answers
     )
     # What is done is read back: a run that may not take a single step gives the same answers.
-    again = out_of_fold(config, _data(clips, tmp_path, lambda: True), _features(clips), folds=(0, 1), seeds=(1,))
+    again = held_out_predictions(
+        config, _data(clips, tmp_path, lambda: True), _features(clips), folds=(0, 1), seeds=(1,)
+    )
     for one, other in zip(again, answers, strict=True):
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz", ".npz"]
@@ -102,7 +104,7 @@ def test_each_video_is_answered_by_networks_that_never_saw_its_fold(clips: list[
 def test_answers_of_other_folds_or_events_are_not_read_back(
     clips: list[CachedClip], tmp_path: Path, changed: str
 ) -> None:
-    from model_training.cross_validation.folds import out_of_fold
+    from model_training.cross_validation.folds import held_out_predictions
 
     def told_otherwise(clip: CachedClip) -> CachedClip:
         swapped = {"group-0": 1, "group-4": 0}.get(clip.example.group, clip.example.fold)
@@ -110,11 +112,11 @@ def test_answers_of_other_folds_or_events_are_not_read_back(
         return replace(clip, example=replace(clip.example, **told))  # type: ignore[arg-type]
 
     config = small_config(architecture="cnn", stages=(FROZEN.model_copy(update={"num_epochs": 1}),))
-    out_of_fold(config, _data(clips, tmp_path), _features(clips), folds=(0, 1), seeds=(1,))
+    held_out_predictions(config, _data(clips, tmp_path), _features(clips), folds=(0, 1), seeds=(1,))
     others = [told_otherwise(clip) for clip in clips]
     # What is not read back has to be trained, and this run may not.
     with pytest.raises(TrainingInterrupted):
-        out_of_fold(config, _data(others, tmp_path, lambda: True), _features(others), folds=(0, 1), seeds=(1,))
+        held_out_predictions(config, _data(others, tmp_path, lambda: True), _features(others), folds=(0, 1), seeds=(1,))
 
 
 def test_guesses_answer_each_fold_as_the_other_folds_taught_them(videos: list[Example], tmp_path: Path) -> None:
@@ -134,8 +136,8 @@ def test_guesses_answer_each_fold_as_the_other_folds_taught_them(videos: list[Ex
 
 
 def test_exported_models_answer_each_video_of_the_fold_they_never_saw(videos: list[Example], tmp_path: Path) -> None:
-    from model_training.cross_validation.exported_folds import cross_validation_figures, exported_folds
     from model_training.cross_validation.folds import FoldData
+    from model_training.cross_validation.out_of_fold import cross_validation_metrics, out_of_fold_predictions
 
     config = small_config(architecture="cnn", stages=(FROZEN.model_copy(update={"num_epochs": 2}),))
     decoded = decode_examples(videos, config.clip, tmp_path / "cache").videos
@@ -145,7 +147,7 @@ def test_exported_models_answer_each_video_of_the_fold_they_never_saw(videos: li
 
     def answered(is_stopping: Any) -> Any:
         data = FoldData(videos, ("a", "b"), clips, directory, RunProgress(), is_stopping)
-        return exported_folds(config, data, None, folds=(0, 1), seeds=(1, 2))
+        return out_of_fold_predictions(config, data, None, folds=(0, 1), seeds=(1, 2))
 
     runs = answered(lambda: False)
     assert [(one.seed, one.fold) for one in runs] == [(1, 0), (1, 1), (2, 0), (2, 1)]
@@ -155,7 +157,7 @@ def test_exported_models_answer_each_video_of_the_fold_they_never_saw(videos: li
         for prediction, again in zip(one.predictions, other.predictions, strict=True):
             for name in ("probabilities", "clip_probabilities", "attention", "times_seconds", "valid"):
                 np.testing.assert_array_equal(getattr(prediction, name), getattr(again, name))
-    figures = cross_validation_figures(config, ("a", "b"), runs, "command")
+    figures = cross_validation_metrics(config, ("a", "b"), runs, "command")
     right = [
         "ab"[int(prediction.probabilities.argmax())] == example.label
         for one in runs
@@ -169,14 +171,14 @@ def test_exported_models_answer_each_video_of_the_fold_they_never_saw(videos: li
 
 
 def test_three_families_are_compared_on_the_same_videos(clips: list[CachedClip], tmp_path: Path) -> None:
-    from model_training.cross_validation.architectures import compare_families
+    from model_training.cross_validation.architectures import compare_architectures
 
     stage = FROZEN.model_copy(update={"num_epochs": 1})
-    comparison = compare_families(small_config(stages=(stage,)), _data(clips, tmp_path), folds=(1,), seeds=(1,))
-    assert [one.architecture for one in comparison.families] == ["cnn", "cnn_bilstm", "cnn_bilstm_attention"]
+    comparison = compare_architectures(small_config(stages=(stage,)), _data(clips, tmp_path), folds=(1,), seeds=(1,))
+    assert [one.architecture for one in comparison.architectures] == ["cnn", "cnn_bilstm", "cnn_bilstm_attention"]
     assert comparison.num_videos == 8
     assert comparison.num_groups == 4
-    assert all(one.milliseconds_per_clip > 0 and one.accuracy_interval is not None for one in comparison.families)
+    assert all(one.milliseconds_per_clip > 0 and one.accuracy_interval is not None for one in comparison.architectures)
     assert [(pair.architecture, pair.than) for pair in comparison.differences] == [
         ("cnn_bilstm", "cnn"),
         ("cnn_bilstm_attention", "cnn"),
@@ -202,9 +204,9 @@ def test_shuffling_keeps_what_is_seen_and_loses_when(clips: list[CachedClip]) ->
 
 
 def _family(architecture: str, accuracy: float, shuffling_low: float) -> Any:
-    from model_training.cross_validation.architectures import FamilyFigures
+    from model_training.cross_validation.architectures import ArchitectureMetrics
 
-    return FamilyFigures(
+    return ArchitectureMetrics(
         architecture=architecture,  # type: ignore[arg-type]
         accuracy=accuracy,
         accuracy_by_seed=(accuracy,),
@@ -225,9 +227,9 @@ def _difference(architecture: str, than: str, low: float) -> Any:
 
 
 def test_a_costlier_family_is_advised_only_where_it_is_surely_better() -> None:
-    from model_training.cross_validation.architectures import advice_from
+    from model_training.cross_validation.architectures import advise
 
-    families = [
+    architectures = [
         _family("cnn", 0.7, -0.1),
         _family("cnn_bilstm", 0.75, 0.02),
         _family("cnn_bilstm_attention", 0.76, 0.1),
@@ -237,12 +239,12 @@ def test_a_costlier_family_is_advised_only_where_it_is_surely_better() -> None:
         _difference("cnn_bilstm_attention", "cnn", -0.04),
         _difference("cnn_bilstm_attention", "cnn_bilstm", -0.09),
     ]
-    advice = advice_from(families, unsure)
+    advice = advise(architectures, unsure)
     assert advice.startswith("Use cnn (")
     assert "no network that looks further over time is surely better" in advice
     assert "order cannot be told to matter" in advice
     sure = [_difference("cnn_bilstm", "cnn", 0.01), *unsure[1:]]
-    advice = advice_from(families, sure)
+    advice = advise(architectures, sure)
     assert advice.startswith("Use cnn_bilstm (")
     assert "order matters to it: shuffling the frames costs 0.100" in advice
 
@@ -409,18 +411,18 @@ def test_the_figures_of_another_dataset_are_refused(tmp_path: Path) -> None:
     record, config = _record(tmp_path / "folds.json"), small_config()
     # Which fold is held out may differ, and so may the videos of folds that were not asked for.
     held = config.model_copy(update={"held_out_fold": 1})
-    assert cross_validation_of(held, _examples("aabbaabb", 2), record, skip_unreadable=False).num_videos == 4
+    assert read_cross_validation(held, _examples("aabbaabb", 2), record, skip_unreadable=False).num_videos == 4
     with pytest.raises(TrainingDataError, match="is of the labels a, b, not of a, b, c"):
-        cross_validation_of(config, _examples("aabc"), record, skip_unreadable=False)
+        read_cross_validation(config, _examples("aabc"), record, skip_unreadable=False)
     with pytest.raises(TrainingDataError, match="is of 4 videos, and the data has 3 in the same folds"):
-        cross_validation_of(config, _examples("aab"), record, skip_unreadable=True)
+        read_cross_validation(config, _examples("aab"), record, skip_unreadable=True)
     with pytest.raises(TrainingDataError, match="is of 4 videos, and the data has 5 in the same folds"):
-        cross_validation_of(config, _examples("aabba"), record, skip_unreadable=False)
+        read_cross_validation(config, _examples("aabba"), record, skip_unreadable=False)
 
 
 def test_figures_may_be_of_fewer_videos_where_unreadable_ones_are_left_out(tmp_path: Path) -> None:
     record = _record(tmp_path / "folds.json")
-    assert cross_validation_of(small_config(), _examples("aabba"), record, skip_unreadable=True).num_videos == 4
+    assert read_cross_validation(small_config(), _examples("aabba"), record, skip_unreadable=True).num_videos == 4
 
 
 def _answered(number: int, seed: int, *, is_right: bool) -> VideoOutcome:
@@ -437,11 +439,11 @@ def test_an_advantage_is_that_on_the_videos_which_both_answered(tmp_path: Path) 
     # One seed only, other videos beside the same ones, and wrong about half of these.
     _record(other, *(_answered(number, 1, is_right=number % 2 == 0) for number in range(4, 12)))
     better, worse = (CrossValidationRecord.model_validate_json(path.read_bytes()) for path in (one, other))
-    advantage = advantage_over(better, worse, other)
+    advantage = compute_advantage(better, worse, other)
     assert (advantage.than, advantage.num_videos, advantage.accuracy_difference) == ("other.json", 4, 0.5)
     assert advantage.interval is not None
     assert 0 <= advantage.interval.low < 0.5 < advantage.interval.high <= 1
-    back = advantage_over(worse, better, one)
+    back = compute_advantage(worse, better, one)
     assert back.accuracy_difference == -0.5
 
 
@@ -450,6 +452,6 @@ def test_an_advantage_needs_the_same_videos_and_labels(tmp_path: Path) -> None:
     one = CrossValidationRecord.model_validate_json(path.read_bytes())
     elsewhere = one.model_copy(update={"videos": (_answered(2, 1, is_right=True),)})
     with pytest.raises(TrainingDataError, match=r"one\.json: answers none of the same videos"):
-        advantage_over(elsewhere, one, path)
+        compute_advantage(elsewhere, one, path)
     with pytest.raises(TrainingDataError, match=r"one\.json: is of the labels a, b, not of a, c"):
-        advantage_over(one.model_copy(update={"labels": ("a", "c")}), one, path)
+        compute_advantage(one.model_copy(update={"labels": ("a", "c")}), one, path)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from model_training.commands.evaluate import STANDARD_OUTPUT, Asked, Outputs, evaluate
+from model_training.commands.evaluate import STANDARD_OUTPUT, EvaluationData, OutputPaths, evaluate
 from model_training.errors import TrainingError
 from service.inference.manifest import read_manifest
 from tests.support.running_service import RunningService
@@ -28,14 +28,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def _asked(data: Path, work: Path) -> Asked:
-    return Asked(data, (), data, work / "cache")
+def _asked(data: Path, work: Path) -> EvaluationData:
+    return EvaluationData(data, (), data, work / "cache")
 
 
 def _evaluated(
     model: Path, data: Path, output: Path, capsys: pytest.CaptureFixture[str], over_http: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    evaluate(model, _asked(data, output.parent), Outputs(STANDARD_OUTPUT, output, None), over_http)
+    evaluate(model, _asked(data, output.parent), OutputPaths(STANDARD_OUTPUT, output, None), over_http)
     figures: dict[str, Any] = json.loads(capsys.readouterr().out)
     predictions: dict[str, Any] = json.loads(output.read_text())
     return figures, predictions
@@ -69,9 +69,9 @@ def test_a_service_with_other_bytes_under_the_same_name_is_refused(
     manifest = read_manifest(model).model_copy(update={"description": "Another one."})
     (model / "manifest.json").write_text(manifest.to_json())
     with pytest.raises(TrainingError, match="is another one: its digest is"):
-        evaluate(model, _asked(data, tmp_path), Outputs(), shared_service.url)
+        evaluate(model, _asked(data, tmp_path), OutputPaths(), shared_service.url)
 
 
 def test_a_service_that_is_not_there_is_one_sentence(grey_models_dir: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="No response from"):
-        evaluate(grey_models_dir / "grey" / "1", _asked(data, tmp_path), Outputs(), "http://127.0.0.1:9")
+        evaluate(grey_models_dir / "grey" / "1", _asked(data, tmp_path), OutputPaths(), "http://127.0.0.1:9")

@@ -9,15 +9,15 @@ import pytest
 from numpy.typing import NDArray
 
 from model_training.datasets.examples import Example
-from model_training.evaluation.faithfulness import even_order, held_frames, measure_faithfulness, spread
+from model_training.evaluation.faithfulness import even_order, measure_faithfulness, show_nearest_kept, spread_examples
 from service.inference.manifest import read_manifest
 from tests.support.videos import painted
 
 
 def test_a_deleted_frame_shows_the_nearest_kept_one_the_earlier_of_two() -> None:
     frames = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
-    assert held_frames(frames, np.array([4, 0]))[:, 0, 0, 0].tolist() == [0, 0, 0, 4, 4, 4]
-    assert held_frames(frames, np.array([5, 1]))[:, 0, 0, 0].tolist() == [1, 1, 1, 1, 5, 5]
+    assert show_nearest_kept(frames, np.array([4, 0]))[:, 0, 0, 0].tolist() == [0, 0, 0, 4, 4, 4]
+    assert show_nearest_kept(frames, np.array([5, 1]))[:, 0, 0, 0].tolist() == [1, 1, 1, 1, 5, 5]
 
 
 @pytest.mark.parametrize("num_places", [1, 2, 7, 16])
@@ -29,8 +29,8 @@ def test_even_order_takes_each_place_once_and_keeps_gaps_even(num_places: int) -
 
 def test_examples_are_spread_over_all_there_are() -> None:
     examples = [Example(Path(str(number)), ("a",), "g") for number in range(10)]
-    assert [example.path.name for example in spread(examples, 3)] == ["0", "4", "9"]
-    assert spread(examples, 20) == examples
+    assert [example.path.name for example in spread_examples(examples, 3)] == ["0", "4", "9"]
+    assert spread_examples(examples, 20) == examples
 
 
 @pytest.mark.tensorflow
@@ -63,7 +63,7 @@ class _SeesTheFirstFrame:
     def __init__(self, num_frames_per_step: int) -> None:
         self.num_frames_per_step = num_frames_per_step
 
-    def answer(self, frames: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], ...]:
+    def predict_clips(self, frames: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], ...]:
         bright = frames[0, 0].mean() / 255
         of_steps = valid.reshape(1, -1, self.num_frames_per_step)
         shares = of_steps / np.maximum(of_steps.sum(axis=2, keepdims=True), 1)

@@ -10,7 +10,7 @@ import pytest
 from model_training.datasets.examples import Example
 from model_training.evaluation.exported_model import VideoPrediction
 from model_training.evaluation.html_report import report_html
-from model_training.evaluation.measure import measure
+from model_training.evaluation.measure import compute_metrics
 from model_training.evaluation.results import Evaluation
 from tests.support.plain_manifest import plain_manifest
 
@@ -63,7 +63,7 @@ def report() -> str:
         label = LABELS[(number + (number > 9) + 1) % 2]
         event = (0.5, 1.0) if number == 3 else None
         examples.append(Example(Path(f"/videos/{number}<i>.mp4"), (label,), f"g{number // 2}", event_seconds=event))
-    figures = measure(predictions, examples, MANIFEST)
+    figures = compute_metrics(predictions, examples, MANIFEST)
     evaluation = Evaluation.model_validate(
         dict(figures) | {"model": "m", "version": "1", "digest": "sha256:0", "folds": (4,), "baselines": BASELINES}
     )
@@ -120,7 +120,7 @@ def test_what_is_right_of_several_labels_is_told_by_the_thresholds_that_the_figu
         for _, probabilities in cases
     ]
     examples = [Example(Path(f"/videos/{n}.mp4"), labels, f"g{n}") for n, (labels, _) in enumerate(cases)]
-    figures = measure(predictions, examples, manifest)
+    figures = compute_metrics(predictions, examples, manifest)
     assert figures.accuracy == 0.5
     evaluation = Evaluation.model_validate(
         dict(figures) | {"model": "m", "version": "1", "digest": "sha256:0", "folds": ()}

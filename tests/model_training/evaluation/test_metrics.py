@@ -6,13 +6,13 @@ import pytest
 from model_training.evaluation.bootstrap import group_interval, mean_interval
 from model_training.evaluation.calibration import label_thresholds
 from model_training.evaluation.metrics import (
-    abstention_figures,
+    abstention_metrics,
     accuracy,
     averages,
     calibration_error,
     curves,
     intervals,
-    label_figures,
+    label_metrics,
     pointing,
     reliability,
     top_k_accuracy,
@@ -29,14 +29,14 @@ CALIBRATION = (PROBABILITIES.max(axis=1, keepdims=True), (ANSWERS & TARGETS).any
 
 
 def test_a_label_is_measured_against_the_others() -> None:
-    of = label_figures(PROBABILITIES, ANSWERS, TARGETS, LABELS)
+    of = label_metrics(PROBABILITIES, ANSWERS, TARGETS, LABELS)
     assert (of["a"].precision, of["a"].recall, of["a"].num_videos) == (0.6667, 0.6667, 3)
     # Of the nine pairs of an `a` and another, seven are in order, none is tied: .7 .4 .9 against .1 .2 .5.
     assert of["a"].roc_auc == pytest.approx(8 / 9, abs=1e-4)
 
 
 def test_a_label_that_never_comes_has_no_area_and_does_not_spoil_the_mean() -> None:
-    of = label_figures(PROBABILITIES, ANSWERS, TARGETS, LABELS)
+    of = label_metrics(PROBABILITIES, ANSWERS, TARGETS, LABELS)
     assert of["c"].roc_auc is None
     assert of["c"].recall == 0
     assert averages(of).roc_auc == pytest.approx(np.mean([of["a"].roc_auc, of["b"].roc_auc]), abs=1e-4)
@@ -74,8 +74,8 @@ def test_calibration_error_is_the_mean_gap_of_the_bins_by_their_videos() -> None
 
 
 def test_nothing_answered_has_no_accuracy() -> None:
-    assert abstention_figures(PROBABILITIES, TARGETS, 0.99).accuracy_when_answering is None
-    assert abstention_figures(PROBABILITIES, TARGETS, 0.7).coverage == 0.5
+    assert abstention_metrics(PROBABILITIES, TARGETS, 0.99).accuracy_when_answering is None
+    assert abstention_metrics(PROBABILITIES, TARGETS, 0.7).coverage == 0.5
 
 
 def test_an_interval_is_wider_when_videos_come_from_few_sources() -> None:
@@ -122,7 +122,7 @@ def test_several_labels_at_once_are_right_only_together() -> None:
     targets = np.array([[True, True], [False, False], [True, False]])
     answers = np.array([[True, True], [False, True], [True, False]])
     assert accuracy(answers, targets) == pytest.approx(2 / 3)
-    of = label_figures(answers.astype(float), answers, targets, ("a", "b"))
+    of = label_metrics(answers.astype(float), answers, targets, ("a", "b"))
     assert (of["a"].precision, of["a"].recall) == (1, 1)
     assert (of["b"].precision, of["b"].recall) == (0.5, 1)
 

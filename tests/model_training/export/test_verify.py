@@ -103,11 +103,11 @@ def _shipped(name: str) -> tuple[Card, str, Manifest]:
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", [f"{path.parent.name}/{path.name}" for path in sorted(MODELS.glob("*/*"))])
 def test_the_documents_of_the_models_that_ship_agree(name: str) -> None:
-    from model_training.evaluation.assessment import with_assessment  # noqa: PLC0415 - TensorFlow
+    from model_training.evaluation.assessment import apply_assessment  # noqa: PLC0415 - TensorFlow
 
     card, markdown, manifest = _shipped(name)
     config = TrainConfig.model_validate(manifest.training["config"])
-    assert disagreements(card, markdown, manifest, with_assessment(manifest, config, card.assessment)) == []
+    assert disagreements(card, markdown, manifest, apply_assessment(manifest, config, card.assessment)) == []
 
 
 @pytest.mark.parametrize(

@@ -192,11 +192,11 @@ def test_an_exported_clip_has_one_answer_whatever_batch_it_is_in(tmp_path: Path)
     save_graph(_network("cnn_bilstm_attention"), _config("cnn_bilstm_attention"), 1.5, tmp_path)
     model = ExportedModel(tmp_path)
     frames, valid = _clips(0)
-    whole = model.answer(frames, valid)
+    whole = model.predict_clips(frames, valid)
     np.testing.assert_allclose(whole[0].sum(axis=1), 1, atol=1e-6)
     for size in (1, 2, 3):
         for start in range(4 - size + 1):
-            part = model.answer(frames[start : start + size], valid[start : start + size])
+            part = model.predict_clips(frames[start : start + size], valid[start : start + size])
             for rows, all_rows in zip(part, whole, strict=True):
                 np.testing.assert_array_equal(rows, all_rows[start : start + size])
 
@@ -210,7 +210,7 @@ def test_an_exported_model_answers_as_the_network_did(tmp_path: Path) -> None:
     frames, valid = _clips(0)
     logits, attention = (np.array(part) for part in network(frames, valid))
     expected = np.exp(logits / 2) / np.exp(logits / 2).sum(axis=1, keepdims=True)
-    probabilities, exported_attention = ExportedModel(tmp_path).answer(frames, valid)
+    probabilities, exported_attention = ExportedModel(tmp_path).predict_clips(frames, valid)
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     np.testing.assert_allclose(exported_attention, attention, atol=1e-6)
 
@@ -226,7 +226,7 @@ def test_numbers_kept_in_half_precision_take_half_the_room_and_hardly_change_the
     for precision in ("float32", "float16"):
         directory = tmp_path / precision
         save_graph(network, _config("cnn_bilstm_attention", stored_precision=precision), 1.0, directory)
-        answers.append(ExportedModel(directory).answer(frames, valid))
+        answers.append(ExportedModel(directory).predict_clips(frames, valid))
         sizes.append(sum(path.stat().st_size for path in (directory / "variables").iterdir()))
     exported = without_batch_norm(network, _config("cnn_bilstm_attention"))
     num_numbers = sum(int(np.prod(variable.shape)) for variable in exported.variables)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model_training.config import LossConfig, OptimiserConfig
-from model_training.evaluation.calibration import abstention_threshold, fitted_temperature
+from model_training.evaluation.calibration import abstention_threshold, fit_temperature
 
 
 def test_overconfident_logits_are_cooled_and_timid_ones_sharpened() -> None:
@@ -17,9 +17,7 @@ def test_overconfident_logits_are_cooled_and_timid_ones_sharpened() -> None:
     true_logit = np.log(0.8 / 0.2)
     for scale in (0.5, 3.0):
         logits = np.stack([np.zeros(4000), scale * true_logit * sign], axis=1).astype(np.float32)
-        assert fitted_temperature(logits, np.eye(2, dtype=np.float32)[labels], "softmax") == pytest.approx(
-            scale, rel=0.1
-        )
+        assert fit_temperature(logits, np.eye(2, dtype=np.float32)[labels], "softmax") == pytest.approx(scale, rel=0.1)
 
 
 def test_the_threshold_lets_through_the_share_it_was_asked_for() -> None:

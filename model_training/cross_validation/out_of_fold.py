@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.atomic_files import read_whole
+from model_training.atomic_files import read_arrays
 from model_training.config import TrainConfig
 from model_training.cross_validation.folds import FoldData, SharedFeatures, fold_config, fold_directory, train_fold
 from model_training.datasets.examples import Example
 from model_training.datasets.preparation import split_by_config
 from model_training.evaluation.bootstrap import mean_interval
 from model_training.evaluation.exported_model import ExportedModel, VideoPrediction, predict_examples
-from model_training.evaluation.measure import measure
-from model_training.evaluation.results import CrossValidation, Figures, Pointing
+from model_training.evaluation.measure import compute_metrics
+from model_training.evaluation.results import CrossValidation, Metrics, Pointing
 from model_training.export.saved_model import save_graph
 from service.inference.manifest import Manifest
 
@@ -35,7 +35,7 @@ class FoldPredictions:
     predictions: Sequence[VideoPrediction]
 
 
-def exported_folds(
+def out_of_fold_predictions(
     config: TrainConfig, data: FoldData, shared: SharedFeatures | None, folds: Sequence[int], seeds: Sequence[int]
 ) -> list[FoldPredictions]:
     """For each seed and fold, train on the other folds, export, and ask the SavedModel about the fold's videos.
@@ -48,7 +48,7 @@ def exported_folds(
     return [_fold_predictions(fold_config(config, fold, seed), data, shared) for seed in seeds for fold in folds]
 
 
-def cross_validation_figures(
+def cross_validation_metrics(
     config: TrainConfig, labels: Sequence[str], answered: Sequence[FoldPredictions], command: str
 ) -> CrossValidation:
     """What the answers of all folds and seeds say together."""
@@ -85,7 +85,7 @@ def _fold_predictions(config: TrainConfig, data: FoldData, shared: SharedFeature
     run_directory = fold_directory(config, data)
     done = run_directory.with_name(f"exported-{run_directory.name}.npz")
     examples = split_by_config(config, data.examples).held_out
-    kept = read_whole(done)
+    kept = read_arrays(done)
     if kept is None:
         trained = train_fold(config, data, shared)
         with tempfile.TemporaryDirectory(dir=data.directory) as directory:
@@ -116,27 +116,27 @@ def _manifest_of(config: TrainConfig, labels: Sequence[str]) -> Manifest:
     )
 
 
-def _measured(answered: Sequence[FoldPredictions], manifest: Manifest) -> Figures:
+def _measured(answered: Sequence[FoldPredictions], manifest: Manifest) -> Metrics:
     predictions = [prediction for one in answered for prediction in one.predictions]
-    return measure(predictions, [example for one in answered for example in one.examples], manifest)
+    return compute_metrics(predictions, [example for one in answered for example in one.examples], manifest)
 
 
 def _rights(answered: Sequence[FoldPredictions], manifest: Manifest) -> NDArray[np.float64]:
     """1 for each video that is answered right, float64 [videos]."""
     return np.array(
         [
-            measure([prediction], [example], manifest).accuracy
+            compute_metrics([prediction], [example], manifest).accuracy
             for one in answered
             for prediction, example in zip(one.predictions, one.examples, strict=True)
         ]
     )
 
 
-def _mean(figures: Sequence[Figures], figure: Callable[[Figures], float]) -> float:
+def _mean(figures: Sequence[Metrics], figure: Callable[[Metrics], float]) -> float:
     return round(float(np.mean([figure(one) for one in figures])), 4)
 
 
-def _deviation(figures: Sequence[Figures], figure: Callable[[Figures], float]) -> float:
+def _deviation(figures: Sequence[Metrics], figure: Callable[[Metrics], float]) -> float:
     return round(float(np.std([figure(one) for one in figures], ddof=1)), 4) if len(figures) > 1 else 0.0
 
 
