@@ -1,5 +1,6 @@
 """The code and its documents say the same, and the code keeps to its floors."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,9 @@ ROOT = Path(service.__file__).parents[1]
 
 # Raised at start-up or within a module, never for a caller to see.
 NEVER_ANSWERED = {"InvalidModel", "UploadError", "VideoError", "InferenceError"}
+
+PATH_PREFIXES = ("benchmarks/", "docs/", "framewise/", "fuzz/", "model_training/", "monitoring/", "requirements/")
+PATH_PREFIXES += ("samples/", "service/", "tests/")
 
 
 def test_every_error_has_a_row_in_the_table() -> None:
@@ -61,13 +65,14 @@ def test_importing_the_app_loads_neither_tensorflow_nor_a_decoder() -> None:
     assert loaded.stdout.strip() == "[]"
 
 
-def test_no_document_names_what_does_not_exist() -> None:
-    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        for word in set(text.replace("(", " ").replace(")", " ").replace("`", " ").split()):
-            path = word.rstrip(".,:;")
-            if path.startswith(("service/", "model_training/", "tests/", "docs/", "samples/")) and "<" not in path:
-                assert (ROOT / path.rstrip("/")).exists() or "*" in path, f"{name}: {path}"
+def test_every_path_in_a_document_exists() -> None:
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for document in documents:
+        text = document.read_text(encoding="utf-8")
+        for word in set(re.split(r"[\s()`]+", text)):
+            path = word.partition("#")[0].rstrip(".,:;/")
+            if path.startswith(PATH_PREFIXES) and not set("<>*") & set(path):
+                assert (ROOT / path).exists(), f"{document.name}: {path}"
 
 
 @pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"])
