@@ -21,8 +21,8 @@ async def start_program(
 ) -> Process:
     """Start `python ARGUMENTS...` with standard output as a pipe; raises OSError if the system refuses.
 
-    The process inherits no environment variables, because the parent's may hold secrets: it gets the import path of
-    this checkout, the defaults of this module and `variables`.
+    The process inherits no environment variables, because the parent's may hold secrets. It gets the import path of
+    this package, one thread for OpenBLAS, and `variables`.
     """
     return await asyncio.create_subprocess_exec(
         *(sys.executable, *arguments),

@@ -17,7 +17,7 @@ def picture_envelope(examples: Sequence[Example], spec: ClipSpec) -> PictureEnve
     Raises:
         TrainingDataError: a video cannot be decoded.
     """
-    return PictureEnvelope.around(appearance for example in examples for appearance in _appearances(example, spec))
+    return PictureEnvelope.of(appearance for example in examples for appearance in _appearances(example, spec))
 
 
 def _appearances(example: Example, spec: ClipSpec) -> Iterator[Appearance]:

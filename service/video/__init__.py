@@ -1,1 +1,1 @@
-"""From an untrusted video file to clips of pixels. Knows nothing of HTTP and nothing of models."""
+"""Decodes untrusted video files into clips of pixels. Independent of HTTP and of models."""

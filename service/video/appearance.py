@@ -1,4 +1,4 @@
-"""How light and how sharp pictures are, measured where they are decoded."""
+"""Measures the luminance and sharpness of decoded pictures."""
 
 import cv2
 import numpy as np
@@ -8,22 +8,22 @@ from service.video.quality import Appearance
 
 
 def luminance(picture: NDArray[np.uint8]) -> float:
-    """Mean lightness of `picture` [H, W, 3], 0..255, from one pixel in sixteen."""
+    """Mean pixel value of `picture` [H, W, 3], 0..255, over every fourth row and column."""
     return float(picture[::4, ::4].mean())
 
 
 def sharpness(picture: NDArray[np.uint8]) -> float:
-    """Mean step between neighbours in a row, 0..255, from one row in four; blur makes it small."""
+    """Mean absolute difference of neighbouring pixels in a row, 0..255, over every fourth row; blur lowers it."""
     green = np.ascontiguousarray(picture[::4, :, 1])
     num_steps = green.shape[0] * (green.shape[1] - 1)
-    # A third of the time that numpy takes; whole numbers, so the sum is exact.
+    # OpenCV takes a third of the time of numpy. The sum is exact: the differences are integers.
     return cv2.norm(green[:, 1:], green[:, :-1], cv2.NORM_L1) / num_steps if num_steps else 0.0
 
 
 def clip_appearance(frames: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Appearance:
-    """The mean over the valid frames of a clip: frames uint8 [T, H, W, 3], valid bool [T], one true at least."""
-    # Indexed one by one: taking all that are valid at once would copy the clip.
-    shown = [frames[place] for place in np.flatnonzero(valid)]
+    """Mean luminance and sharpness of a clip: `frames` uint8 [T, H, W, 3], `valid` bool [T], at least one true."""
+    # Indexed one by one, because a boolean index would copy the clip.
+    shown = [frames[position] for position in np.flatnonzero(valid)]
     return Appearance(
         float(np.mean([luminance(picture) for picture in shown])),
         float(np.mean([sharpness(picture) for picture in shown])),

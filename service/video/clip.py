@@ -1,4 +1,4 @@
-"""The nouns of video: what a model wants to see, and what it is given. Pure data."""
+"""Data types of video decoding: clip specification, limits, clips and reports. Pure data."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,15 +11,14 @@ Fit = Literal["squash", "crop", "letterbox"]
 
 
 class ClipSpec(BaseModel):
-    """The clips a model looks at: part of its manifest, obeyed alike by training and serving.
+    """Which frames of a video make a clip, and at which size. Part of a model's manifest, used by training and serving.
 
-    A clip is a window of `num_frames` moments, `1 / frames_per_second` apart. A video no longer
-    than one window is one clip, its missing moments marked invalid; a longer one is covered by
-    windows whose starts are at most `stride_seconds` apart, the last one ending with the video.
+    A clip is a window of `num_frames` sample times, `1 / frames_per_second` apart. A video no longer than one window
+    gives one clip; sample times after its end are marked invalid. A longer video is covered by windows whose starts are
+    at most `stride_seconds` apart; the last window ends with the video.
 
-    `fit` brings a picture to `height` x `width`: `squash` scales each axis on its own, `crop`
-    keeps the shape and cuts the longer side around the centre, `letterbox` keeps the shape and
-    fills the rest with black.
+    `fit` brings a picture to `height` x `width`: `squash` scales both axes independently, `crop` keeps the aspect ratio
+    and cuts the longer side around the centre, `letterbox` keeps the aspect ratio and pads with black.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,7 +37,7 @@ class ClipSpec(BaseModel):
 
 
 class DecodeLimits(BaseModel):
-    """How much work one video may cause."""
+    """Limits of one video. A video beyond them is rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,7 +46,7 @@ class DecodeLimits(BaseModel):
     max_packets: int = Field(default=200_000, ge=1)
 
     def times(self, factor: float) -> "DecodeLimits":
-        """The limits of a video that may be `factor` times as long."""
+        """The limits for a video `factor` times as long."""
         return DecodeLimits(
             max_pixels_per_frame=self.max_pixels_per_frame,
             max_duration_seconds=self.max_duration_seconds * factor,
@@ -57,7 +56,7 @@ class DecodeLimits(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class VideoFacts:
-    """What the file turned out to hold; `*_from_header` is a claim, the rest was counted."""
+    """Properties of a video, counted from its packets; `num_frames_from_header` is the claim of its header."""
 
     container: str
     codec: str
@@ -73,7 +72,7 @@ class VideoFacts:
 
 @dataclass(frozen=True, slots=True)
 class VideoWarning:
-    """Something a caller should know about an answer that was given all the same."""
+    """A condition that may affect the result, although the video was decoded."""
 
     code: str
     message: str
@@ -81,12 +80,11 @@ class VideoWarning:
 
 @dataclass(frozen=True, slots=True)
 class ClipTimes:
-    """The moments of one clip, chosen before a frame is decoded.
+    """The frames of one clip, selected before any frame is decoded.
 
-    `frame_indices` int64 [T] count frames in presentation order, -1 where invalid;
-    `times_seconds` float64 [T] are those frames' own times from the start of the video, never
-    decreasing; `valid` bool [T]. Invalid places come last and repeat the last valid time.
-    `start_seconds` and `end_seconds` bound the half-open window `[start, end)`.
+    `frame_indices` int64 [T] are indices in presentation order, -1 if invalid. `times_seconds` float64 [T] are the
+    frames' presentation times from the start of the video, never decreasing. `valid` bool [T]: invalid positions come
+    last and repeat the last valid time. The window is `[start_seconds, end_seconds)`.
     """
 
     frame_indices: NDArray[np.int64]
@@ -98,7 +96,7 @@ class ClipTimes:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One window of a video as a model sees it.
+    """The decoded frames of one window.
 
     `frames` uint8 [T, H, W, 3], RGB, C-contiguous, zero where `times.valid` is false.
     """
@@ -109,9 +107,9 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class DecodeReport:
-    """What came of decoding, known only once the last clip is out.
+    """Result of decoding, complete after the last clip.
 
-    Pictures were mirrored left to right if `is_mirrored`, and then turned clockwise by `rotation_degrees`.
+    Pictures were mirrored left to right if `is_mirrored`, then rotated clockwise by `rotation_degrees`.
     """
 
     rotation_degrees: int

@@ -1,6 +1,6 @@
-"""Carries timestamps on where a file's clock goes back or leaps, as players do. Pure arithmetic over timestamps.
+"""Repairs timestamps where a file's clock goes back or leaps, as players do. Pure arithmetic over timestamps.
 
-Recordings appended to each other, and streams whose encoder was restarted, begin their clock again.
+The clock starts again in joined recordings and in streams whose encoder was restarted.
 """
 
 from bisect import insort
@@ -13,26 +13,26 @@ from typing import NamedTuple
 from service.video.orientation import Orientation
 
 _FAR_BACK_SECONDS = 1.0
-"""A clock that goes back by more is set anew wherever that is; by less, it may be unsteady."""
+"""A clock that goes back by more was restarted; by less, it may only be unsteady."""
 _NEARBY_SECONDS = 1.0
 _NUM_BEHIND_KEYFRAME, _NUM_BEHIND = 1, 2
-"""So many pictures behind the first one are still behind where the clock was, if it was set anew."""
+"""After a restart, at least so many further pictures stay below the clock's old value."""
 _MAX_LEAP_SECONDS = 10.0
-"""A longer gap is a leap of the clock where the container's clock may leap (FFmpeg's `dts_delta_threshold`)."""
+"""A longer gap is a leap in a container whose clock may leap (FFmpeg's `dts_delta_threshold`)."""
 _MAX_GAP_SECONDS = 30 * 3600.0
 """A longer gap is a leap in any container (FFmpeg's `dts_error_threshold`)."""
 _MIN_STRAY_SECONDS, _STRAY_FACTOR, _MIN_DELAYS = 1.0, 20, 4
-"""A picture is shown no later after its decoding than this, or so many typical delays or pictures."""
+"""Limits of the delay from decoding to presentation: seconds, or a multiple of the typical delay or frame step."""
 MAX_REORDERED = 16
-"""No codec shows a picture later than after so many that are stored behind it."""
+"""Most pictures that any codec stores after a picture and shows before it."""
 _SECONDS_WITHOUT_STEPS = 0.04
 
 
 class PacketFacts(NamedTuple):
-    """The facts that one packet states, in ticks; `duration` is 0 where it states none.
+    """Properties of one packet; times in ticks, `duration` 0 if unknown.
 
-    A discarded packet is decoded but not shown; one with a new setup changes the decoder's settings.
-    A tuple, because one is made for every packet, and a frozen dataclass takes three times as long to make.
+    A discarded packet is decoded but not shown. `is_new_setup` changes the decoder's configuration. A tuple, because
+    one is created for every packet and a frozen dataclass takes three times as long.
     """
 
     pts: int | None
@@ -43,25 +43,25 @@ class PacketFacts(NamedTuple):
     temporal_layer: int = 0
     is_new_setup: bool = False
     is_second_field: bool = False
-    """It completes the picture that the packet before it began."""
+    """Whether it completes the picture of the packet before it."""
     is_corrupt: bool = False
     orientation: Orientation | None = None
-    """The orientation that the stream itself asks for from this picture on."""
+    """Orientation that the stream states from this picture on."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockRules:
-    """How the clock of a container behaves."""
+    """Properties of a container's clock."""
 
     seconds_per_tick: float
     may_leap: bool = False
-    """The container's clock may leap forward, as that of MPEG-TS."""
+    """Whether the clock may leap forward, as in MPEG-TS."""
     is_index: bool = False
-    """Times come from an index of the whole file, as in MP4: they go back only where the index asks for it."""
+    """Whether times come from an index of the whole file, as in MP4, so that they go back only on purpose."""
     has_decode_times: bool = True
-    """Times of decoding come from the file; they are not derived from times of presentation."""
+    """Whether decode times come from the file and are not derived from presentation times."""
     reorder_depth: int = 0
-    """So many pictures, at most, are stored before one that is shown before them."""
+    """Most pictures that are stored before a picture and shown after it."""
 
     @property
     def is_reordered(self) -> bool:
@@ -70,28 +70,27 @@ class ClockRules:
 
 
 @dataclass(frozen=True, slots=True)
-class SteadyPackets:
-    """Packets whose clock neither goes back nor leaps, and the positions of those at which it did."""
+class RepairedPackets:
+    """Packets with a steady clock, and the positions at which the file's clock restarted or leaped."""
 
     packets: list[PacketFacts]
     restarts: list[int]
     leaps: list[int]
 
 
-def steady(packets: Sequence[PacketFacts], rules: ClockRules) -> SteadyPackets:
-    """Shift timestamps behind each restart or leap, so that the next picture follows the one before it.
+def repair_clock(packets: Sequence[PacketFacts], rules: ClockRules) -> RepairedPackets:
+    """Shift the timestamps after each restart or leap, so that its first picture follows the one before it.
 
-    Packets are in file order, and so are the results. A time of presentation far from its own time of decoding is
-    left out.
+    Packets are in file order, and so are the results. A presentation time far from its decode time is removed.
     """
     packets = _without_stray_times(packets, rules)
     breaks = [] if rules.is_index else list(_Breaks(packets, rules))
     if not breaks:
-        return SteadyPackets(list(packets), [], [])
+        return RepairedPackets(list(packets), [], [])
     bounds = [*(position for position, _ in breaks), len(packets)]
     shifted = list(packets[: bounds[0]])
     end = _End(rules.seconds_per_tick)
-    end.move_behind(shifted)
+    end.move_after(shifted)
     shift_before = 0
     for first, last in pairwise(bounds):
         part = packets[first:last]
@@ -99,10 +98,10 @@ def steady(packets: Sequence[PacketFacts], rules: ClockRules) -> SteadyPackets:
         begins = [packet.pts for packet, late in zip(part, is_late, strict=True) if packet.pts is not None and not late]
         shift = end.ticks - min(begins)
         part = [_shifted(packet, shift_before if late else shift) for packet, late in zip(part, is_late, strict=True)]
-        end.move_behind(part)
+        end.move_after(part)
         shifted += part
         shift_before = shift
-    return SteadyPackets(
+    return RepairedPackets(
         shifted,
         [position for position, is_leap in breaks if not is_leap],
         [position for position, is_leap in breaks if is_leap],
@@ -110,7 +109,7 @@ def steady(packets: Sequence[PacketFacts], rules: ClockRules) -> SteadyPackets:
 
 
 def _without_stray_times(packets: Sequence[PacketFacts], rules: ClockRules) -> Sequence[PacketFacts]:
-    """The packets without times of presentation that are damaged or made up, as their times of decoding show."""
+    """Remove presentation times that are far from the packet's decode time: they are damaged or invented."""
     if not (rules.is_reordered and rules.has_decode_times):
         return packets
     delays = [packet.pts - packet.dts for packet in packets if packet.pts is not None and packet.dts is not None]
@@ -131,7 +130,7 @@ def _without_stray_times(packets: Sequence[PacketFacts], rules: ClockRules) -> S
 
 
 def _late(part: Sequence[PacketFacts], before: Sequence[PacketFacts], seconds_per_tick: float) -> list[bool]:
-    """Which pictures of a part still bear times of the part before, because they are stored behind the first of it."""
+    """Which pictures of a part have times of the part before it, because they are stored after its first picture."""
     begin = part[0].pts or 0
     ended = max((packet.pts for packet in before if packet.pts is not None), default=begin)
     nearby = _NEARBY_SECONDS / seconds_per_tick
@@ -151,7 +150,7 @@ def _shifted(packet: PacketFacts, ticks: int) -> PacketFacts:
 
 
 class _Breaks:
-    """Finds where the clock goes back or leaps: (position, whether it leaps forward), in file order."""
+    """Yields each clock break in file order: (position, whether the clock leaps forward)."""
 
     def __init__(self, packets: Sequence[PacketFacts], rules: ClockRules) -> None:
         self._packets = packets
@@ -160,7 +159,7 @@ class _Breaks:
         self._max_leap = (_MAX_LEAP_SECONDS if rules.may_leap else _MAX_GAP_SECONDS) / rules.seconds_per_tick
         timed = [packet for packet in packets if packet.pts is not None and not packet.is_discarded]
         self._has_decode_times = rules.has_decode_times and all(packet.dts is not None for packet in timed)
-        # Where every picture is a keyframe, or is called one, that says nothing of where a recording begins.
+        # If all pictures are marked as keyframes, a keyframe does not show where a recording begins.
         self._knows_keyframes = not all(packet.is_keyframe for packet in timed)
 
     def __iter__(self) -> Iterator[tuple[int, bool]]:
@@ -184,44 +183,44 @@ class _Breaks:
                 del largest[: -MAX_REORDERED - 1]
 
     def _begins_again(self, position: int, latest: int, latest_dts: int | None, largest: list[int]) -> bool:
-        """Whether a picture that is not later than one before it begins a recording, or goes on with another clock.
+        """Whether the clock restarts at a picture that is not later than one before it.
 
-        It may as well be stored behind those that are shown after it, or its clock may be unsteady.
+        If not, the picture is reordered, or the clock is unsteady.
         """
         packet = self._packets[position]
         assert packet.pts is not None
         is_far_back = latest - packet.pts > self._far_back
         if self._has_decode_times and self._is_reordered:
-            # FFmpeg makes up a time of decoding for a lone picture, which may be later than its presentation.
+            # FFmpeg invents a decode time for a single picture, which may be later than its presentation time.
             is_back = packet.dts is not None and latest_dts is not None and packet.dts < latest_dts
             is_made_up = packet.dts is not None and packet.dts > packet.pts
             return (is_back or is_made_up) and (is_far_back or (packet.is_keyframe and self._knows_keyframes))
         if packet.pts == latest:
-            # A picture without a time of its own.
+            # The picture has no time of its own.
             return False
         if self._is_reordered and len(largest) > MAX_REORDERED and packet.pts < largest[0]:
             return True
         if self._knows_keyframes:
-            # All that is stored before a keyframe is shown before it.
+            # Every picture stored before a keyframe is shown before it.
             is_begun = packet.is_keyframe and self._stays_behind(position, latest, _NUM_BEHIND_KEYFRAME)
             return is_begun or (is_far_back and not self._is_reordered)
         return not self._is_reordered and (is_far_back or self._stays_behind(position, latest, _NUM_BEHIND))
 
     def _stays_behind(self, position: int, latest: int, num_packets: int) -> bool:
-        """Whether the clock does not soon come to where it was, as an unsteady one would."""
+        """Whether the clock stays below its old value, which an unsteady clock soon passes."""
         following = self._packets[position + 1 : position + 1 + num_packets]
         return all(packet.pts is None or packet.pts <= latest for packet in following)
 
 
 class _End:
-    """Where the last of some packets is over, in `ticks`."""
+    """The end of the packets so far, in `ticks`."""
 
     def __init__(self, seconds_per_tick: float) -> None:
         self.ticks = 0
         self._step = max(1, round(_SECONDS_WITHOUT_STEPS / seconds_per_tick))
 
-    def move_behind(self, packets: Sequence[PacketFacts]) -> None:
-        """Let `ticks` be where the last of `packets` is over."""
+    def move_after(self, packets: Sequence[PacketFacts]) -> None:
+        """Move `ticks` to the end of the last of `packets`."""
         timed = [packet for packet in packets if packet.pts is not None]
         if not timed:
             return

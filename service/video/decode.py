@@ -1,7 +1,7 @@
-"""From a video file to clips: the one decode path, for training and serving alike.
+"""Decodes a video file into clips: the only decode path, for training and serving.
 
-Knows nothing of processes: a hostile file may make any call here crash or hang, so the service
-calls it in a child (`service.video.sandbox.pool`).
+A malicious file may crash or hang any call in this module. The service therefore calls it in a worker process
+(`service.video.sandbox`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,36 +26,36 @@ from service.video.sampling import plan_clips
 from service.video.timeline import Timeline
 
 DECODER_VERSION = f"4/av-{av.__version__}"
-"""Changes whenever the same file may give other pixels; caches of decoded clips are keyed by it."""
+"""Part of the key of cached clips: changes whenever the same file may give other pixels."""
 
 _UPRIGHT = Orientation()
-_MAX_SHARE_DROPPED = 0.05
-"""Cameras that write AVI leave pictures out where nothing moved, and count them all the same."""
+_MAX_FRACTION_DROPPED = 0.05
+"""Cameras that write AVI omit pictures while nothing moves, but count them."""
 
 
 @contextmanager
 def open_video(path: Path, limits: DecodeLimits, num_threads: int = 1) -> Iterator["OpenVideo"]:
-    """Open the video in `path`, all its timestamps read but not one frame decoded.
+    """Open the video in `path` and read all its timestamps; decodes no frame.
+
+    Blocks, and may crash the process on a malicious file.
 
     Raises:
-        UnsupportedVideo: not a video, or a container or codec that is not allowed.
+        UnsupportedVideo: the file is not a video, or its container or codec is not allowed.
         UnreadableVideo: the container is damaged, or holds no picture.
-        VideoTooLarge: more pixels, seconds or packets than `limits` allow.
-
-    Blocks, and may crash the process on a hostile file.
+        VideoTooLarge: the video has more pixels, seconds or packets than `limits` allow.
     """
     track = open_track(path, limits)
     with track.container:
         context = track.stream.codec_context
         reader = PacketReader(path, limits, track)
-        # Counted before reading: an index may grow on the way.
+        # Counted before reading, because FFmpeg may extend the index while it reads.
         num_packets_claimed = claimed_num_packets(track.container, track.stream)
         timeline = reader.read_timeline()
         context.thread_count = 1 if hides_damage_from_threads(context) else num_threads
         context.thread_type = "AUTO"
         if context.thread_count > 1 and context.codec.canonical_name == "h264":
-            # Several threads conceal damage in another way than one: the decoder reports it instead, and one thread
-            # decodes again.
+            # Several threads conceal damage differently than one thread. The decoder therefore reports damage as an
+            # error, and one thread decodes again.
             context.options |= {"err_detect": "explode"}
         decoder = FrameDecoder(context, reader, timeline, limits.max_pixels_per_frame)
         yield OpenVideo(path, track, timeline, decoder, num_packets_claimed)
@@ -97,53 +97,52 @@ class OpenVideo:
         )
 
     def plan(self, spec: ClipSpec, span_seconds: tuple[float, float] | None = None) -> list[ClipTimes]:
-        """The moments of every clip that `spec` asks of this video, or of a span of it; decodes nothing."""
+        """Select the frames of all clips of this video, or of a span of it, by `spec`; decodes nothing."""
         return plan_clips(self._timeline.frame_times_seconds, self._timeline.duration_seconds, spec, span_seconds)
 
     def clips(self, spec: ClipSpec, plan: Sequence[ClipTimes]) -> Iterator[Clip]:
-        """Decode the planned clips, in order, each handed out as soon as it is whole.
+        """Decode the planned clips and yield each as soon as it is complete, in order.
 
-        Frames are chosen by presentation time, so a variable-rate video and its constant-rate copy
-        give the same clips. Only packets that a wanted frame needs are decoded; the frames are the
-        same, bit for bit, as those of a full decode. A frame that does not decode gives way to the
-        one before it if that is less than one sampling interval away, and is left out otherwise;
-        a clip of which nothing is left is not handed out.
+        Frames are selected by presentation time: a variable-rate video and its constant-rate copy give the same clips.
+        Only packets that a wanted frame needs are decoded; the frames equal the frames of a full decode bit for bit.
+        A frame that does not decode is replaced by the frame before it if that is less than one sampling interval
+        away, otherwise omitted. A clip without any frame is skipped.
+
+        Holds in memory the frames of one clip, the frames shared with the next clip, and one full-size picture for
+        each decoder thread.
 
         Raises:
-            UnreadableVideo: not one wanted frame decodes.
-            VideoTooLarge: a frame turns out to hold more pixels than the limits allow.
-
-        Holds the frames of one clip, those shared with the next, and one full-size picture; with several threads
-        one more for each.
+            UnreadableVideo: no wanted frame can be decoded.
+            VideoTooLarge: a frame has more pixels than the limits allow.
         """
         wanted = np.unique(np.concatenate([times.frame_indices[times.valid] for times in plan]))
         self._fitter = PictureFitter(spec, self._track.stream.sample_aspect_ratio, self._track.crop)
         pictures = self._wanted_pictures(wanted, self._fitter, 1 / spec.frames_per_second)
-        held: dict[int, tuple[int, NDArray[np.uint8]]] = {}
+        buffered: dict[int, tuple[int, NDArray[np.uint8]]] = {}
         is_empty = True
         for number, times in enumerate(plan):
             last_needed = times.frame_indices.max()
-            while not held or max(held) < last_needed:
+            while not buffered or max(buffered) < last_needed:
                 try:
                     index, shown_index, picture = next(pictures)
                 except StopIteration:
                     break
-                self._quality.watch(picture)
-                held[index] = (shown_index, picture)
-            clip = self._assemble(times, held, spec)
+                self._quality.add(picture)
+                buffered[index] = (shown_index, picture)
+            clip = self._assemble(times, buffered, spec)
             if clip is not None:
                 is_empty = False
                 yield clip
             if number + 1 < len(plan):
                 next_first = plan[number + 1].frame_indices[0]
-                held = {index: shown for index, shown in held.items() if index >= next_first}
+                buffered = {index: shown for index, shown in buffered.items() if index >= next_first}
         if is_empty:
             if self._decoder.refused_size is not None:
                 check_size(*self._decoder.refused_size, self._decoder.max_pixels_per_frame)
-            raise unreadable_error(self._path, self._track, "video holds no frame that can be decoded.")
+            raise unreadable_error(self._path, self._track, "video has no frame that can be decoded.")
 
     def report(self) -> DecodeReport:
-        """What came of decoding so far."""
+        """The result of decoding so far."""
         orientation = self._orientation or Orientation()
         return DecodeReport(
             num_frames_decoded=self._decoder.num_frames_decoded,
@@ -154,72 +153,71 @@ class OpenVideo:
         )
 
     def _warnings(self) -> Iterator[VideoWarning]:
-        yield from self._warnings_of_length()
+        yield from self._length_warnings()
         if self._decoder.num_errors or self._num_frames_missing:
             yield VideoWarning(
                 "damaged_video",
                 f"Parts of the file are damaged: {self._decoder.num_errors} read or decode errors, "
-                f"{self._num_frames_missing} sampled frames left out.",
+                f"{self._num_frames_missing} sampled frames omitted.",
             )
-        yield from self._warnings_of_times()
+        yield from self._time_warnings()
         if self._fitter is not None and self._fitter.has_assumed_colours:
             yield VideoWarning(
                 "assumed_colours",
-                "The video names a colour matrix that is not supported: that of common video of its size was assumed.",
+                "The video names a colour matrix that is not supported. The usual matrix for its size was assumed.",
             )
         if self._track.other_tracks:
             yield VideoWarning(
                 "other_tracks",
-                f"The file holds {1 + len(self._track.other_tracks)} picture tracks. This answer is about the one that "
-                f"players show; not decoded: track {', track '.join(self._track.other_tracks)}.",
+                f"The file has {1 + len(self._track.other_tracks)} video tracks. Only the track that players show was "
+                f"decoded. Not decoded: track {', track '.join(self._track.other_tracks)}.",
             )
         yield from self._quality.warnings()
 
-    def _warnings_of_length(self) -> Iterator[VideoWarning]:
+    def _length_warnings(self) -> Iterator[VideoWarning]:
         timeline = self._timeline
         num_claimed, num_read = self._num_packets_claimed, len(timeline.packet_order)
-        # Where the clock was set anew, what a header or demuxer says of the whole is about a part of it.
+        # After a clock break, the claims of header and demuxer apply only to a part of the file.
         is_clock_steady = not timeline.num_clock_restarts + timeline.num_clock_leaps
         claimed = claimed_end_seconds(self._track, timeline) if is_clock_steady else None
         seconds = timeline.duration_seconds
         if claimed is not None and claimed - seconds > timeline.slack_seconds:
             yield VideoWarning(
                 "truncated_video",
-                f"The file claims to last {claimed:.2f} s but holds {seconds:.2f} s: it is probably cut short.",
+                f"The header states {claimed:.2f} s, but the file holds {seconds:.2f} s. It is probably truncated.",
             )
-        elif num_claimed is not None and num_claimed - num_read > _MAX_SHARE_DROPPED * num_claimed:
+        elif num_claimed is not None and num_claimed - num_read > _MAX_FRACTION_DROPPED * num_claimed:
             yield VideoWarning(
                 "truncated_video",
-                f"The file claims to hold {num_claimed} pictures but holds {num_read}: it is probably cut short.",
+                f"The header states {num_claimed} pictures, but the file holds {num_read}. It is probably truncated.",
             )
 
-    def _warnings_of_times(self) -> Iterator[VideoWarning]:
+    def _time_warnings(self) -> Iterator[VideoWarning]:
         timeline = self._timeline
         if timeline.num_clock_restarts or timeline.num_clock_leaps:
             yield VideoWarning(
                 "clock_jumped",
                 f"The file's clock goes back {timeline.num_clock_restarts} times and leaps forward "
-                f"{timeline.num_clock_leaps} times, as in recordings that were joined: times carry on from the frame "
-                "before.",
+                f"{timeline.num_clock_leaps} times, as in joined recordings. Times continue from the previous frame.",
             )
         if timeline.is_rate_assumed and timeline.frame_rate is not None:
             yield VideoWarning(
                 "assumed_frame_rate",
-                f"The file has no usable timestamps: times are counted at {timeline.frame_rate:.6g} frames per second.",
+                f"The file has no usable timestamps. {timeline.frame_rate:.6g} frames per second are assumed.",
             )
 
     def _assemble(
-        self, times: ClipTimes, held: dict[int, tuple[int, NDArray[np.uint8]]], spec: ClipSpec
+        self, times: ClipTimes, buffered: dict[int, tuple[int, NDArray[np.uint8]]], spec: ClipSpec
     ) -> Clip | None:
-        shown = [held[index] for index in times.frame_indices[times.valid] if index in held]
+        shown = [buffered[index] for index in times.frame_indices[times.valid] if index in buffered]
         self._num_frames_missing += int(times.valid.sum()) - len(shown)
         if not shown:
             return None
         frames = np.zeros((spec.num_frames, spec.height, spec.width, 3), dtype=np.uint8)
         indices = np.full(spec.num_frames, -1, dtype=np.int64)
-        for place, (shown_index, picture) in enumerate(shown):
-            frames[place] = picture
-            indices[place] = shown_index
+        for position, (shown_index, picture) in enumerate(shown):
+            frames[position] = picture
+            indices[position] = shown_index
         valid = indices >= 0
         padded = np.where(valid, indices, indices[valid][-1])
         return Clip(
@@ -250,27 +248,27 @@ class OpenVideo:
                 missed = wanted[position] < index
                 shown = before_if_near(wanted[position]) if missed else (index, frame)
                 if shown is not None:
-                    yield int(wanted[position]), shown[0], self._fitted(shown[1], fitter)
+                    yield int(wanted[position]), shown[0], self._fit(shown[1], fitter)
                 position += 1
             if position == len(wanted):
                 return
             before = (index, frame)
         for index in wanted[position:]:
             if (shown := before_if_near(index)) is not None:
-                yield int(index), shown[0], self._fitted(shown[1], fitter)
+                yield int(index), shown[0], self._fit(shown[1], fitter)
 
-    def _fitted(self, frame: VideoFrame, fitter: PictureFitter) -> NDArray[np.uint8]:
+    def _fit(self, frame: VideoFrame, fitter: PictureFitter) -> NDArray[np.uint8]:
         orientation = self._orientation_of(frame)
         if self._orientation is None:
             self._orientation = orientation
         return fitter.fit(frame, orientation)
 
     def _orientation_of(self, frame: VideoFrame) -> Orientation:
-        """The orientation by the container, else by the stream's own messages, else by the picture's own data."""
+        """The orientation stated by the container, else by messages of the stream, else by data of the picture."""
         if self._track.orientation != _UPRIGHT:
             return self._track.orientation
         if self._timeline.orientations:
-            # A message holds until the next one, but decoders hand it out with its own picture alone.
+            # A message applies until the next one, but decoders return it only with its own picture.
             return self._decoder.timeline.orientation_at(frame.pts or 0)
-        # PyAV's list of all data of a picture would keep the picture in memory until Python collects garbage.
+        # Not `frame.side_data`: it keeps the picture in memory until the next garbage collection.
         return Orientation.turned(-frame.rotation) if frame.rotation else _UPRIGHT

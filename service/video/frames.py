@@ -1,7 +1,4 @@
-"""Decodes only the frames that are wanted, the same bit for bit as decoding everything would give.
-
-Knows the order of packets; nothing of clips or of what a model sees.
-"""
+"""Decodes only the wanted frames, bit for bit as a full decode gives them. Independent of clips and models."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -19,20 +16,19 @@ from service.video.sampling import FRAME, SKIP, schedule_packets
 from service.video.timeline import Timeline
 
 _DROPPING_CODECS = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
-"""Codecs whose decoder, when asked, drops just those frames that no other frame refers to."""
+"""Codecs whose decoder can skip exactly the frames that no other frame refers to."""
 
 _THREADED_CODECS = frozenset({"av1", "h264", "mjpeg", "prores"})
-"""Codecs whose decoder marks damaged pictures as such, whatever the number of its threads."""
-
+"""Codecs whose decoder marks damaged pictures with any number of threads."""
 
 _NUM_REFUSED_OF_A_TRUE_SIZE = 3
+"""A picture size is believed after so many refused pictures; a damaged header states a wrong size only once."""
 
 
 def hides_damage_from_threads(context: VideoCodecContext) -> bool:
-    """Whether several threads may hand out damaged frames of this track as if they were sound.
+    """Whether several decoder threads may return damaged frames of this track without a mark.
 
-    A thread that hands out a frame which another one decodes, as it does where frames are reordered, may
-    do so before damage is marked in it.
+    With reordered frames, one thread returns frames that another decodes, perhaps before damage is marked.
     """
     return context.codec.canonical_name not in _THREADED_CODECS or context.reorder_depth > 0
 
@@ -40,19 +36,21 @@ def hides_damage_from_threads(context: VideoCodecContext) -> bool:
 def check_size(width: int, height: int, max_pixels_per_frame: int) -> None:
     """Raise VideoTooLarge for a picture of more pixels than allowed."""
     if width * height > max_pixels_per_frame:
-        raise VideoTooLarge(f"A frame of {width}x{height} pixels is larger than the allowed {max_pixels_per_frame}.")
+        raise VideoTooLarge(
+            f"A frame of {width}x{height} pixels is larger than the limit of {max_pixels_per_frame} pixels."
+        )
 
 
 class _FalseKeyframeError(Exception):
-    """A packet that its container calls a keyframe is none, so decoding cannot begin there."""
+    """A packet that the container marks as a keyframe is not one, so decoding cannot start there."""
 
 
 class _WrongOrderError(Exception):
-    """Frames come out of the decoder in another order than their timestamps say."""
+    """The decoder returns frames in another order than their timestamps."""
 
 
 class FrameDecoder:
-    """Decodes a video's wanted frames once, in presentation order, and counts what went wrong."""
+    """Decodes the wanted frames of a video once, in presentation order, and counts errors."""
 
     def __init__(
         self, context: VideoCodecContext, reader: PacketReader, timeline: Timeline, max_pixels_per_frame: int
@@ -60,7 +58,7 @@ class FrameDecoder:
         self._reader = reader
         self.timeline = timeline
         self.max_pixels_per_frame = max_pixels_per_frame
-        # In HEVC a frame that its own temporal layer can spare may be what a higher layer refers to.
+        # In HEVC, a frame to which its own temporal layer does not refer may be referred to by a higher layer.
         self._can_drop = (
             timeline.is_order_known
             and timeline.num_temporal_layers == 1
@@ -79,53 +77,53 @@ class FrameDecoder:
         """(width, height) of a picture that was too large to decode."""
 
     def frames(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, VideoFrame]]:
-        """Yield (frame index, frame) in presentation order: every wanted frame, and perhaps others.
+        """Yield (frame index, frame) in presentation order: all wanted frames, and perhaps more.
 
-        Decoding jumps over what no wanted frame needs, from keyframe to keyframe. Should a container
-        have lied about one, all is decoded again without jumps. Several threads that meet damage race for
-        what becomes of it: one then decodes all again. Either goes on behind the last frame yielded, so the
-        frames are those of one thread, whatever the number.
+        Decoding jumps from keyframe to keyframe over packets that no wanted frame needs. After a false keyframe, the
+        video is decoded again without jumps. After damage, one thread decodes it again, because the result of several
+        threads is not deterministic. Both continue after the last frame yielded, so that the frames do not depend on
+        the number of threads.
 
         Raises:
-            VideoTooLarge: a frame turns out to hold more pixels than the limits allow.
+            VideoTooLarge: a frame has more pixels than the limits allow.
         """
         can_jump = self.timeline.can_jump and self._context.codec.canonical_name in JUMPABLE_CODECS
-        yield from self._frames_behind(-1, wanted, can_jump=can_jump)
+        yield from self._frames_after(-1, wanted, can_jump=can_jump)
 
     def _in_order(
         self, frames: Iterator[tuple[int, VideoFrame]], wanted: NDArray[np.int64]
     ) -> Iterator[tuple[int, VideoFrame]]:
-        """Yield `frames`; raises _WrongOrderError before one that comes out before a wanted one that precedes it."""
+        """Yield `frames`; raises _WrongOrderError if a wanted frame comes out after a frame that follows it."""
         if not (self.timeline.is_order_known and self.timeline.is_reordered):
             yield from frames
             return
         latest = -1
-        held: list[tuple[int, VideoFrame]] = []
+        waiting: list[tuple[int, VideoFrame]] = []
         missed = range(0)
         for index, frame in frames:
             if self.num_errors > self.timeline.num_read_errors:
                 # Damaged pictures may come out in any order.
-                yield from held
-                held.clear()
+                yield from waiting
+                waiting.clear()
                 yield index, frame
                 continue
-            if index < latest and (not held or index in missed):
+            if index < latest and (not waiting or index in missed):
                 raise _WrongOrderError
-            if not held and np.searchsorted(wanted, latest, side="right") < np.searchsorted(wanted, index):
-                # A wanted frame did not come out: it is lost, or it comes out later.
+            if not waiting and np.searchsorted(wanted, latest, side="right") < np.searchsorted(wanted, index):
+                # A wanted frame is missing: it is lost, or it comes out later.
                 missed = range(latest + 1, index)
             latest = max(latest, index)
             if missed:
-                held.append((index, frame))
-                if len(held) > MAX_REORDERED:
-                    yield from held
-                    held.clear()
+                waiting.append((index, frame))
+                if len(waiting) > MAX_REORDERED:
+                    yield from waiting
+                    waiting.clear()
                     missed = range(0)
             else:
                 yield index, frame
-        yield from held
+        yield from waiting
 
-    def _frames_behind(
+    def _frames_after(
         self, last_yielded: int, wanted: NDArray[np.int64], *, can_jump: bool
     ) -> Iterator[tuple[int, VideoFrame]]:
         try:
@@ -143,17 +141,17 @@ class FrameDecoder:
         except _WrongOrderError:
             self.timeline = self.timeline.with_counted_frames()
             self._reader.number_by(self.timeline)
-        # What has decoded nonsense remembers some of it, even when flushed; this gives its pictures back.
+        # Flushing releases the pictures of the old decoder. It is not used again, because it keeps a state.
         self._context.flush_buffers()
         with self._reader.fresh_decoder() as context:
             self._begin(context)
-            yield from self._frames_behind(last_yielded, wanted, can_jump=can_jump)
+            yield from self._frames_after(last_yielded, wanted, can_jump=can_jump)
 
     def _is_doubtful(self, wanted: NDArray[np.int64], last_yielded: int, index: int, *, is_interlaced: bool) -> bool:
-        """Whether what came so far is damaged, or may be without saying so, and several threads decoded it.
+        """Whether several threads decoded frames that are damaged, or may be damaged without a mark.
 
-        The fields of an interlaced picture may come from two threads, like pictures that are reordered. A wanted frame
-        that did not come out between frame `last_yielded` and frame `index` may have been damaged.
+        Two threads may decode the two fields of an interlaced picture. A wanted frame missing between `last_yielded`
+        and `index` may have been damaged.
         """
         return self._context.thread_count > 1 and (
             self.num_errors > self.timeline.num_read_errors
@@ -164,10 +162,10 @@ class FrameDecoder:
 
     def _numbered(self, wanted: NDArray[np.int64], *, can_jump: bool) -> Iterator[tuple[int, VideoFrame]]:
         timeline = self.timeline
-        # Plain numbers: numpy's cost more to compare, one by one, than a small frame costs to decode.
+        # A list, because comparing single numpy values takes longer than decoding a small frame.
         frame_order = timeline.frame_order.tolist()
         num_uncounted = 0
-        for frame in self._scheduled(self._schedule(wanted, can_jump=can_jump)):
+        for frame in self._decode(self._schedule(wanted, can_jump=can_jump)):
             self.num_frames_decoded += 1
             self.num_errors += frame.is_corrupt
             if frame.width * frame.height > self.max_pixels_per_frame:
@@ -177,11 +175,11 @@ class FrameDecoder:
                     continue
                 index = bisect_right(frame_order, frame.pts) - 1
                 if index < 0:
-                    # A picture from before the first one that is shown.
+                    # The picture precedes the first shown one.
                     continue
             else:
                 if frame.key_frame and frame.pts is not None:
-                    # All that is stored before a keyframe is shown before it, so pictures lost on the way are known.
+                    # Pictures stored before a keyframe are shown before it, so its position counts lost pictures too.
                     num_uncounted = max(num_uncounted, bisect_right(frame_order, frame.pts) - 1)
                 index = min(num_uncounted, len(frame_order) - 1)
                 num_uncounted += 1
@@ -194,13 +192,13 @@ class FrameDecoder:
         is_keyframe = timeline.is_keyframe if can_jump else np.zeros_like(timeline.is_keyframe)
         return schedule_packets(timeline.packet_order, is_keyframe, timeline.frame_order[wanted])
 
-    def _scheduled(self, schedule: NDArray[np.uint8]) -> Iterator[VideoFrame]:
-        """Yield what the scheduled packets decode to, run by run; a run is what lies between jumps."""
+    def _decode(self, schedule: NDArray[np.uint8]) -> Iterator[VideoFrame]:
+        """Yield the frames of the scheduled packets, run by run. A run is the packets between two jumps."""
         last = int(np.flatnonzero(schedule).max())
         never_shown_below = int(self.timeline.frame_order[0]) if self.timeline.seconds_never_shown else -1
         run: _Run | None = None
-        for number, (what, packet) in enumerate(zip(schedule[: last + 1].tolist(), self._packets(), strict=False)):
-            if what == SKIP:
+        for number, (action, packet) in enumerate(zip(schedule[: last + 1].tolist(), self._packets(), strict=False)):
+            if action == SKIP:
                 if run is not None:
                     yield from run.checked(self._send(None))
                     run.end()
@@ -210,9 +208,9 @@ class FrameDecoder:
             if run is None:
                 run = _Run(int(self.timeline.packet_order[number]) if number else None)
             if self._can_drop:
-                self._drop_unless_referred_to(is_wanted=what == FRAME)
+                self._drop_unless_referred_to(is_wanted=action == FRAME)
             if never_shown_below >= 0:
-                # Nothing is damaged by the failure of a picture that is never shown.
+                # A picture that is never shown does not count as an error.
                 self._is_never_shown = never_shown_below > self.timeline.packet_order[number]
             yield from run.checked(self._send(packet))
         self._is_never_shown = False
@@ -222,7 +220,7 @@ class FrameDecoder:
             run.end()
 
     def _drop_unless_referred_to(self, *, is_wanted: bool) -> None:
-        # Telling the decoder costs more than asking whether it knows.
+        # The comparison avoids a slower call to the decoder.
         if is_wanted != self._is_decoding_all:
             self._is_decoding_all = is_wanted
             self._context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
@@ -231,7 +229,7 @@ class FrameDecoder:
         try:
             yield from self._reader.packets()
         except FILE_FAULTS:
-            # Counted when the timeline was read, which ended at the same place.
+            # Already counted: reading the timeline ended at the same packet.
             return
 
     def _send(self, packet: "VideoPacket | None") -> list[VideoFrame]:
@@ -239,29 +237,28 @@ class FrameDecoder:
             return self._context.decode(packet)
         except FILE_FAULTS:
             self.num_errors += not self._is_never_shown
-            # A decoder that was refused a buffer has read the size that it wanted one for.
+            # After a refused buffer, the context has the size for which the decoder wanted it.
             size = (self._context.width, self._context.height)
             if size[0] * size[1] > self.max_pixels_per_frame:
                 self._num_refused = self._num_refused + 1 if size == self.refused_size else 1
                 self.refused_size = size
-                # A damaged header states such a size once, a picture that grew states it again and again.
                 if self._num_refused == _NUM_REFUSED_OF_A_TRUE_SIZE:
                     check_size(*size, self.max_pixels_per_frame)
             return []
 
 
 class _Run:
-    """Packets decoded one after another; makes sure that a run after a jump begins with a keyframe."""
+    """Packets decoded without a jump. Checks that a run after a jump begins with a keyframe."""
 
     def __init__(self, jumped_to: int | None) -> None:
         self._awaited = jumped_to
         self._jumped_to = jumped_to
 
     def checked(self, frames: list[VideoFrame]) -> Iterator[VideoFrame]:
-        """Yield those of `frames` that are shown no earlier than the run's keyframe."""
+        """Yield the frames that are not shown before the run's keyframe; raises _FalseKeyframeError."""
         for frame in frames:
             if self._jumped_to is not None and frame.pts is not None and frame.pts < self._jumped_to:
-                # Of an open GOP: it refers to what was jumped over, and is not wanted here.
+                # A frame of an open GOP: it refers to skipped packets and is not wanted.
                 continue
             if self._awaited is not None:
                 if frame.pts != self._awaited or not frame.key_frame or frame.is_corrupt:
@@ -270,6 +267,6 @@ class _Run:
             yield frame
 
     def end(self) -> None:
-        """The run's last frame is out."""
+        """Check that the keyframe came out; call after the last frame."""
         if self._awaited is not None:
             raise _FalseKeyframeError

@@ -1,4 +1,4 @@
-"""The length of a video by its header, to compare with the length that its packets show."""
+"""Duration and packet count as claimed by a file's header, to compare with the packets in the file."""
 
 import re
 
@@ -10,15 +10,15 @@ from service.video.containers.track import OpenedTrack, is_avi, is_matroska
 from service.video.timeline import Timeline
 
 _ESTIMATED = frozenset({"mpeg", "mpegts"})
-"""FFmpeg estimates the length of these files from their first and last timestamps."""
+"""Containers whose duration FFmpeg only estimates, from the first and last timestamp."""
 
 
 def claimed_end_seconds(track: OpenedTrack, timeline: Timeline) -> float | None:
-    """How long the picture track lasts by its header, from its first frame, or None where the header does not say."""
+    """Claimed duration of the video track from its first shown frame; None if the header does not state it."""
     end_seconds = _end_seconds(track.container, track.stream)
     if end_seconds is None:
         return None
-    # Headers count from the file's zero, or from the first picture in it.
+    # Headers count from time zero of the file, or from its first picture.
     return end_seconds - max(timeline.start_seconds, timeline.seconds_never_shown, 0.0)
 
 
@@ -28,10 +28,10 @@ def _end_seconds(container: InputContainer, stream: VideoStream) -> float | None
     if is_matroska(container):
         return _matroska_end_seconds(container, stream)
     if container.format.name == "asf" and len(container.streams) > 1:
-        # The length of the file, whichever of its tracks is the longest.
+        # The header states the duration of the longest track, which may not be the video.
         return None
     if is_avi(container) and stream.frames and stream.time_base is not None:
-        # Its count holds the empty pictures that stand where nothing moves; each has a place in time.
+        # The count includes the empty pictures written where nothing moves; each takes one frame time.
         return float(stream.frames * stream.time_base)
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
@@ -39,9 +39,9 @@ def _end_seconds(container: InputContainer, stream: VideoStream) -> float | None
 
 
 def _matroska_end_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    """When the picture track ends by its header, from the file's zero."""
-    # The whole file's length is the picture track's only if that is alone; some writers add each track's own as a
-    # tag, "00:00:02.500000000".
+    """Claimed end of the video track, from time zero of the file."""
+    # Some writers state the duration of each track as a tag, "00:00:02.500000000". The duration of the file is that of
+    # the video track only if it is the only track.
     tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if tag:
         return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
@@ -49,7 +49,7 @@ def _matroska_end_seconds(container: InputContainer, stream: VideoStream) -> flo
 
 
 def claimed_num_packets(container: InputContainer, stream: VideoStream) -> int | None:
-    """How many packets index or header promise of the picture track, or None where they do not say."""
+    """Number of video packets claimed by index or header; None if they do not state it."""
     if container.format.name.startswith("mov"):
         return len(stream.index_entries)
     return None if is_avi(container) else stream.frames or None

@@ -1,4 +1,4 @@
-"""Reads the facts of a packet that decide its place in time, from its container and from its first bytes."""
+"""Reads the timing properties of packets from their container and from their first bytes."""
 
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -22,14 +22,14 @@ _CODECS_OF_UNITS = frozenset({"h264", "hevc"})
 _HIDING_CODECS = frozenset({"vp8", "vp9"})
 _PALETTE_CODECS = frozenset({"cinepak", "msrle", "msvideo1", "png", "qtrle", "rawvideo", "rpza", "zmbv"})
 _MAX_BYTES_WITHOUT_PICTURE = 64
-"""A larger packet of such a codec is not searched for a picture: it holds one."""
+"""A larger packet of H.264 or HEVC certainly holds a picture."""
 
 _MAX_TICKS = 1 << 62
-"""Beyond it lies no time, and sums of times overflow."""
+"""Larger timestamps are invalid: their sums overflow."""
 
 
 class PacketFactsReader:
-    """Reads the facts of a track's packets, in file order, and those of the stream that they show."""
+    """Reads the properties of a track's packets in file order, and collects properties of the stream from them."""
 
     def __init__(self, stream: VideoStream) -> None:
         context = stream.codec_context
@@ -41,21 +41,21 @@ class PacketFactsReader:
         fields = H264Fields(context.extradata) if self._codec == "h264" else None
         self._fields = fields if fields is not None and fields.may_have_fields else None
         self._is_first = True
-        # MPEG decoders and H.264's find out about reordering on the way; HEVC and others state it.
+        # The decoders of MPEG and H.264 detect reordering only while decoding; HEVC and other codecs state it.
         may_be_reordered = bool(context.has_b_frames) or self._codec in _CODECS_THAT_DO_NOT_STATE_REORDERING
         may_have_b_pictures = may_be_reordered and self._codec in BPictures.CODECS
         self._b_pictures = BPictures(self._codec, context.extradata) if may_have_b_pictures else None
         self.is_reordered = may_be_reordered and self._b_pictures is None
         """Whether pictures are stored in another order than they are shown."""
         self.may_begin_unshown = False
-        """Whether a decoder may not show the first picture, because it may refer to earlier ones."""
+        """Whether the first picture may refer to earlier ones, so that a decoder may not show it."""
         self.has_palette = False
-        """Whether packets bring a palette, which holds for the pictures behind them."""
+        """Whether packets carry a palette, which applies to the pictures after them."""
         self.is_packed = False
-        """Whether packets hold several pictures, and others none: their timestamps do not order pictures."""
+        """Whether some packets hold several pictures and some none, so that timestamps do not order pictures."""
 
     def __call__(self, packet: "Packet[VideoStream]") -> PacketFacts:
-        """The facts of the next packet; raises UnsupportedVideo where it is encrypted."""
+        """Read the properties of the next packet; raises UnsupportedVideo if it is encrypted."""
         layer = 0
         is_keyframe, is_discarded = packet.is_keyframe, packet.is_discard
         orientation = None
@@ -74,8 +74,8 @@ class PacketFactsReader:
         elif self._may_have_palette and not self.has_palette:
             self.has_palette = packet.has_sidedata("palette")
         if self._b_pictures is not None:
-            self._look_for_b_pictures(self._b_pictures, data)
-        # In order of the fields: naming them costs as much as reading them.
+            self._detect_b_pictures(self._b_pictures, data)
+        # Positional: keyword arguments take as long as reading the fields.
         return PacketFacts(
             _ticks(packet.pts),
             packet.duration or 0,
@@ -95,12 +95,12 @@ class PacketFactsReader:
         if packet.has_sidedata("encryption_info"):
             raise encrypted_error(self._codec)
 
-    def _look_for_b_pictures(self, b_pictures: BPictures, data: memoryview) -> None:
+    def _detect_b_pictures(self, b_pictures: BPictures, data: memoryview) -> None:
         if not self.is_reordered:
             self.is_reordered = b_pictures.are_in(data)
         if self.is_reordered and (self._codec != "mpeg4" or has_several_pictures(data)):
             self.is_packed = self._codec == "mpeg4"
-            # All is known.
+            # Both properties are known.
             self._b_pictures = None
 
 

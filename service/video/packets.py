@@ -1,4 +1,4 @@
-"""The packets of a video's picture track: read once for their timestamps, and again to be decoded."""
+"""Packets of the video track: read once for their timestamps, and a second time for decoding."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,23 +28,22 @@ from service.video.timeline import Timeline
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 FILE_FAULTS = (av.error.FFmpegError, MemoryError, OverflowError)
-"""What FFmpeg raises over a bad file."""
+"""Errors that PyAV raises for a bad file."""
 
 _MAX_KEPT_BYTES = 16 << 20
-"""Packets of a file up to this size stay in memory. A larger one is opened a second time, which
-costs up to 20 ms: little beside decoding it."""
+"""Packets up to this total stay in memory. A larger file is opened a second time, which takes up to 20 ms."""
 
 _MAX_FACTOR_OF_TRACK = 2
 _GIF_DELAY = 10
 _MAX_PACKETS_BEFORE_FIRST_FRAME = 1000
-_MAX_PACKETS_BEHIND_FIRST_FRAME = 32
+_MAX_PACKETS_AFTER_FIRST_FRAME = 32
 
 
 class PacketReader:
-    """Hands out the same packets as often as asked, in file order.
+    """Reads the packets of a track, any number of times, in file order.
 
-    Once the timeline is read, each bears its place in it (`Timeline.packet_order`) as its timestamp, so that
-    a decoded frame tells which packet it comes from, whatever the file's own timestamps say.
+    After `read_timeline`, the timestamp of each packet is its position in `Timeline.packet_order`. A decoded frame
+    carries it too, so its packet is known even if the file's timestamps are wrong.
     """
 
     def __init__(self, path: Path, limits: DecodeLimits, track: OpenedTrack) -> None:
@@ -55,12 +54,12 @@ class PacketReader:
         self._order: Sequence[int] = ()
 
     def read_timeline(self) -> Timeline:
-        """Read every packet to the end of the file, and decode none but those before the first that can be shown.
+        """Read all packets, and decode only the packets up to the first frame that can be shown.
 
         Raises:
-            UnreadableVideo: no packet holds a frame to show.
+            UnreadableVideo: no packet holds a frame that is shown.
             UnsupportedVideo: the packets are encrypted.
-            VideoTooLarge: more packets or seconds than allowed.
+            VideoTooLarge: the video has more packets or seconds than allowed.
         """
         facts: list[PacketFacts] = []
         kept: list[VideoPacket] | None = []
@@ -68,11 +67,11 @@ class PacketReader:
         stream = self._track.stream
         facts_of = PacketFactsReader(stream)
         try:
-            for packet in _demuxed(self._track.container, stream):
+            for packet in _demux(self._track.container, stream):
                 facts.append(facts_of(packet))
                 num_bytes += packet.size
                 if len(facts) > self._limits.max_packets:
-                    raise VideoTooLarge(f"The video has more than the allowed {self._limits.max_packets} packets.")
+                    raise VideoTooLarge(f"The video has more packets than the limit of {self._limits.max_packets}.")
                 if kept is not None:
                     kept.append(packet)
                     if num_bytes > _MAX_KEPT_BYTES:
@@ -81,7 +80,7 @@ class PacketReader:
             num_errors += 1
         self._kept = kept
         if all(fact.is_discarded or fact.is_second_field for fact in facts):
-            raise unreadable_error(self._path, self._track, "track holds no frame.")
+            raise unreadable_error(self._path, self._track, "track has no frame.")
         timeline = self._timeline(facts, num_errors, is_reordered=facts_of.is_reordered)
         if facts_of.is_packed:
             timeline = timeline.with_counted_frames()
@@ -89,7 +88,7 @@ class PacketReader:
         if facts_of.may_begin_unshown or timeline.has_pictures_before_first_keyframe or not timeline.is_order_known:
             timeline = self._without_undecodable_start(facts, timeline)
         if facts_of.has_palette:
-            # A palette comes once, with the first picture that it is for.
+            # A palette is sent only once, with the first picture that uses it.
             timeline = replace(timeline, can_jump=False)
         timeline = self._with_last_picture_to_end(timeline)
         self._check_duration(timeline)
@@ -97,18 +96,18 @@ class PacketReader:
         return timeline
 
     def number_by(self, timeline: Timeline) -> None:
-        """Let packets bear their places in `timeline` from now on."""
+        """Number packets by their position in `timeline` from now on."""
         self._order = timeline.packet_order.tolist()
 
     def packets(self) -> Iterator[VideoPacket]:
-        """Yield the packets of `read_timeline` again; raises what FFmpeg raises."""
+        """Yield the packets of `read_timeline` again; raises one of `FILE_FAULTS`."""
         if self._kept is not None:
-            yield from _numbered(self._kept, self._order)
+            yield from _number(self._kept, self._order)
             return
-        # Not every container can seek back exactly.
+        # Opened again, because not all containers can seek back exactly.
         track = open_track(self._path, self._limits, self._track.stream.index)
         with track.container as container:
-            yield from _numbered(_demuxed(container, track.stream), self._order)
+            yield from _number(_demux(container, track.stream), self._order)
 
     @contextmanager
     def fresh_decoder(self) -> Iterator[VideoCodecContext]:
@@ -123,7 +122,7 @@ class PacketReader:
         rate = stream.average_rate or stream.guessed_rate
         seconds_per_tick = stream.time_base or Fraction(1)
         if container.format.name.startswith("mov") and _exceed_their_track(facts, stream.duration):
-            # The index gives each picture the length of the whole track: it knows no times.
+            # The index gives each picture the duration of the whole track, so its times are unusable.
             facts = [fact._replace(pts=None, dts=None, duration=0) for fact in facts]
             rate = len(facts) / ((stream.duration or 1) * seconds_per_tick)
         if container.format.name == "gif":
@@ -132,14 +131,14 @@ class PacketReader:
             seconds_per_tick=float(seconds_per_tick),
             may_leap=Flags.ts_discont in Flags(container.format.flags),
             is_index=container.format.name.startswith("mov"),
-            # Matroska has none: those that FFmpeg derives are wrong where a clock goes back.
+            # Matroska has no decode times. FFmpeg derives them, wrongly where the clock goes back.
             has_decode_times=container.format.name != "matroska,webm",
             reorder_depth=max(1, stream.codec_context.reorder_depth) if is_reordered else 0,
         )
         return Timeline.from_packets(facts, clock, float(rate) if rate else None, num_errors)
 
     def _without_undecodable_start(self, facts: list[PacketFacts], timeline: Timeline) -> Timeline:
-        """`timeline` from the first frame that a decoder shows: a recording may begin within a group of pictures."""
+        """Remove the frames before the first one that decodes: a recording may begin within a group of pictures."""
         try:
             with self.fresh_decoder() as decoder:
                 decoded = self._first_decoded(decoder)
@@ -150,10 +149,10 @@ class PacketReader:
         if timeline.is_order_known:
             first = decoded[0]
             if min(decoded) < first:
-                # The first picture bears a time of a later one.
+                # The first picture has the time of a later one.
                 return timeline.with_counted_frames()
             return timeline.starting_at(first) if first <= timeline.frame_order[-1] else timeline
-        # Of pictures that are counted, those before the first one and those stored right behind it are left out.
+        # With counted frames, the pictures before the first decoded one and directly after it are removed.
         never_shown = set(range(decoded[0])) | set(range(decoded[0] + 1, min(decoded[1:], default=0)))
         if not never_shown:
             return timeline
@@ -163,7 +162,7 @@ class PacketReader:
         return self._timeline(left, timeline.num_read_errors, is_reordered=True)
 
     def _first_decoded(self, decoder: VideoCodecContext) -> list[int]:
-        """Of the first frames that a decoder shows, the places of their packets, in order of presentation."""
+        """Packet positions of the first frames that decode, in the order in which the decoder returns them."""
         decoded: list[int] = []
         num_left = _MAX_PACKETS_BEFORE_FIRST_FRAME
         for packet in self.packets():
@@ -175,12 +174,12 @@ class PacketReader:
             except FILE_FAULTS:
                 continue
             if frames and not decoded:
-                num_left = _MAX_PACKETS_BEHIND_FIRST_FRAME
+                num_left = _MAX_PACKETS_AFTER_FIRST_FRAME
             decoded += [frame.pts for frame in frames if frame.pts is not None]
         return decoded + [frame.pts for frame in decoder.decode(None) if frame.pts is not None]
 
     def _with_last_picture_to_end(self, timeline: Timeline) -> Timeline:
-        """`timeline` with its last picture on screen until the end that a whole file states."""
+        """Extend the last picture to the end that the header of a complete file states."""
         if not self._track.is_whole or timeline.num_read_errors or timeline.num_clock_restarts:
             return timeline
         end_seconds = claimed_end_seconds(self._track, timeline)
@@ -191,11 +190,11 @@ class PacketReader:
     def _check_duration(self, timeline: Timeline) -> None:
         seconds, max_seconds = timeline.duration_seconds, self._limits.max_duration_seconds
         if seconds > max_seconds:
-            raise VideoTooLarge(f"The video lasts {seconds:.1f} s; at most {max_seconds:g} s are allowed.")
+            raise VideoTooLarge(f"The video is {seconds:.1f} s long; the limit is {max_seconds:g} s.")
 
 
 def _exceed_their_track(facts: Sequence[PacketFacts], track_ticks: int | None) -> bool:
-    """Whether the pictures of an MP4 last far longer, taken together, than its header says of their track."""
+    """Whether the pictures of an MP4 together last far longer than the header states for their track."""
     durations = [fact.duration for fact in facts if not fact.is_discarded]
     if not track_ticks or len(durations) <= _MAX_FACTOR_OF_TRACK:
         return False
@@ -203,7 +202,7 @@ def _exceed_their_track(facts: Sequence[PacketFacts], track_ticks: int | None) -
 
 
 def _with_gif_delays(facts: Sequence[PacketFacts]) -> list[PacketFacts]:
-    """The pictures of a GIF as browsers show them: for a tenth of a second, where they ask for a hundredth or none."""
+    """Show the pictures of a GIF as browsers do: for 0.1 s if they state 0 or 0.01 s."""
     delays = [fact.duration if fact.duration > 1 else _GIF_DELAY for fact in facts]
     starts = accumulate(delays, initial=0)
     return [
@@ -212,13 +211,13 @@ def _with_gif_delays(facts: Sequence[PacketFacts]) -> list[PacketFacts]:
     ]
 
 
-def _numbered(packets: Iterator[VideoPacket] | list[VideoPacket], order: Sequence[int]) -> Iterator[VideoPacket]:
+def _number(packets: Iterator[VideoPacket] | list[VideoPacket], order: Sequence[int]) -> Iterator[VideoPacket]:
     for packet, number in zip(packets, order, strict=False):
         packet.pts = number
         yield packet
 
 
-def _demuxed(container: InputContainer, stream: VideoStream) -> Iterator[VideoPacket]:
+def _demux(container: InputContainer, stream: VideoStream) -> Iterator[VideoPacket]:
     for other in container.streams:
         other.discard = Discard.default if other.index == stream.index else Discard.all
     for packet in container.demux(stream):

@@ -1,6 +1,6 @@
-"""From a decoded frame to the picture a model sees: upright, RGB, fitted to size.
+"""Converts a decoded frame to the picture for a model: upright, RGB, fitted to size.
 
-The only place where pixels are scaled, so training and serving cannot differ.
+Training and serving scale pixels only with this module, so that they cannot differ.
 """
 
 from fractions import Fraction
@@ -18,8 +18,7 @@ from service.video.crop import Crop
 from service.video.errors import UnreadableVideo, VideoTooLarge
 from service.video.orientation import Orientation
 
-# Area averaging keeps small moving things in the picture; the other flags make the result the
-# same, bit for bit, on every kind of CPU.
+# Area averaging keeps small moving objects visible. The other flags make the result equal bit for bit on all CPUs.
 _SCALING = int(Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT)
 
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -27,7 +26,7 @@ _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_C
 _UPRIGHT = Orientation()
 
 _MAX_FITTED_PIXELS = 32768
-"""Longest side of a picture that is scaled only to be cropped: beyond it lies memory, not video."""
+"""Longest side of a scaled picture before it is cropped; bounds the memory for it."""
 
 # Colour matrices by the numbers of ITU-T H.273.
 _RGB, _BT709, _UNSPECIFIED, _BT601, _BT2020, _BT2020_CONSTANT_LUMINANCE = 0, 1, 2, 5, 9, 10
@@ -36,7 +35,7 @@ _MAX_WIDTH_OF_BT601, _MAX_HEIGHT_OF_BT601 = 1024, 576
 
 
 class PictureFitter:
-    """Fits frames to one `ClipSpec`; reuses its scaler from frame to frame."""
+    """Fits frames to one `ClipSpec`; reuses its scaler for all frames."""
 
     def __init__(self, spec: ClipSpec, pixel_aspect: Fraction | None, crop: Crop | None = None) -> None:
         self._spec = spec
@@ -44,19 +43,19 @@ class PictureFitter:
         self._reformatter = VideoReformatter()
         self._cropper = _Cropper(crop or Crop())
         self.has_assumed_colours = False
-        """Whether a picture named a colour matrix that cannot be converted, and a common one was assumed."""
+        """Whether a picture names an unsupported colour matrix, so that a common one was assumed."""
 
     def fit(self, frame: VideoFrame, orientation: Orientation = _UPRIGHT) -> NDArray[np.uint8]:
-        """The frame as a viewer sees it, uint8 [H, W, 3] RGB, of exactly the spec's size.
+        """Return the frame as a viewer sees it, uint8 [H, W, 3] RGB, in the size of the spec.
 
-        In this order: the container's cropping is applied, non-square pixels are made square, the picture is fitted
-        and oriented. Alpha is dropped, more than 8 bits are rounded to 8 without tone mapping, fields stay interleaved.
+        In this order, the container's crop is applied, non-square pixels are made square, and the picture is fitted and
+        oriented. Alpha is dropped, more than 8 bits are rounded to 8 without tone mapping, fields stay interleaved.
 
         Raises:
-            VideoTooLarge: so long and narrow that cropping it to shape takes too much memory.
-            UnreadableVideo: its pixels are of a kind that cannot be converted.
+            VideoTooLarge: the picture is so long and narrow that fitting it by `crop` takes too much memory.
+            UnreadableVideo: the pixel format cannot be converted.
         """
-        frame = self._cropper.cropped(frame)
+        frame = self._cropper.crop(frame)
         height, width = float(frame.height), frame.width * self._pixel_aspect
         if orientation.is_sideways:
             height, width = width, height
@@ -65,28 +64,28 @@ class PictureFitter:
             raise VideoTooLarge(f"Pictures of {frame.width}x{frame.height} pixels are too long and narrow to crop.")
         if orientation.is_sideways:
             height_fitted, width_fitted = width_fitted, height_fitted
-        picture = self._scaled(frame, width_fitted, height_fitted).to_ndarray().astype(np.uint8, copy=False)
-        return _cut_or_fill(_oriented(picture, orientation), self._spec)
+        picture = self._scale(frame, width_fitted, height_fitted).to_ndarray().astype(np.uint8, copy=False)
+        return _crop_or_pad(_orient(picture, orientation), self._spec)
 
-    def _scaled(self, frame: VideoFrame, width: int, height: int) -> VideoFrame:
+    def _scale(self, frame: VideoFrame, width: int, height: int) -> VideoFrame:
         if frame.colorspace not in _CONVERTIBLE_MATRICES:
             self._assume_colours(frame)
         try:
-            return self._converted(frame, width, height)
+            return self._convert(frame, width, height)
         except (av.error.FFmpegError, ValueError, OverflowError) as error:
             if self.has_assumed_colours:
                 raise UnreadableVideo(f"Pictures of {frame.format.name} pixels cannot be converted.") from error
-        # Metadata alone never makes a picture unreadable.
+        # Wrong metadata alone must not make a picture unreadable.
         self._assume_colours(frame)
-        return self._scaled(frame, width, height)
+        return self._scale(frame, width, height)
 
-    def _converted(self, frame: VideoFrame, width: int, height: int) -> VideoFrame:
+    def _convert(self, frame: VideoFrame, width: int, height: int) -> VideoFrame:
         return self._reformatter.reformat(
             frame, width=width, height=height, format="rgb24", interpolation=_SCALING, threads=1
         )
 
     def _assume_colours(self, frame: VideoFrame) -> None:
-        """Let the frame name the matrix of common video of its kind."""
+        """Set the colour matrix that is usual for the frame's size and format."""
         self.has_assumed_colours = True
         is_small = frame.width <= _MAX_WIDTH_OF_BT601 and frame.height <= _MAX_HEIGHT_OF_BT601
         if frame.format.is_rgb:
@@ -99,15 +98,15 @@ class PictureFitter:
 
 
 class _Cropper:
-    """Cuts off edges of frames without copying their pixels."""
+    """Crops the edges of frames without copying pixels."""
 
     def __init__(self, crop: Crop) -> None:
         self._crop = crop
         self._kind: tuple[int, int, str] | None = None
         self._graph = Graph()
 
-    def cropped(self, frame: VideoFrame) -> VideoFrame:
-        """The part of `frame` that is to be shown, as far as chroma samples can be divided."""
+    def crop(self, frame: VideoFrame) -> VideoFrame:
+        """Return the shown part of `frame`, rounded to whole chroma samples."""
         crop = self._crop
         if not crop.fits(frame.width, frame.height):
             return frame
@@ -125,7 +124,7 @@ class _Cropper:
         return self._graph.vpull()
 
 
-def _oriented(picture: NDArray[np.uint8], orientation: Orientation) -> NDArray[np.uint8]:
+def _orient(picture: NDArray[np.uint8], orientation: Orientation) -> NDArray[np.uint8]:
     if orientation.is_mirrored:
         picture = cv2.flip(picture, 1).astype(np.uint8, copy=False)
     if orientation.rotation_degrees:
@@ -134,7 +133,7 @@ def _oriented(picture: NDArray[np.uint8], orientation: Orientation) -> NDArray[n
 
 
 def fitted_size(height: float, width: float, spec: ClipSpec) -> tuple[int, int]:
-    """(height, width) to which a picture is scaled for `spec`, before cutting or filling."""
+    """(height, width) to which a picture is scaled for `spec`, before cropping or padding."""
     if spec.fit == "squash":
         return spec.height, spec.width
     if spec.fit == "crop":
@@ -144,14 +143,14 @@ def fitted_size(height: float, width: float, spec: ClipSpec) -> tuple[int, int]:
     return min(spec.height, max(1, round(height * scale))), min(spec.width, max(1, round(width * scale)))
 
 
-def _cut_or_fill(picture: NDArray[np.uint8], spec: ClipSpec) -> NDArray[np.uint8]:
+def _crop_or_pad(picture: NDArray[np.uint8], spec: ClipSpec) -> NDArray[np.uint8]:
     height, width = picture.shape[:2]
     if (height, width) == (spec.height, spec.width):
         return picture
     if spec.fit == "crop":
         top, left = (height - spec.height) // 2, (width - spec.width) // 2
         return picture[top : top + spec.height, left : left + spec.width]
-    filled = np.zeros((spec.height, spec.width, 3), dtype=np.uint8)
+    padded = np.zeros((spec.height, spec.width, 3), dtype=np.uint8)
     top, left = (spec.height - height) // 2, (spec.width - width) // 2
-    filled[top : top + height, left : left + width] = picture
-    return filled
+    padded[top : top + height, left : left + width] = picture
+    return padded

@@ -1,8 +1,7 @@
-"""What sampled pictures look like: black, frozen, or unlike those a model was trained on.
+"""Warnings about sampled pictures: black, frozen, or unlike the training clips of a model.
 
-Pure functions on pictures fitted to a model's size. The thresholds for black and frozen are fixed, not
-tuned to any model, and say what a person would: "there is nothing to see", "it stands still". What is
-dark or blurred for a model is for its own training clips to say: `PictureEnvelope`.
+Pure functions on pictures fitted to a model's size. The thresholds for black and frozen pictures are fixed and follow
+human judgement. The limits for dark, bright and blurred pictures come from a model's training clips: `PictureEnvelope`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,8 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from service.video.clip import VideoWarning
 
 BLACK_BELOW = 24
-"""A picture whose lightest pixels are darker than this of 255 is black: video black is 16 of 255 at
-most, and coding noise adds a little."""
+"""A picture is black if all pixels are below this value of 255: video black is at most 16, and coding adds noise."""
 
 MIN_BLACK_FRACTION = 0.5
 MIN_FRAMES_TO_BE_FROZEN = 4
@@ -24,14 +22,14 @@ MIN_FRAMES_TO_BE_FROZEN = 4
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """How light and how sharp pictures are, as `service.video.appearance` measures it."""
+    """Luminance and sharpness, 0..255, as measured by `service.video.appearance`."""
 
     luminance: float
     sharpness: float
 
 
 def median_appearance(appearances: Sequence[Appearance]) -> Appearance:
-    """What a video of so many clips looks like for the most part."""
+    """Median luminance and sharpness over the clips of a video."""
     return Appearance(
         float(np.median([one.luminance for one in appearances])),
         float(np.median([one.sharpness for one in appearances])),
@@ -39,7 +37,7 @@ def median_appearance(appearances: Sequence[Appearance]) -> Appearance:
 
 
 class Percentiles(BaseModel):
-    """Between which values 98 and 90 percent of the training clips lie."""
+    """Percentiles of a measurement over the training clips."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -50,13 +48,13 @@ class Percentiles(BaseModel):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Percentiles":
-        """Those of `values`, to three decimals."""
+        """Percentiles of `values`, rounded to three decimals."""
         p1, p5, p95, p99 = (round(float(value), 3) for value in np.percentile(values, (1, 5, 95, 99)))
         return cls(p1=p1, p5=p5, p95=p95, p99=p99)
 
 
 class PictureEnvelope(BaseModel):
-    """What the clips looked like that a model was trained on, before any augmentation."""
+    """Luminance and sharpness of a model's training clips, before augmentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -65,8 +63,8 @@ class PictureEnvelope(BaseModel):
     sharpness: Percentiles
 
     @classmethod
-    def around(cls, appearances: Iterable[Appearance]) -> "PictureEnvelope":
-        """The envelope of training clips that look like this; there is one at least."""
+    def of(cls, appearances: Iterable[Appearance]) -> "PictureEnvelope":
+        """The envelope of training clips, at least one."""
         clips = list(appearances)
         return cls(
             num_clips=len(clips),
@@ -75,7 +73,7 @@ class PictureEnvelope(BaseModel):
         )
 
     def warnings(self, seen: Appearance) -> Iterator[VideoWarning]:
-        """Yield what of it no more than one in a hundred training clips was."""
+        """Yield a warning for each measurement outside the range of 99 % of the training clips."""
         if seen.luminance < self.luminance.p1:
             yield _unlike_training("darker", "luminance", seen.luminance, self.luminance.p1)
         if seen.luminance > self.luminance.p99:
@@ -84,28 +82,28 @@ class PictureEnvelope(BaseModel):
             yield _unlike_training("blurrier", "sharpness", seen.sharpness, self.sharpness.p1)
 
 
-def _unlike_training(how: str, what: str, seen: float, bound: float) -> VideoWarning:
+def _unlike_training(comparative: str, measurement: str, value: float, bound: float) -> VideoWarning:
     return VideoWarning(
-        f"{how}_than_training",
-        f"The sampled frames are {how} than 99 % of the training clips: {what} {seen:.1f} of 255, there {bound:.1f}."
-        " What the model says of such pictures was hardly ever measured.",
+        f"{comparative}_than_training",
+        f"The sampled frames are {comparative} than 99 % of the training clips: {measurement} {value:.1f} of 255, "
+        f"the limit is {bound:.1f}. The model was hardly ever evaluated on such pictures.",
     )
 
 
-def seen_rows(picture: NDArray[np.uint8]) -> bytes:
-    """One row in four of `picture` [H, W, 3]: by these it is told whether it is black, or the one before it."""
-    # Whole rows: taking pixels from them costs several times what copying them does. As bytes, which are
-    # compared up to the first that differs.
+def sampled_rows(picture: NDArray[np.uint8]) -> bytes:
+    """Every fourth row of `picture` [H, W, 3], to detect black and repeated pictures."""
+    # Whole rows, because copying them is several times faster than picking pixels. Bytes, because comparison stops at
+    # the first difference.
     return picture[::4].tobytes()
 
 
-def is_black(seen: bytes) -> bool:
-    """Whether nothing can be seen in a picture of these rows."""
-    return bool(np.frombuffer(seen, dtype=np.uint8).max() < BLACK_BELOW)
+def is_black(rows: bytes) -> bool:
+    """Whether a picture with these `sampled_rows` is black."""
+    return bool(np.frombuffer(rows, dtype=np.uint8).max() < BLACK_BELOW)
 
 
 class PictureQuality:
-    """Watches the distinct pictures that a video's clips are made of; keeps one, and counts."""
+    """Counts black and repeated pictures among the distinct pictures of a video's clips; keeps one picture."""
 
     def __init__(self) -> None:
         self._previous: bytes | None = None
@@ -113,18 +111,18 @@ class PictureQuality:
         self._num_black = 0
         self._num_unchanged = 0
 
-    def watch(self, picture: NDArray[np.uint8]) -> None:
-        """Take note of the next picture, in presentation order."""
-        seen = seen_rows(picture)
+    def add(self, picture: NDArray[np.uint8]) -> None:
+        """Count the next picture, in presentation order."""
+        rows = sampled_rows(picture)
         self._num_frames += 1
-        self._num_black += is_black(seen)
-        self._num_unchanged += seen == self._previous
-        self._previous = seen
+        self._num_black += is_black(rows)
+        self._num_unchanged += rows == self._previous
+        self._previous = rows
 
     def warnings(self) -> Iterator[VideoWarning]:
-        """Yield `black_video` where half of the pictures are black, `frozen_video` where all are one.
+        """Yield `black_video` if half of the pictures are black, `frozen_video` if all are the same bit for bit.
 
-        No camera gives the same picture twice, bit for bit: one that does has stopped.
+        A working camera never gives the same picture twice, because of its noise.
         """
         if self._num_black and self._num_black >= MIN_BLACK_FRACTION * self._num_frames:
             yield VideoWarning("black_video", f"{self._num_black} of {self._num_frames} sampled frames are black.")

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from service.video.clock import ClockRules, PacketFacts, steady
+from service.video.clock import ClockRules, PacketFacts, repair_clock
 from service.video.frame_times import FrameTimes, assumed_frame_rate
 from service.video.orientation import Orientation
 from service.video.presentation_order import PresentationOrder
@@ -67,7 +67,7 @@ class Timeline:
 
         `frame_rate`, as claimed by the container, is used only if the packets state no durations or timestamps.
         """
-        repaired = steady(packets, clock)
+        repaired = repair_clock(packets, clock)
         breaks = [*repaired.restarts, *repaired.leaps]
         order = PresentationOrder(repaired.packets, clock, has_clock_breaks=bool(breaks))
         times = _frame_times(order, clock, assumed_frame_rate(packets, clock.seconds_per_tick, frame_rate))

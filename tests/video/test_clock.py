@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.video.clock import ClockRules, PacketFacts, steady
+from service.video.clock import ClockRules, PacketFacts, repair_clock
 
 KEYFRAME_EVERY = 4
 
@@ -31,19 +31,19 @@ def packets(
 
 def times(facts: Sequence[PacketFacts], **rules: object) -> list[int | None]:
     clock = ClockRules(0.1, **rules)  # type: ignore[arg-type]
-    return [packet.pts for packet in steady(facts, clock).packets]
+    return [packet.pts for packet in repair_clock(facts, clock).packets]
 
 
 def test_a_steady_clock_is_left_as_it_is() -> None:
     facts = packets(5, 6, 7, 20)
-    assert steady(facts, ClockRules(0.1)).packets == facts
+    assert repair_clock(facts, ClockRules(0.1)).packets == facts
 
 
 @pytest.mark.parametrize("all_keyframes", [False, True])
 @pytest.mark.parametrize("length", [3, 5, 30])
 def test_a_clock_that_begins_again_carries_on(length: int, *, all_keyframes: bool) -> None:
     part = range(100, 100 + length)
-    found = steady(packets(*part, *part, *part, all_keyframes=all_keyframes), ClockRules(0.1))
+    found = repair_clock(packets(*part, *part, *part, all_keyframes=all_keyframes), ClockRules(0.1))
     assert [packet.pts for packet in found.packets] == list(range(100, 100 + 3 * length))
     assert found.restarts == [length, 2 * length]
     assert not found.leaps
@@ -51,7 +51,7 @@ def test_a_clock_that_begins_again_carries_on(length: int, *, all_keyframes: boo
 
 def test_times_of_decoding_move_along() -> None:
     facts = packets(2, 3, 2, 3, dts=[0, 1, 0, 1])
-    found = steady(facts, ClockRules(0.1, reorder_depth=2)).packets
+    found = repair_clock(facts, ClockRules(0.1, reorder_depth=2)).packets
     assert [packet.pts for packet in found] == [2, 3, 4, 5]
     assert [packet.dts for packet in found] == [0, 1, 2, 3]
 
@@ -85,7 +85,7 @@ def test_a_container_that_calls_every_picture_a_keyframe_does_not_know_where_a_r
 @pytest.mark.parametrize("seconds", [11, 20, 3600])
 def test_a_clock_that_may_leap_is_carried_on_behind_a_leap(seconds: int) -> None:
     begins = 100 + 10 * seconds
-    found = steady(packets(98, 99, begins, begins + 1), ClockRules(0.1, may_leap=True))
+    found = repair_clock(packets(98, 99, begins, begins + 1), ClockRules(0.1, may_leap=True))
     assert [packet.pts for packet in found.packets] == [98, 99, 100, 101]
     assert found.leaps == [2]
 

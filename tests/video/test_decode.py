@@ -235,7 +235,7 @@ def test_sound_beside_it_is_ignored_and_reported(tmp_path: Path) -> None:
 
 
 def test_sound_alone_is_not_a_video(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedVideo, match="no picture track: it holds audio"):
+    with pytest.raises(UnsupportedVideo, match="no video track: it holds audio"):
         decode(audio_only(tmp_path / "sound.mp4"))
 
 
@@ -247,7 +247,7 @@ def test_a_cover_picture_is_not_a_video(tmp_path: Path) -> None:
         stream.disposition = av.stream.Disposition.attached_pic
         container.mux(stream.encode(av.VideoFrame.from_ndarray(grey(9), format="rgb24")))
         container.mux(stream.encode(None))
-    with pytest.raises(UnsupportedVideo, match="no picture track"):
+    with pytest.raises(UnsupportedVideo, match="no video track"):
         decode(path)
 
 

@@ -12,7 +12,7 @@ from service.video.containers.matroska import matroska_facts
 from service.video.containers.mp4 import mp4_tracks
 from service.video.containers.transport_stream import is_scrambled
 from service.video.crop import Crop
-from service.video.orientation import IDENTITY, Orientation, multiplied
+from service.video.orientation import IDENTITY, Orientation, matrix_product
 from tests.support.recordings import (
     CROP_LEFT,
     CROP_RIGHT,
@@ -79,7 +79,7 @@ def test_a_matrix_of_any_scale_is_told(degrees: int, *, is_mirrored: bool) -> No
     cosine, sine = round(math.cos(math.radians(degrees))), round(math.sin(math.radians(degrees)))
     # A point is mirrored first, and then turned clockwise; q points downwards.
     mirroring = (-1, 0, 0, 1) if is_mirrored else IDENTITY
-    matrix = multiplied(mirroring, (cosine, sine, -sine, cosine))
+    matrix = matrix_product(mirroring, (cosine, sine, -sine, cosine))
     for scale in (1, 65536, 0.01):
         scaled = (matrix[0] * scale, matrix[1] * scale, matrix[2] * scale, matrix[3] * scale)
         assert Orientation.from_matrix(scaled) == Orientation(is_mirrored, degrees)

@@ -8,7 +8,7 @@ import pytest
 from service.video.appearance import clip_appearance, luminance, sharpness
 from service.video.clip import ClipSpec, DecodeLimits
 from service.video.decode import open_video
-from service.video.quality import Appearance, PictureEnvelope, PictureQuality, is_black, median_appearance, seen_rows
+from service.video.quality import Appearance, PictureEnvelope, PictureQuality, is_black, median_appearance, sampled_rows
 from tests.support.videos import encode, grey, moving, painted
 
 SPEC = ClipSpec(num_frames=8, height=32, width=32, frames_per_second=4, stride_seconds=1)
@@ -46,13 +46,13 @@ def test_a_picture_one_pixel_wide_has_no_steps() -> None:
 
 @pytest.mark.parametrize(("level", "black"), [(0, True), (16, True), (23, True), (24, False), (200, False)])
 def test_black_is_as_dark_as_video_black(level: int, *, black: bool) -> None:
-    assert is_black(seen_rows(grey(level))) is black
+    assert is_black(sampled_rows(grey(level))) is black
 
 
 def test_a_light_in_the_dark_is_not_black() -> None:
     picture = grey(2)
     picture[8:16, 8:16] = 90
-    assert not is_black(seen_rows(picture))
+    assert not is_black(sampled_rows(picture))
 
 
 def test_a_dark_video_is_reported(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_nothing_watched_is_nothing_to_report() -> None:
     assert not list(PictureQuality().warnings())
 
 
-ENVELOPE = PictureEnvelope.around(Appearance(float(level), level / 10) for level in range(101))
+ENVELOPE = PictureEnvelope.of(Appearance(float(level), level / 10) for level in range(101))
 
 
 def test_an_envelope_holds_the_percentiles_of_the_clips_it_was_drawn_around() -> None:

@@ -696,7 +696,7 @@ def test_an_encrypted_matroska_track_is_called_encrypted(tmp_path: Path) -> None
 
 
 def test_sound_alone_gets_a_way_out(tmp_path: Path) -> None:
-    assert_refused(audio_only(tmp_path / "sound.mp4"), "no picture track", *WAY_OUT)
+    assert_refused(audio_only(tmp_path / "sound.mp4"), "no video track", *WAY_OUT)
 
 
 @pytest.mark.parametrize("suffix", ["gif", "apng", "avif"])

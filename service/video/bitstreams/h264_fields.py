@@ -1,4 +1,4 @@
-"""Tells the fields of interlaced H.264 apart, which some containers store as packets of their own. Pure."""
+"""Finds the second fields of interlaced H.264 pictures, which some containers store in separate packets. Pure."""
 
 from service.video.bitstreams.nal_units import (
     MAX_HEADER_BYTES,
@@ -15,10 +15,9 @@ _FIRST_SPS_IN_AVCC = 8
 
 
 class H264Fields:
-    """Tells which packets of an H.264 stream hold the second field of a picture.
+    """Finds the packets of an H.264 stream that hold the second field of a picture.
 
-    Reads the first sequence parameter set of the decoder's extra data; streams whose sets change are rare
-    among interlaced ones.
+    Reads only the first sequence parameter set of the decoder's extra data: interlaced streams rarely change it.
     """
 
     def __init__(self, extradata: bytes | None) -> None:
@@ -29,15 +28,15 @@ class H264Fields:
         self._awaited: tuple[int, int] | None = None
 
     def is_second(self, data: memoryview) -> bool:
-        """Whether the next packet, in file order, completes the picture that the packet before it began."""
+        """Whether the next packet in file order completes the picture of the packet before it."""
         field = self._field(data) if self.may_have_fields else None
         is_second = field is not None and field == self._awaited
-        # The other field of the same picture, by frame number and parity.
+        # Frame number and parity of the other field of the same picture.
         self._awaited = None if field is None or is_second else (field[0], 1 - field[1])
         return is_second
 
     def _field(self, data: memoryview) -> tuple[int, int] | None:
-        """(frame number, 1 for the bottom field) of the packet's first slice; None for a whole picture."""
+        """(frame number, 1 for the bottom field) of the packet's first slice; None for a complete picture."""
         for start, _ in nal_units(data, self._num_length_bytes):
             if is_h264_slice(data[start]):
                 bits = Bits(data[start + 1 : start + MAX_HEADER_BYTES])
@@ -51,7 +50,7 @@ class H264Fields:
 
     def _read_sequence_parameters(self, extradata: bytes) -> bool:
         """Whether the stream may hold fields (`frame_mbs_only_flag` is 0)."""
-        # In extra data with lengths, the first set begins 8 bytes in; with start codes it is searched for.
+        # With length prefixes, the first set begins at byte 8. With start codes, it must be searched.
         starts = (
             [_FIRST_SPS_IN_AVCC]
             if self._num_length_bytes

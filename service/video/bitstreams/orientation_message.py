@@ -13,10 +13,7 @@ _CONTINUED = 0xFF
 
 
 def display_orientation(codec: str, data: memoryview, num_length_bytes: int) -> Orientation | None:
-    """The orientation that a message before an H.264 or HEVC picture asks for; None where there is no such message.
-
-    ITU-T H.264 and H.265, annex D: the display orientation SEI message.
-    """
+    """Orientation stated by a display orientation SEI message before an H.264 or HEVC picture; None without one."""
     sei_type, header_bytes, is_slice = (
         (_H264_SEI, 1, is_h264_slice) if codec == "h264" else (_HEVC_PREFIX_SEI, 2, is_hevc_slice)
     )
@@ -33,11 +30,11 @@ def display_orientation(codec: str, data: memoryview, num_length_bytes: int) -> 
 
 
 def _orientation_of(bits: "Bits") -> Orientation:
-    if bits.number(1):  # The message cancels the orientation that was in force.
+    if bits.number(1):  # The message cancels the previous orientation.
         return Orientation()
     is_flipped_horizontally, is_flipped_vertically = bool(bits.number(1)), bool(bits.number(1))
     quarter_turns = round(bits.number(16) / 16384) % 4
-    # The message turns anticlockwise after it mirrors; two mirrorings are half a turn.
+    # The message mirrors first, then rotates anticlockwise. Mirroring on both axes is half a turn.
     return Orientation(
         is_mirrored=is_flipped_horizontally != is_flipped_vertically,
         rotation_degrees=(-90 * quarter_turns + (180 if is_flipped_vertically else 0)) % 360,

@@ -1,4 +1,4 @@
-"""Facts in the first bytes of a coded picture that its container does not state. Pure; decodes nothing."""
+"""Reads properties of coded pictures that containers do not state, from their first bytes. Pure; decodes nothing."""
 
 from collections.abc import Iterator
 
@@ -14,10 +14,9 @@ from service.video.bitstreams.nal_units import (
 
 
 def is_hidden(codec: str, data: memoryview) -> bool:
-    """Whether a packet holds only a picture for others to refer to, never shown itself.
+    """Whether a packet holds only a picture that is never shown ("alternate reference" of VP8 and VP9).
 
-    VP8 and VP9 have such pictures ("alternate references"); containers list them among the rest,
-    with a time at which nothing new comes on screen.
+    Containers list such a picture with a time of its own.
     """
     if codec == "vp8":
         return not data[0] & 0x10
@@ -27,9 +26,9 @@ def is_hidden(codec: str, data: memoryview) -> bool:
 
 
 def hevc_temporal_layer(data: memoryview, num_length_bytes: int) -> int:
-    """The temporal layer (0 is the lowest) of an HEVC packet's first slice; -1 where there is none.
+    """Temporal layer of an HEVC packet's first slice, 0 for the lowest; -1 without a slice.
 
-    `num_length_bytes` is the size of the length before every unit, 0 for a stream with start codes.
+    `num_length_bytes` is the size of the length prefix of units, 0 for a stream with start codes.
     """
     for start, _ in nal_units(data, num_length_bytes):
         if start + 1 < len(data) and is_hevc_slice(data[start]):
@@ -38,25 +37,25 @@ def hevc_temporal_layer(data: memoryview, num_length_bytes: int) -> int:
 
 
 def has_slice(codec: str, data: memoryview, num_length_bytes: int) -> bool:
-    """Whether a packet of H.264 or HEVC holds any part of a picture, and not only messages between pictures."""
+    """Whether an H.264 or HEVC packet holds a part of a picture, not only messages."""
     is_slice = is_h264_slice if codec == "h264" else is_hevc_slice
     return any(is_slice(data[start]) for start, _ in nal_units(data, num_length_bytes))
 
 
 def is_idr(data: memoryview, num_length_bytes: int) -> bool:
-    """Whether a packet of H.264 holds a picture at which decoding begins without a look back."""
+    """Whether an H.264 packet holds an IDR picture, at which decoding can start."""
     return any(data[start] & 0x1F == _H264_IDR for start, _ in nal_units(data, num_length_bytes))
 
 
 def has_several_pictures(data: memoryview) -> bool:
-    """Whether a packet of MPEG-4 Part 2 holds several pictures, as in AVI files of DivX ("packed bitstream")."""
+    """Whether an MPEG-4 Part 2 packet holds several pictures ("packed bitstream" in AVI files of DivX)."""
     return len(list(_bytes_after(data, _MPEG4_PICTURE, 0))) > 1
 
 
 class BPictures:
-    """Tells which packets hold a B picture, which may be shown out of order; knows `CODECS`.
+    """Finds packets with B pictures, for the codecs in `CODECS`.
 
-    Without B pictures, a stream stores its pictures in the order in which they are shown.
+    A stream without B pictures stores its pictures in presentation order.
     """
 
     CODECS = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4"})
@@ -79,7 +78,7 @@ class BPictures:
     def _is_h264_b(self, data: memoryview) -> bool:
         for start, _ in nal_units(data, self._num_length_bytes):
             if is_h264_slice(data[start]):
-                # The first slice of a picture: first_mb_in_slice is 0, one bit, and slice_type 1 or 6 follows.
+                # First slice of a picture: first_mb_in_slice is 0 (one bit), slice_type is 1 or 6.
                 first = data[start + 1] if start + 1 < len(data) else 0
                 return first >> 4 == _H264_B_ONE or first >> 2 == _H264_B_SIX
         return False
@@ -123,7 +122,7 @@ _SUPERFRAME_MARKER = 0b110
 
 
 def _bytes_after(data: memoryview, start_code: bytes, offset: int) -> Iterator[int]:
-    """The byte `offset` bytes behind each `start_code`."""
+    """Yield the byte `offset` bytes after each `start_code`."""
     content = bytes(data)
     position = content.find(start_code)
     while position >= 0:
@@ -134,7 +133,7 @@ def _bytes_after(data: memoryview, start_code: bytes, offset: int) -> Iterator[i
 
 
 def _is_vp9_superframe(data: memoryview) -> bool:
-    # Several pictures in one packet end with an index, which begins and ends with the same byte.
+    # A superframe ends with an index whose first and last byte are equal.
     last = data[-1]
     num_pictures, num_size_bytes = (last & 7) + 1, ((last >> 3) & 3) + 1
     index_bytes = 2 + num_pictures * num_size_bytes

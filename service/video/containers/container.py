@@ -1,4 +1,4 @@
-"""Opens a video file without letting it do harm: which formats are allowed, and how a refusal reads."""
+"""Opens untrusted video files with allow lists of containers and codecs."""
 
 from pathlib import Path
 
@@ -33,18 +33,18 @@ CONTAINERS = {
     "ogg": "ogg",
     "yuv4mpegpipe": "y4m",
 }
-"""FFmpeg demuxers allowed to open a file, and our names for them. Playlists, SDP, subtitles, text and
-still images are not among them: several of those make the demuxer read other files or open sockets."""
+"""Allowed FFmpeg demuxers, and their names in the API. Playlists, SDP, subtitles, text and still images are excluded:
+several of these demuxers read other files or open sockets. To add a container: docs/video-formats.md."""
 
 JUMPABLE_CODECS = frozenset(
     [
         *("av1", "dvvideo", "ffv1", "flv1", "h263", "h264", "hevc", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4"),
         *("msmpeg4v2", "msmpeg4v3", "prores", "theora", "vc1", "vp8", "vp9", "wmv1", "wmv2", "wmv3"),
-        # Each picture of these stands for itself.
+        # Codecs in which each picture decodes independently.
         *("cfhd", "dnxhd", "ffvhuff", "huffyuv", "jpeg2000", "magicyuv", "r210", "rawvideo", "utvideo", "v210", "v410"),
     ]
 )
-"""Codecs in which decoding may begin at any picture that is marked as a keyframe and turns out to be one."""
+"""Codecs in which decoding can start at each true keyframe."""
 
 CODECS = JUMPABLE_CODECS | frozenset(
     [
@@ -62,18 +62,18 @@ _OPEN_OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist":
 _ALIGNMENT_PIXELS = 64
 _MAX_CODING_BLOCK_PIXELS = 64
 _MAX_FACTOR_OVER_LIMIT = 2
-"""A picture that the header understates is refused by FFmpeg beyond this factor, and by us below it."""
+"""A picture larger than its header states: FFmpeg refuses it beyond this factor, `FrameDecoder` below it."""
 _MIN_DECODER_PIXELS = 1 << 20
-"""Some decoders hold their scratch memory against the same limit: a lower one fails for small pictures."""
+"""Some decoders count scratch memory in the same limit: with a lower limit, small pictures fail."""
 
 
 def codec_name(stream: VideoStream) -> str:
-    """The codec's name, whichever library decodes it (`av1`, not `libdav1d`)."""
+    """Name of the codec, independent of the decoder library (`av1`, not `libdav1d`)."""
     return stream.codec_context.codec.canonical_name
 
 
 def conversion_advice() -> str:
-    """What is supported, and one command that converts a file to it."""
+    """Text for error messages: the supported formats, and a command that converts a file."""
     return (
         f"Supported containers: {_MAIN_CONTAINERS}. Supported codecs: {_MAIN_CODECS}; GET /capabilities lists all. "
         f"To convert the file: {_CONVERSION}"
@@ -81,7 +81,7 @@ def conversion_advice() -> str:
 
 
 def encrypted_error(kind: str) -> UnsupportedVideo:
-    """The error for an encrypted track of a codec."""
+    """The error for an encrypted track; `kind` names its codec."""
     return UnsupportedVideo(
         f"The {kind} track is encrypted (protected by DRM or scrambled) and cannot be decoded. "
         "Export or record the video without encryption."
@@ -92,8 +92,8 @@ def open_container(path: Path) -> InputContainer:
     """Open the file at `path`; the caller closes it.
 
     Raises:
-        UnsupportedVideo: not a video, or a container that is not allowed.
-        UnreadableVideo: a video container that is too damaged to open.
+        UnsupportedVideo: the file is not a video, or its container is not allowed.
+        UnreadableVideo: the container is allowed, but too damaged to open.
     """
     try:
         return av.open(str(path.resolve()), metadata_errors="ignore", container_options=_OPEN_OPTIONS)
@@ -111,16 +111,16 @@ def open_container(path: Path) -> InputContainer:
 
 
 def limit_pixels(context: VideoCodecContext, max_pixels: int) -> None:
-    """Let the decoder refuse pictures far larger than `max_pixels` before it allocates a buffer for them.
+    """Make the decoder refuse pictures far larger than `max_pixels` before it allocates a buffer for them.
 
     Raises:
         VideoTooLarge: the header states more than `max_pixels` pixels.
     """
     if context.width * context.height > max_pixels:
         raise VideoTooLarge(
-            f"{context.width}x{context.height} pixels per frame are more than the allowed {max_pixels}."
+            f"A frame of {context.width}x{context.height} pixels is larger than the limit of {max_pixels} pixels."
         )
-    # FFmpeg counts pixels after it rounds each side up to whole coding blocks and memory lines.
+    # FFmpeg rounds each side up to whole coding blocks and memory lines before it counts pixels.
     padded = [
         -(-(side + _MAX_CODING_BLOCK_PIXELS) // _ALIGNMENT_PIXELS) * _ALIGNMENT_PIXELS
         for side in (context.width, context.height)

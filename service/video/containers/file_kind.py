@@ -1,4 +1,4 @@
-"""Names the format of a file that could not be opened, so that a refusal can tell its sender. Decodes nothing."""
+"""Names the format of a file that cannot be opened, for the error message. Decodes nothing."""
 
 from collections.abc import Container
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from av.format import ContainerFormat
 
 _HEAD_BYTES = 64
 
-# (offset, bytes there, the format): those of supported containers, whose files are damaged if they do not open.
+# (offset, bytes, format) of supported containers: such a file is damaged if it cannot be opened.
 _SIGNATURES = (
     (4, b"ftyp", "MP4"),
     (4, b"moov", "QuickTime"),
@@ -28,7 +28,7 @@ _SIGNATURES = (
     (0, b"nut/multimedia container\0", "NUT"),
 )
 
-# Formats that FFmpeg has no demuxer for, or that our build of it does not decode.
+# Formats that FFmpeg cannot demux.
 _OTHER_SIGNATURES = (
     (0, b"%PDF", "PDF"),
     (0, b"PK\3\4", "ZIP"),
@@ -38,7 +38,7 @@ _OTHER_SIGNATURES = (
 )
 
 _GUESSED = frozenset({"aac", "ac3", "loas", "mp3", "tty"})
-"""Demuxers that FFmpeg guesses from few bytes, and often of files of another kind."""
+"""Demuxers that FFmpeg often guesses for files of other kinds."""
 _CONTROL_CHARACTERS = frozenset(range(32)) - frozenset(b"\t\n\r\f")
 
 _IMAGE_SUFFIX = "_pipe"
@@ -47,14 +47,14 @@ _NOT_ON_WHITELIST = "Format not on whitelist"
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """What a file that cannot be opened is, as a sentence; `is_supported` where only damage keeps it closed."""
+    """Format of a file that cannot be opened, as a sentence; `is_supported` if the file is only damaged."""
 
     sentence: str
     is_supported: bool = False
 
 
 def file_kind(path: Path, supported_demuxers: Container[str]) -> FileKind:
-    """The kind of the file at `path`, by its first bytes and by FFmpeg's guess."""
+    """Detect the format of the file at `path` by its first bytes and by FFmpeg's guess."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if (name := _by_signature(head, _SIGNATURES)) is not None:
@@ -71,17 +71,17 @@ def _sentence(head: bytes, path: Path, supported_demuxers: Container[str]) -> st
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "It is an HTML page."
     demuxer = _refused_demuxer(path)
-    # That of a supported format was guessed by the file's name: its content would have been opened.
+    # A supported demuxer was guessed by the file name only, because the content could not be opened.
     if demuxer is None or demuxer in supported_demuxers or (demuxer in _GUESSED and not _looks_like_mp3(head)):
         is_text = not set(head) & _CONTROL_CHARACTERS
-        return "It is a text file." if is_text else "The file's format is not known."
+        return "It is a text file." if is_text else "The file format is unknown."
     if demuxer.endswith(_IMAGE_SUFFIX):
         is_animated = head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
         kind = "an animated" if is_animated else "a still"
         return f"It is {kind} image ({demuxer.removesuffix(_IMAGE_SUFFIX).upper()})."
     name = ContainerFormat(demuxer, "r").long_name
-    # Raw streams have no signature: FFmpeg takes other files for one now and then.
-    return f"The file's format may be {name}." if name.startswith("raw") else f"The file's format is {name}."
+    # Raw streams have no signature, so FFmpeg sometimes mistakes other files for one.
+    return f"The file format may be {name}." if name.startswith("raw") else f"The file format is {name}."
 
 
 def _looks_like_mp3(head: bytes) -> bool:
@@ -93,8 +93,8 @@ def _by_signature(head: bytes, signatures: tuple[tuple[int, bytes, str], ...]) -
 
 
 def _refused_demuxer(path: Path) -> str | None:
-    """The demuxer that FFmpeg would open the file with; None where it knows none."""
-    # FFmpeg names it in its log alone. Nothing is opened: no demuxer is on this list.
+    """Name of the demuxer that FFmpeg would choose; None if it finds none."""
+    # FFmpeg names it only in its log. The allow list is empty, so that nothing is opened.
     level, skips_repeated = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)

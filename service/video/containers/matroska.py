@@ -1,6 +1,6 @@
-"""Facts in a Matroska or WebM file's header: cropping and completeness, which FFmpeg does not hand on, and orientation.
+"""Reads crop, orientation, encryption and completeness from the header of a Matroska or WebM file.
 
-Reads element headers and the few values it needs (RFC 8794 and RFC 9559); seeks over everything else.
+FFmpeg does not report crop and completeness. Reads only the elements needed (RFC 8794 and RFC 9559).
 """
 
 import struct
@@ -24,7 +24,7 @@ _MAX_VALUE_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class MatroskaTrack:
-    """The cropping and the orientation that one video track asks for, and whether it is encrypted."""
+    """Crop and orientation of one video track, and whether it is encrypted."""
 
     crop: Crop = field(default_factory=Crop)
     orientation: Orientation = field(default_factory=Orientation)
@@ -33,7 +33,7 @@ class MatroskaTrack:
 
 @dataclass(frozen=True, slots=True)
 class MatroskaFacts:
-    """`tracks` has an entry for each video track, in file order; `is_whole` is false where bytes are missing."""
+    """Header of a file: its video tracks in file order; `is_whole` if it states its size and the file has it."""
 
     tracks: tuple[MatroskaTrack, ...] = ()
     is_whole: bool = False
@@ -46,7 +46,7 @@ class _Element(NamedTuple):
 
 
 def matroska_facts(path: Path) -> MatroskaFacts:
-    """The facts of the file at `path`; none where it cannot be read as Matroska."""
+    """Read the header of the file at `path`; no tracks if it cannot be read as Matroska."""
     num_bytes = path.stat().st_size
     with path.open("rb") as file:
         elements = _Elements(file, num_bytes)
@@ -68,13 +68,13 @@ class _Elements:
         self._num_left = _MAX_ELEMENTS
 
     def within(self, start: int, end: int) -> Iterator[_Element]:
-        """Yield the elements of `[start, end)`, as far as they can be told apart."""
+        """Yield the elements of `[start, end)`, up to the first that cannot be parsed."""
         position = start
         while position < min(end, self._num_bytes) and self._num_left:
             self._num_left -= 1
             self._file.seek(position)
-            identifier, _ = self._number(keeps_marker=True)
-            size, is_unknown = self._number(keeps_marker=False)
+            identifier, _ = self._number(keep_marker=True)
+            size, is_unknown = self._number(keep_marker=False)
             if identifier is None or size is None:
                 return
             content = self._file.tell()
@@ -84,7 +84,7 @@ class _Elements:
             position = content + size
 
     def video_tracks(self, tracks: _Element) -> Iterator[MatroskaTrack]:
-        """Yield the facts of each video track."""
+        """Yield the properties of each video track."""
         for track in self._children(tracks):
             entries = {child.identifier: child for child in self._children(track)}
             if track.identifier != _TRACK_ENTRY or self._value(entries.get(_TRACK_TYPE)) != _TYPE_OF_VIDEO:
@@ -102,7 +102,7 @@ class _Elements:
         yaw, pitch, roll = (self._float(values.get(pose)) for pose in (_POSE_YAW, _POSE_PITCH, _POSE_ROLL))
         if pitch or yaw not in (0, 180, -180):
             return Orientation()
-        # A picture seen from behind is a mirrored one. The roll is counter-clockwise.
+        # A yaw of 180 degrees shows the picture from behind, mirrored. The roll is counter-clockwise.
         return Orientation.turned(-roll, is_mirrored=bool(yaw))
 
     def _children(self, element: _Element | None) -> list[_Element]:
@@ -122,8 +122,8 @@ class _Elements:
         layout = {4: ">f", 8: ">d"}.get(len(content))
         return float(struct.unpack(layout, content)[0]) if layout else 0.0
 
-    def _number(self, *, keeps_marker: bool) -> tuple[int | None, bool]:
-        """The next number of variable length, and whether all its bits are set; None past the end of the file."""
+    def _number(self, *, keep_marker: bool) -> tuple[int | None, bool]:
+        """Read a variable-length number, and whether all its bits are set; None after the end of the file."""
         first = self._file.read(1)
         if not first or not first[0]:
             return None, False
@@ -134,4 +134,4 @@ class _Elements:
         marker = 0x80 >> num_more
         value = int.from_bytes(bytes([first[0] ^ marker]) + rest)
         is_full = value == (1 << (7 * (num_more + 1))) - 1
-        return (value | marker << (8 * num_more) if keeps_marker else value), is_full
+        return (value | marker << (8 * num_more) if keep_marker else value), is_full

@@ -1,6 +1,6 @@
-"""Facts in the header of an MP4 or QuickTime track: orientation, and clean aperture, which FFmpeg does not hand on.
+"""Reads orientation, clean aperture and encryption from the header of an MP4 or QuickTime file.
 
-Reads box headers and the few values it needs (ISO/IEC 14496-12); seeks over everything else.
+FFmpeg does not report the clean aperture. Reads only the boxes needed (ISO/IEC 14496-12).
 """
 
 import struct
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from service.video.crop import Crop
-from service.video.orientation import IDENTITY, Matrix, Orientation, multiplied
+from service.video.orientation import IDENTITY, Matrix, Orientation, matrix_product
 
 _MAX_BOXES = 20_000
 _VISUAL_SAMPLE_ENTRY_BYTES = 78
@@ -27,7 +27,7 @@ class _Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mp4Track:
-    """The cropping and the orientation that the header of one track asks for, and whether its samples are encrypted."""
+    """Crop and orientation of one track, and whether its samples are encrypted."""
 
     crop: Crop = field(default_factory=Crop)
     orientation: Orientation = field(default_factory=Orientation)
@@ -35,7 +35,7 @@ class Mp4Track:
 
 
 def mp4_tracks(path: Path) -> dict[int, Mp4Track]:
-    """The tracks of the file at `path`, by their numbers; none where it cannot be read as MP4."""
+    """Read the tracks of the file at `path`, by track number; empty if it cannot be read as MP4."""
     num_bytes = path.stat().st_size
     with path.open("rb") as file:
         boxes = _Boxes(file)
@@ -49,13 +49,13 @@ class _Boxes:
         self._num_left = _MAX_BOXES
 
     def first(self, kind: bytes, inside: _Box | None) -> _Box | None:
-        """The first box of that kind directly inside another; None where there is none, or no other."""
+        """The first box of `kind` directly inside another box; None if there is none."""
         if inside is None:
             return None
         return next((box for box in self._within(inside) if box.kind == kind), None)
 
     def tracks(self, movie: _Box) -> Iterator[tuple[int, Mp4Track]]:
-        """Yield number and facts of each track of a movie box."""
+        """Yield number and properties of each track of a movie box."""
         header = self.first(b"mvhd", movie)
         of_movie = IDENTITY if header is None else self._movie_matrix(header)
         for track in self._within(movie):
@@ -66,12 +66,12 @@ class _Boxes:
             samples = self.first(b"stbl", self.first(b"minf", self.first(b"mdia", track)))
             entry = self._first_sample_entry(self.first(b"stsd", samples))
             crop = None if entry is None else self._clean_aperture(entry)
-            orientation = Orientation.from_matrix(multiplied(of_track, of_movie))
+            orientation = Orientation.from_matrix(matrix_product(of_track, of_movie))
             yield number, Mp4Track(crop or Crop(), orientation, entry is not None and entry.kind == b"encv")
 
     def _movie_matrix(self, header: _Box) -> Matrix:
         """The matrix in a movie header box."""
-        # Version 1 has longer times.
+        # Version 1 has 64-bit times before the matrix.
         return self._matrix(header.start + (48 if self._bytes(header.start, 1) == b"\1" else 36))
 
     def _track_number_and_matrix(self, header: _Box) -> tuple[int, Matrix]:
@@ -94,7 +94,7 @@ class _Boxes:
         return next(self._within(entries), None)
 
     def _clean_aperture(self, entry: _Box) -> Crop | None:
-        """The cropping in a sample entry; None where there is none."""
+        """The crop of a sample entry; None if it has no clean aperture."""
         aperture = self.first(b"clap", entry._replace(start=entry.start + _VISUAL_SAMPLE_ENTRY_BYTES))
         if aperture is None:
             return None
@@ -126,7 +126,7 @@ class _Boxes:
 
 
 def _crop(values: tuple[int, ...], width: int, height: int) -> Crop | None:
-    """Size and offset of the aperture's centre from the picture's, four fractions, as pixels cut off (12.1.4)."""
+    """Convert an aperture (fractions for size and centre offset) to a crop in pixels (ISO/IEC 14496-12, 12.1.4)."""
     if not all(values[1::2]):
         return None
     shown_width, shown_height, right_by, down_by = (

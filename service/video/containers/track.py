@@ -1,4 +1,4 @@
-"""Chooses the picture track that a player would show, and reads what the container's header states of it."""
+"""Selects the video track that a player would show, and reads its properties from the container's header."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -27,19 +27,18 @@ from service.video.orientation import Orientation
 
 _IMAGE_CONTAINERS = {"apng": "APNG", "gif": "GIF"}
 _STILL_IMAGE_BRANDS = frozenset({"avif", "avis", "heic", "heim", "heis", "heix", "hevc", "hevx", "mif1", "msf1"})
-"""Brands of MP4 whose files hold still images, and perhaps a sequence of them as a track."""
+"""MP4 brands of files that hold still images, and perhaps an image sequence as a track."""
 
-_MIN_SHARE_OF_LONGEST_TRACK = 0.1
-"""A track with fewer pictures than this share of the longest one's is a thumbnail or a trailer."""
+_MIN_FRACTION_OF_LONGEST_TRACK = 0.1
+"""A track with a smaller fraction of the longest track's pictures is a thumbnail or a trailer."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedTrack:
-    """The picture track that is decoded, in its open container.
+    """The video track to decode, in its open container.
 
-    `crop` is the cropping that the container asks for, and `orientation` the one of its header. `is_whole` is true
-    where the container states its own size, and the file has it. `other_tracks` describes the picture tracks that are
-    not decoded.
+    `crop` and `orientation` are stated by the container. `is_whole` is true if the container states its size and the
+    file has it. `other_tracks` describes the video tracks that are not decoded.
     """
 
     container: InputContainer
@@ -51,24 +50,24 @@ class OpenedTrack:
 
 
 def open_track(path: Path, limits: DecodeLimits, index: int | None = None) -> OpenedTrack:
-    """Open `path` and the picture track that a player would show, or that of stream `index`; the caller closes it.
+    """Open `path` and select the video track that a player would show, or stream `index`; the caller closes it.
 
     Raises:
-        UnsupportedVideo: not a video, or a container or codec that is not allowed.
-        UnreadableVideo: a video container that is too damaged to open.
-        VideoTooLarge: the header claims more pixels than allowed.
+        UnsupportedVideo: the file is not a video, or its container or codec is not allowed.
+        UnreadableVideo: the container is allowed, but too damaged to open.
+        VideoTooLarge: the header states more pixels than allowed.
     """
     container = open_container(path)
     try:
-        tracks = _picture_tracks(container)
+        tracks = _video_tracks(container)
         if index is None:
             num_packets = _num_packets(path, tracks, limits.max_packets) if len(tracks) > 1 else {}
             stream = _track_to_show(tracks, num_packets)
-            _refuse_still_image(path, container, stream)
+            _reject_still_image(path, container, stream)
         else:
             num_packets, stream = {}, next(track for track in tracks if track.index == index)
         limit_pixels(stream.codec_context, limits.max_pixels_per_frame)
-        # Cropping at the left edge is exact only if pixels may begin anywhere in memory.
+        # Cropping at the left edge is exact only with unaligned pixels.
         stream.codec_context.options |= {"flags": "+unaligned"}
         crop, orientation, is_whole = _container_facts(path, container, stream)
         others = tuple(
@@ -83,7 +82,7 @@ def open_track(path: Path, limits: DecodeLimits, index: int | None = None) -> Op
 
 
 def unreadable_error(path: Path, track: OpenedTrack, fact: str) -> UnreadableVideo | UnsupportedVideo:
-    """The error for a track that cannot be used: `fact` completes the sentence, unless the track is scrambled."""
+    """The error for a track that cannot be decoded: `The CODEC FACT`, or that it is scrambled."""
     if track.container.format.name == "mpegts" and is_scrambled(path):
         return encrypted_error(codec_name(track.stream))
     return UnreadableVideo(f"The {codec_name(track.stream)} {fact}")
@@ -99,32 +98,31 @@ def is_avi(container: InputContainer) -> bool:
     return container.format.name == "avi"
 
 
-def _picture_tracks(container: InputContainer) -> list[VideoStream]:
+def _video_tracks(container: InputContainer) -> list[VideoStream]:
     tracks = [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
     if not tracks:
         kinds: list[str] = sorted({track.type for track in container.streams}) or ["no"]
         raise UnsupportedVideo(
-            f"The file has no picture track: it holds {' and '.join(kinds)} tracks. {conversion_advice()}"
+            f"The file has no video track: it holds {' and '.join(kinds)} tracks. {conversion_advice()}"
         )
     return tracks
 
 
 def _track_to_show(tracks: list[VideoStream], num_packets: dict[int, int]) -> VideoStream:
-    """The track that a player would show: of those with most of the content, the one marked as default, or the first.
+    """Select the track that a player would show: the default or first track, thumbnails and trailers excluded.
 
     Raises:
-        UnsupportedVideo: no such track has a codec that is allowed.
+        UnsupportedVideo: no such track has an allowed codec.
     """
     longest = max(num_packets.values(), default=0)
-    main = [track for track in tracks if num_packets.get(track.index, 0) >= _MIN_SHARE_OF_LONGEST_TRACK * longest]
-    # Sorting keeps the order of equals.
+    main = [track for track in tracks if num_packets.get(track.index, 0) >= _MIN_FRACTION_OF_LONGEST_TRACK * longest]
     main.sort(key=lambda track: not track.disposition & Disposition.default)
     allowed = [track for track in main if _is_allowed(track)]
     if allowed:
         return allowed[0]
-    # Damaged or exotic files open without a decoder; PyAV then has no codec context to offer.
+    # Damaged or exotic files may open without a decoder, and then have no codec context.
     if main[0].codec_context is None:
-        raise UnsupportedVideo(f"The video's codec is not known. {conversion_advice()}")
+        raise UnsupportedVideo(f"The codec of the video is unknown. {conversion_advice()}")
     raise UnsupportedVideo(f"Videos coded as {codec_name(main[0])} are not supported. {conversion_advice()}")
 
 
@@ -133,7 +131,7 @@ def _is_allowed(track: VideoStream) -> bool:
 
 
 def _num_packets(path: Path, tracks: list[VideoStream], max_packets: int) -> dict[int, int]:
-    """How many packets each track has, as far as the file can be read and up to `max_packets` in all."""
+    """Count the packets of each track, up to the first damage or `max_packets` in total."""
     counts: Counter[int] = Counter()
     with open_container(path) as container:
         streams = [container.streams[track.index] for track in tracks]
@@ -147,8 +145,8 @@ def _num_packets(path: Path, tracks: list[VideoStream], max_packets: int) -> dic
     return dict(counts)
 
 
-def _refuse_still_image(path: Path, container: InputContainer, stream: VideoStream) -> None:
-    """Raise UnsupportedVideo for a file of images that holds but one."""
+def _reject_still_image(path: Path, container: InputContainer, stream: VideoStream) -> None:
+    """Raise UnsupportedVideo for an image file with a single image."""
     if (kind := _IMAGE_CONTAINERS.get(container.format.name)) is not None:
         is_still = _num_packets(path, [stream], 1).get(stream.index, 0) <= 1
     else:
@@ -158,7 +156,7 @@ def _refuse_still_image(path: Path, container: InputContainer, stream: VideoStre
 
 
 def _is_still_image(container: InputContainer, track: VideoStream) -> bool:
-    """Whether a track is the still image that stands for a sequence of them, as in AVIF."""
+    """Whether a track is the single cover image of an image sequence, as in AVIF."""
     return _brand(container) in _STILL_IMAGE_BRANDS and len(track.index_entries) <= 1
 
 
@@ -167,7 +165,7 @@ def _brand(container: InputContainer) -> str:
 
 
 def _container_facts(path: Path, container: InputContainer, stream: VideoStream) -> tuple[Crop, Orientation, bool]:
-    """The cropping and orientation that the container asks for, and whether the file has the size that it states."""
+    """Crop and orientation stated by the container, and whether the file has the size that it states."""
     facts: Mp4Track | MatroskaTrack = Mp4Track()
     is_whole = False
     if container.format.name.startswith("mov"):

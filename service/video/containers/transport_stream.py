@@ -1,4 +1,4 @@
-"""Whether an MPEG transport stream is scrambled, which FFmpeg does not say. Reads packet headers (ISO/IEC 13818-1)."""
+"""Detects scrambled MPEG transport streams by their packet headers (ISO/IEC 13818-1); FFmpeg does not report them."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,7 +10,7 @@ _MIN_PACKETS_IN_SYNC = 5
 
 
 def is_scrambled(path: Path) -> bool:
-    """Whether most packets of some stream near the beginning of the file at `path` are scrambled."""
+    """Whether most packets of a stream in the first 2 MiB of the file at `path` are scrambled."""
     with path.open("rb") as file:
         data = file.read(_MAX_BYTES_READ)
     total: Counter[int] = Counter()
@@ -25,7 +25,7 @@ def is_scrambled(path: Path) -> bool:
 
 
 def _layouts(data: bytes) -> list[tuple[int, int]]:
-    """(position of the first packet, bytes a packet) of each layout in which sync bytes recur."""
+    """(position of the first packet, bytes per packet) of each layout with regular sync bytes."""
     return [
         (start, size)
         for size in _PACKET_BYTES

@@ -1,22 +1,22 @@
-"""The end of a worker's standard error, for the log.
+"""Keeps the end of a worker's standard error for the log.
 
-The worker may have decoded a hostile video, so the text is not trusted: its length is bounded and its control
-characters are removed. It is never sent to a client.
+The text is not trusted, because a malicious video may control the worker: its length is bounded and control characters
+are removed. It is never sent to a client.
 """
 
 import asyncio
 import contextlib
 
 MAX_BYTES = 4096
-"""How much of the end is kept."""
+"""Bytes kept from the end."""
 
 _CHUNK_BYTES = 1 << 16
 _MAX_SECONDS_TO_CLOSE = 1.0
-"""How long the output of an ended worker is waited for: another process may hold it open."""
+"""Time to wait for the output of an ended worker: another process may hold it open."""
 
 
 class ErrorOutput:
-    """The last `MAX_BYTES` of a stream, which is read continuously: its writer never blocks, memory stays bounded."""
+    """The last `MAX_BYTES` of a stream, read continuously, so that the writer never blocks and memory is bounded."""
 
     def __init__(self, stream: asyncio.StreamReader) -> None:
         self._end = b""
@@ -29,22 +29,22 @@ class ErrorOutput:
 
     @property
     def text(self) -> str:
-        """The end as printable text, its lines joined by ` | `."""
+        """The kept end as printable text, lines joined by ` | `."""
         return " | ".join(_lines(self._end))
 
     @property
     def last_line(self) -> str:
-        """The last line that is not empty: of a Python traceback, the error. Empty where nothing was written."""
+        """The last non-empty line, such as the error of a Python traceback; empty if nothing was written."""
         return last_line(self._end)
 
     async def close(self) -> None:
-        """Read what is left of an ended worker's output, and stop reading."""
+        """Read the remaining output of an ended worker, then stop reading."""
         await asyncio.wait({self._reading}, timeout=_MAX_SECONDS_TO_CLOSE)
         self._reading.cancel()
 
 
 def last_line(output: bytes) -> str:
-    """The last line of `output` that is not empty, as printable text; empty where there is none."""
+    """The last non-empty line of `output` as printable text; empty if there is none."""
     lines = _lines(output[-MAX_BYTES:])
     return lines[-1] if lines else ""
 

@@ -1,6 +1,6 @@
-"""What a decode child gives up for good before it sees a stranger's file, and what of it this platform allows.
+"""Isolates a decode worker from the machine before it opens an untrusted file.
 
-Each step is tried on its own; what did not hold is reported, not hidden. Knows nothing of videos.
+Each step is tried independently, and the result reports which steps this platform supports. Independent of video.
 """
 
 import ctypes
@@ -18,39 +18,39 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 
 
 def isolate(max_memory_bytes: int) -> Isolation:
-    """Give up everything that decoding does not need; say what was possible.
+    """Drop all rights that decoding does not need, permanently, and report which steps succeeded.
 
-    Call it while the process has one thread: several cannot leave a namespace at once.
+    The process must have a single thread, because several cannot leave a namespace together.
     """
     is_linux = sys.platform == "linux"
-    has_no_network = is_linux and _holds(_leave_network)
+    has_no_network = is_linux and _succeeds(_leave_network)
     return Isolation(
         has_no_network=has_no_network,
-        dies_with_parent=is_linux and _holds(lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)),
+        dies_with_parent=is_linux and _succeeds(lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)),
         is_undumpable=become_undumpable(),
-        has_no_new_privileges=is_linux and _holds(lambda: _prctl(_PR_SET_NO_NEW_PRIVS, 1)),
-        has_memory_limit=_holds(lambda: _limit_resources(max_memory_bytes)),
-        has_cpu_limit=_holds(lambda: allow_cpu_seconds(3600)),
-        has_syscall_filter=is_linux and _holds(forbid_syscalls),
+        has_no_new_privileges=is_linux and _succeeds(lambda: _prctl(_PR_SET_NO_NEW_PRIVS, 1)),
+        has_memory_limit=_succeeds(lambda: _limit_resources(max_memory_bytes)),
+        has_cpu_limit=_succeeds(lambda: allow_cpu_seconds(3600)),
+        has_syscall_filter=is_linux and _succeeds(forbid_syscalls),
     )
 
 
 def become_undumpable() -> bool:
-    """Let no other process of the same user read or trace this one, its environment among it; whether that holds."""
-    return sys.platform == "linux" and _holds(lambda: _prctl(_PR_SET_DUMPABLE, 0))
+    """Forbid other processes of the same user to read or trace this one, including its environment; True on success."""
+    return sys.platform == "linux" and _succeeds(lambda: _prctl(_PR_SET_DUMPABLE, 0))
 
 
 def allow_cpu_seconds(seconds: float) -> None:
-    """Let the process use `seconds` of processor time from now on; then it dies of SIGXCPU."""
-    import resource  # noqa: PLC0415 - Windows has none
+    """Limit the further processor time of this process to `seconds`; SIGXCPU then ends it."""
+    import resource  # noqa: PLC0415 - not available on Windows
 
-    # The limit counts the whole life of a process, so it starts from what is already used.
+    # The limit includes the processor time already used.
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft = int(used.ru_utime + used.ru_stime + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
-def _holds(step: Callable[[], None]) -> bool:
+def _succeeds(step: Callable[[], None]) -> bool:
     try:
         step()
     except (OSError, ValueError, ImportError, AttributeError):
@@ -59,7 +59,7 @@ def _holds(step: Callable[[], None]) -> bool:
 
 
 def _limit_resources(max_memory_bytes: int) -> None:
-    import resource  # noqa: PLC0415 - Windows has none
+    import resource  # noqa: PLC0415 - not available on Windows
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -69,7 +69,7 @@ def _limit_resources(max_memory_bytes: int) -> None:
 
 def _leave_network() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    # Without privileges it takes a user namespace; a container may forbid that and allow the other.
+    # Without privileges this needs a user namespace. A container may forbid that, but allow a network namespace.
     for flags in (_CLONE_NEWUSER | _CLONE_NEWNET, _CLONE_NEWNET):
         if libc.unshare(flags) == 0:
             return

@@ -1,6 +1,6 @@
-"""`python -m service.video.sandbox.probe`: the allowed containers and codecs that this machine's FFmpeg can read.
+"""`python -m service.video.sandbox.probe`: print the allowed formats that this machine's FFmpeg can read, as JSON.
 
-Prints them as one line of JSON. A program of its own, because the service's process never loads a decoder.
+A separate program, because the process of the service never loads a decoder.
 """
 
 import json
@@ -11,27 +11,27 @@ from av.codec.codec import Capabilities, Codec, UnknownCodecError
 
 from service.video.containers.container import CODECS, CONTAINERS
 
-# Decoders on devices, which we never open.
-_ON_DEVICES = Capabilities.hardware | Capabilities.hybrid
-# Decodes only with a device, and does not say so.
-_ON_DEVICES_UNSAID = frozenset({"av1"})
+# Decoders that need a hardware device.
+_HARDWARE = Capabilities.hardware | Capabilities.hybrid
+# The decoder needs a hardware device, but its capabilities do not say so.
+_UNDECLARED_HARDWARE = frozenset({"av1"})
 
 
 def decodable_codecs() -> list[str]:
-    """The allowed codecs for which there is a decoder that runs on the processor."""
+    """Allowed codecs that FFmpeg can decode on the processor."""
     found = set()
-    for name in av.codecs_available - _ON_DEVICES_UNSAID:
+    for name in av.codecs_available - _UNDECLARED_HARDWARE:
         try:
             codec = Codec(name, "r")
         except UnknownCodecError:
-            continue  # It only encodes.
-        if codec.canonical_name in CODECS and not codec.capabilities & _ON_DEVICES:
+            continue  # This codec only encodes.
+        if codec.canonical_name in CODECS and not codec.capabilities & _HARDWARE:
             found.add(codec.canonical_name)
     return sorted(found)
 
 
 def readable_containers() -> list[str]:
-    """What we call the allowed containers for which there is a demuxer."""
+    """API names of the allowed containers that FFmpeg can demux."""
     return sorted(CONTAINERS[name] for name in av.formats_available & CONTAINERS.keys())
 
 

@@ -1,11 +1,11 @@
-"""A list of system calls that decoding never needs, forbidden through libseccomp where it is installed."""
+"""Forbids system calls that decoding never needs, if libseccomp is installed."""
 
 import ctypes
 import errno
 import os
 
 _FORBIDDEN = (
-    # The network, and any other way to talk to another process.
+    # Network, and other communication with processes.
     *("socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "sendmmsg"),
     *("kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open", "pidfd_getfd", "pidfd_send_signal"),
     *("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "kcmp"),
@@ -18,7 +18,7 @@ _FORBIDDEN = (
     *("creat", "truncate", "ftruncate", "fallocate", "unlink", "unlinkat", "rename", "renameat", "renameat2"),
     *("mkdir", "mkdirat", "rmdir", "link", "linkat", "symlink", "symlinkat", "mknod", "mknodat"),
     *("chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat", "setxattr", "removexattr"),
-    # What widens the kernel's surface.
+    # Calls that enlarge the kernel's attack surface.
     *("mount", "umount2", "pivot_root", "chroot", "unshare", "setns", "keyctl", "add_key", "request_key", "bpf"),
     *("perf_event_open", "userfaultfd", "io_uring_setup", "open_by_handle_at", "init_module", "finit_module"),
 )
@@ -43,10 +43,10 @@ class _Comparison(ctypes.Structure):
 
 
 def forbid_syscalls() -> None:
-    """Make every forbidden call fail with EPERM, for this process and for good.
+    """Make all forbidden calls of this process fail with EPERM, permanently.
 
     Raises:
-        OSError: libseccomp is not installed, or the kernel refuses the filter.
+        OSError: libseccomp is not installed, or the kernel rejects the filter.
     """
     library = ctypes.CDLL("libseccomp.so.2", use_errno=True)
     library.seccomp_init.restype = ctypes.c_void_p
@@ -54,8 +54,7 @@ def forbid_syscalls() -> None:
 
     def refuse(name: str, reason: int = errno.EPERM, *only_if: _Comparison) -> None:
         number = library.seccomp_syscall_resolve_name(name.encode())
-        # A call that another architecture has and this one has not, as `open` on ARM, has a number below 0, of which
-        # no rule can be made: it is refused by being absent.
+        # A call that this architecture lacks, such as `open` on ARM, has a negative number and needs no rule.
         if number >= 0:
             comparisons = (_Comparison * len(only_if))(*only_if)
             action = ctypes.c_uint32(_REFUSE | reason)
@@ -66,13 +65,13 @@ def forbid_syscalls() -> None:
     try:
         for name in _FORBIDDEN:
             refuse(name)
-        # Threads may be started, processes not. `clone3` hides its flags: without it, libc uses `clone`.
+        # Threads are allowed, processes are not. `clone3` hides its flags; without it, libc uses `clone`.
         refuse("clone3", errno.ENOSYS)
         refuse("clone", errno.EPERM, _Comparison(0, _MASKED_EQUAL, _CLONE_THREAD, 0))
-        # `abort` and `setrlimit` are these two, upon the process itself.
+        # `abort` and `setrlimit` use these two calls on the process itself.
         refuse("tgkill", errno.EPERM, _Comparison(0, _NOT_EQUAL, os.getpid(), 0))
         refuse("prlimit64", errno.EPERM, _Comparison(0, _NOT_EQUAL, 0, 0))
-        # A file may be told to signal another process whenever something happens to it.
+        # These commands make the kernel signal another process when a file changes state.
         for command in _SET_OWNER_COMMANDS:
             refuse("fcntl", errno.EPERM, _Comparison(1, _EQUAL, command, 0))
         for request in _SET_OWNER_REQUESTS:
