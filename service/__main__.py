@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from service.api.bounded_protocol import BoundedHead
 from service.api.server import DrainingServer
 from service.app import create_app
-from service.model_control.loader import ANSWERING_THREAD, LOADING_THREAD
+from service.model_control.loader import INFERENCE_THREAD_PREFIX, LOADING_THREAD_PREFIX
 from service.settings import Settings
 from service.telemetry.logs import set_up_logging
 from service.video.sandbox.isolation import become_undumpable
@@ -52,7 +52,7 @@ def main() -> int:
 def _leave_models_at_work() -> None:
     """End the process now if a model is loaded or asked: Python would wait for its thread, which nothing interrupts."""
     for thread in threading.enumerate():
-        if thread.name.startswith((LOADING_THREAD, ANSWERING_THREAD)):
+        if thread.name.startswith((LOADING_THREAD_PREFIX, INFERENCE_THREAD_PREFIX)):
             # One that rests is told already to end.
             thread.join(timeout=1)
             if thread.is_alive():

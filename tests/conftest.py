@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from service.keys.key_file import changing_keys, new_key
+from service.keys.key_file import edit_keys, new_key
 from tests.support.grey_model import write_grey_model
 from tests.support.running_service import RunningService, running_service
 from tests.support.videos import painted
@@ -74,7 +74,7 @@ def keyed_service(grey_models_dir: Path, tmp_path_factory: pytest.TempPathFactor
     """A shared service with API keys; its page submits videos of 2.5 s, or unplayable ones of 300 bytes, as jobs."""
     place = tmp_path_factory.mktemp("keyed")
     token, key = new_key("tests", ("predict",), None)
-    with changing_keys(place / "keys.json") as keys:
+    with edit_keys(place / "keys.json") as keys:
         keys.append(key)
     settings = {
         "api_keys_file": place / "keys.json",

@@ -35,7 +35,7 @@ async def may_change_models(request: Request, credentials: _Credentials) -> None
 
 
 def _admit(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: Scope) -> None:
-    key = Parts.of(request).keys.admit(None if credentials is None else credentials.credentials, scope)
+    key = Parts.of(request).keys.authorize(None if credentials is None else credentials.credentials, scope)
     request.state.key = key
     request.state.caller = _address(request) if key is None else f"key {key.id}"
     if key is not None:

@@ -1,6 +1,6 @@
-"""`python -m service.keys create|list|revoke`: the keys in `SERVICE_API_KEYS_FILE`.
+"""`python -m service.keys create|list|revoke`: manage the API keys in `SERVICE_API_KEYS_FILE`.
 
-A running service takes note of every change by itself.
+A running service applies every change without a restart.
 """
 
 import argparse
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.keys.key_file import changing_keys, new_key, read_keys
+from service.keys.key_file import edit_keys, new_key, read_keys
 from service.keys.settings import KeySettings
 
 
@@ -20,56 +20,56 @@ class _Environment(KeySettings, BaseSettings):
 
 
 def create(path: Path, name: str, scopes: list[str], requests_per_minute: int | None) -> int:
-    """Make a key and print it: this is the only time it is seen."""
+    """Create a key and print it; the key cannot be shown again."""
     token, key = new_key(name, tuple(dict.fromkeys(scopes)), requests_per_minute)  # type: ignore[arg-type]
-    with changing_keys(path) as keys:
+    with edit_keys(path) as keys:
         keys.append(key)
     sys.stdout.write(f"{token}\n")
     return 0
 
 
-def show(path: Path) -> int:
-    """Print a line for each key: id, date, scopes, rate, name."""
+def list_keys(path: Path) -> int:
+    """Print one line per key: id, date, scopes, rate limit, name."""
     for key in read_keys(path).keys:
         rate = "no limit" if key.requests_per_minute is None else f"{key.requests_per_minute} a minute"
         sys.stdout.write(f"{key.id}  {key.created_at}  {','.join(key.scopes)}  {rate}  {key.name}\n")
     return 0
 
 
-def revoke(path: Path, identity: str) -> int:
-    """Take a key out of force; the exit status is 1 where there is none of that id."""
-    with changing_keys(path) as keys:
-        kept = [key for key in keys if key.id != identity]
+def revoke(path: Path, key_id: str) -> int:
+    """Revoke a key; returns exit status 1 if no key has this id."""
+    with edit_keys(path) as keys:
+        kept = [key for key in keys if key.id != key_id]
         is_known = len(kept) < len(keys)
         keys[:] = kept
     if not is_known:
-        sys.stderr.write(f"There is no key {identity}.\n")
+        sys.stderr.write(f"There is no key {key_id}. `python -m service.keys list` shows all keys.\n")
     return 0 if is_known else 1
 
 
 def main() -> int:
-    """Do what the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m service.keys", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    creation = commands.add_parser("create", help="make a key and print it, once")
-    creation.add_argument("--name", required=True, help="whose it is")
+    creation = commands.add_parser("create", help="create a key and print it once")
+    creation.add_argument("--name", required=True, help="name of the key's owner")
     creation.add_argument("--scope", action="append", choices=["predict", "admin"], help="default: predict")
     creation.add_argument("--requests-per-minute", type=_rate, help="default: no limit")
-    commands.add_parser("list", help="print what is known of each key")
-    commands.add_parser("revoke", help="take a key out of force").add_argument("id")
+    commands.add_parser("list", help="list all keys")
+    commands.add_parser("revoke", help="revoke a key").add_argument("id")
     arguments = parser.parse_args()
     path = _Environment().api_keys_file
     if path is None:
-        parser.error("SERVICE_API_KEYS_FILE does not say where the keys are")
+        parser.error("SERVICE_API_KEYS_FILE is not set; set it to the path of the key file")
     if arguments.command == "create":
         return create(path, arguments.name, arguments.scope or ["predict"], arguments.requests_per_minute)
-    return show(path) if arguments.command == "list" else revoke(path, arguments.id)
+    return list_keys(path) if arguments.command == "list" else revoke(path, arguments.id)
 
 
 def _rate(text: str) -> int:
     rate = int(text)
     if rate < 1:
-        raise argparse.ArgumentTypeError("at least 1")
+        raise argparse.ArgumentTypeError("must be at least 1")
     return rate
 
 

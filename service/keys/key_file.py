@@ -1,4 +1,4 @@
-"""The file of API keys: read, and changed under a lock. It holds digests alone."""
+"""The file of API keys, edited under a lock. It stores digests, not keys."""
 
 import fcntl
 import hashlib
@@ -15,13 +15,13 @@ Scope = Literal["predict", "admin"]
 
 
 class KeyPart(BaseModel):
-    """A part of the key file: immutable, without unknown fields."""
+    """A part of the key file: immutable, unknown fields rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ApiKey(KeyPart):
-    """What is kept of a key: enough to know it again, not enough to use it."""
+    """The stored record of a key: enough to verify the key, not to use it."""
 
     id: str
     name: str
@@ -32,18 +32,18 @@ class ApiKey(KeyPart):
 
 
 class KeyFile(KeyPart):
-    """The file of keys."""
+    """The content of the key file."""
 
     keys: tuple[ApiKey, ...] = ()
 
 
 def new_key(name: str, scopes: tuple[Scope, ...], requests_per_minute: int | None) -> tuple[str, ApiKey]:
-    """A fresh key, and what is to be kept of it."""
-    identity = secrets.token_hex(4)
-    token = f"fw_{identity}_{secrets.token_urlsafe(32)}"
+    """Generate a key; returns the key itself and the record to store."""
+    key_id = secrets.token_hex(4)
+    token = f"fw_{key_id}_{secrets.token_urlsafe(32)}"
     created_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return token, ApiKey(
-        id=identity,
+        id=key_id,
         name=name,
         scopes=scopes,
         requests_per_minute=requests_per_minute,
@@ -53,10 +53,11 @@ def new_key(name: str, scopes: tuple[Scope, ...], requests_per_minute: int | Non
 
 
 def read_keys(path: Path) -> KeyFile:
-    """The keys in `path`; none where there is no such file.
+    """The keys in the file `path`; empty if the file does not exist.
 
     Raises:
-        OSError, ValidationError: it cannot be read, or is not a file of keys.
+        OSError: the file cannot be read.
+        ValidationError: the file is not a valid key file.
     """
     try:
         return KeyFile.model_validate_json(path.read_bytes())
@@ -65,18 +66,18 @@ def read_keys(path: Path) -> KeyFile:
 
 
 @contextmanager
-def changing_keys(path: Path) -> Iterator[list[ApiKey]]:
-    """The keys in `path`, to be changed in place; written back whole at the end, one writer at a time."""
+def edit_keys(path: Path) -> Iterator[list[ApiKey]]:
+    """The keys in the file `path`, to edit in place: written atomically at the end of the block, under a file lock."""
     with path.with_name(path.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         keys = list(read_keys(path).keys)
         yield keys
-        fresh = path.with_name(path.name + ".new")
-        fresh.touch(mode=0o600)
-        fresh.write_text(KeyFile(keys=tuple(keys)).model_dump_json(indent=2) + "\n", encoding="utf-8")
-        fresh.replace(path)
+        new_file = path.with_name(path.name + ".new")
+        new_file.touch(mode=0o600)
+        new_file.write_text(KeyFile(keys=tuple(keys)).model_dump_json(indent=2) + "\n", encoding="utf-8")
+        new_file.replace(path)
 
 
 def key_digest(token: str) -> str:
-    """SHA-256 of a key, in hexadecimal digits; the only form in which a key is stored."""
+    """SHA-256 of a key, in hexadecimal; the only form in which a key is stored."""
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""Replays the golden clips of a model before it serves requests."""
+"""Replays a model's golden clips before it serves requests."""
 
 import hashlib
 import logging
@@ -22,15 +22,15 @@ _log = logging.getLogger(__name__)
 async def replay_golden(
     stored: StoredModel, sandbox: Sandbox, batcher: Batcher, metrics: Metrics, max_difference: float
 ) -> bool:
-    """Send every golden clip the way a request goes, and compare the answers with those of its export.
+    """Decode and classify every golden clip as a request would, and compare the outputs with those at export.
 
-    Returns whether every one decodes, bit for bit, to the pixels it had at export. Other pixels whose answers
-    are still right are worth a warning, not an outage: a new release of the decoder may round otherwise.
+    Returns whether every clip decodes to exactly the pixels it had at export. Other pixels with correct outputs are
+    logged as a warning only: a new release of the decoder may round differently.
 
     Raises:
-        InvalidModel: an answer differs by more than the manifest's tolerance, or one to the same pixels by more
-            than `max_difference`.
-        DecoderFailed: no worker can decode the clip, through a fault of the service.
+        InvalidModel: an output differs by more than the manifest's tolerance, or, for the same pixels, by more than
+            `max_difference`.
+        DecoderFailed: no worker can decode a clip; the service is at fault, not the model.
     """
     manifest = stored.manifest
     sees_training_pixels = True
@@ -43,17 +43,21 @@ async def replay_golden(
         except VideoError as error:
             raise InvalidModel(f"{where}: {error}") from error
         except DecoderFailed as error:
-            # Neither the model nor its clip is wrong.
+            # The service is at fault, so the model is not called invalid.
             raise DecoderFailed(f"{where} was not decoded. {error}") from error
         expected = (golden.probabilities, golden.attention, golden.times_seconds)
-        pairs = [(np.asarray(one), np.asarray(other)) for one, other in zip(expected, found, strict=True)]
-        if any(one.shape != other.shape for one, other in pairs):
-            raise InvalidModel(f"{where}: the answer has another shape than at export")
-        difference = max(float(np.abs(one - other).max()) for one, other in pairs)
+        pairs = [(np.asarray(ours), np.asarray(theirs)) for ours, theirs in zip(found, expected, strict=True)]
+        if any(ours.shape != theirs.shape for ours, theirs in pairs):
+            raise InvalidModel(f"{where}: the output has another shape than at export")
+        difference = max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
         sees_same_pixels = frames_sha256 == golden.frames_sha256
         tolerance = manifest.golden_tolerance
-        if not difference <= (min(tolerance, max_difference) if sees_same_pixels else tolerance):
-            raise InvalidModel(f"{where}: the answer differs by {difference:.2g} from the one at export")
+        allowed = min(tolerance, max_difference) if sees_same_pixels else tolerance
+        # Also rejects NaN.
+        if not difference <= allowed:
+            raise InvalidModel(
+                f"{where}: the output differs by {difference:.2g} from that at export; allowed is {allowed:.2g}"
+            )
         if not sees_same_pixels:
             _log.warning("a golden clip decodes to other pixels than at export", extra={"path": golden.path})
             sees_training_pixels = False
@@ -63,7 +67,7 @@ async def replay_golden(
 async def _first_clip(
     path: Path, spec: ClipSpec, sandbox: Sandbox, batcher: Batcher, metrics: Metrics
 ) -> tuple[str, NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
-    """Digest of the pixels, probabilities, attention and times of a video's first clip."""
+    """SHA-256 of the pixels, probabilities, attention and frame times of a video's first clip."""
     digests: list[str] = []
     async with questions_to(batcher, 1) as questions:
 

@@ -1,6 +1,6 @@
-"""Brings one model up: verify, load, prove its batch sizes, replay its golden clips.
+"""Loads a model: verify its files, load it, verify its batch sizes, replay its golden clips.
 
-A model that answers otherwise than when it was exported is not served.
+A model whose outputs differ from those at export is not served.
 """
 
 import asyncio
@@ -26,9 +26,10 @@ from service.video.sandbox.pool import Sandbox
 
 _log = logging.getLogger(__name__)
 
-LOADING_THREAD = "load"
-ANSWERING_THREAD = "model"
-"""How the thread's name begins in which models are loaded. Deep in an engine, nothing can interrupt it."""
+LOADING_THREAD_PREFIX = "load"
+"""Prefix of the name of the thread that loads models."""
+INFERENCE_THREAD_PREFIX = "model"
+"""Prefix of the names of the threads that run models. Python cannot interrupt either kind inside an engine."""
 
 ImportEngine = Callable[[], EngineRuntime]
 Arguments = TypeVarTuple("Arguments")
@@ -36,47 +37,49 @@ Result = TypeVar("Result")
 
 
 class ModelLoader:
-    """Loads models in a thread of its own, one at a time; those that are ready answer meanwhile, in others."""
+    """Loads models in one thread, one model at a time; ready models run in other threads meanwhile."""
 
     def __init__(
         self, settings: InferenceSettings, sandbox: Sandbox, metrics: Metrics, import_engine: ImportEngine
     ) -> None:
-        """`import_engine` is called in the loading thread, once."""
+        """`import_engine` is called once, in the loading thread."""
         self._settings = settings
         self._sandbox = sandbox
         self._metrics = metrics
         self._import_engine = import_engine
         self._engine: EngineRuntime | None = None
-        self._loading = ThreadPoolExecutor(max_workers=1, thread_name_prefix=LOADING_THREAD)
-        self._answering: ThreadPoolExecutor | None = None
+        self._loading_executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=LOADING_THREAD_PREFIX)
+        self._inference_executor: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:
-        """Import the engine, which takes seconds."""
+        """Import the engine. Takes seconds; does not block the event loop."""
         with timed("engine imported", engine=self._settings.engine):
             self._engine = await self._in_thread(self._import_engine)
-        # Of all models together: they share the same cores.
-        self._answering = ThreadPoolExecutor(self._engine.num_batch_threads, thread_name_prefix=ANSWERING_THREAD)
+        # All models share these threads, as they share the cores.
+        self._inference_executor = ThreadPoolExecutor(
+            self._engine.num_batch_threads, thread_name_prefix=INFERENCE_THREAD_PREFIX
+        )
 
     def close(self) -> None:
-        """Take no more work; what a thread is at goes on, and is not waited for."""
-        for executor in (self._loading, self._answering):
+        """Cancel queued work; does not wait for running calls, which nothing can interrupt."""
+        for executor in (self._loading_executor, self._inference_executor):
             if executor is not None:
                 executor.shutdown(wait=False, cancel_futures=True)
 
     async def read(self, directory: Path) -> StoredModel:
-        """The verified model in `directory`; raises InvalidModel."""
+        """Read and verify the model in `directory`; raises InvalidModel."""
         with timed("model verified", model=_name(directory)):
             return await self._in_thread(read_model, directory)
 
     async def load(self, stored: StoredModel) -> ReadyModel:
-        """The model, answering as it did at its export.
+        """Load a verified model and replay its golden clips.
 
         Raises:
-            InvalidModel: it does not.
-            DecoderFailed: its golden clips cannot be decoded, through a fault of the service.
+            InvalidModel: the engine cannot load or run the model, or its outputs differ from those at export.
+            DecoderFailed: its golden clips cannot be decoded; the service is at fault.
         """
         assert self._engine is not None
-        assert self._answering is not None
+        assert self._inference_executor is not None
         manifest, name = stored.manifest, _name(stored.directory)
         clip = manifest.clip
         clip_shape = (clip.num_frames, clip.height, clip.width, 3)
@@ -88,14 +91,14 @@ class ModelLoader:
                     verified_batch_sizes, engine.run, clip_shape, self._settings.batch_sizes
                 )
             except Exception as error:
-                raise InvalidModel(f"{stored.directory}: it fails on the clips that prove it: {error}") from error
+                raise InvalidModel(f"{stored.directory}: the model fails on test clips: {error}") from error
         batcher = Batcher(
             engine.run,
             clip_shape=clip_shape,
             allowed_batch_sizes=batch_sizes,
             num_batch_threads=self._engine.num_batch_threads,
             max_queue_length=self._settings.max_queued_clips,
-            executor=self._answering,
+            executor=self._inference_executor,
             observe=partial(self._metrics.observe_batch, manifest.name, manifest.version),
         )
         batcher.start()
@@ -118,7 +121,7 @@ class ModelLoader:
         )
 
     async def _in_thread(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._loading, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._loading_executor, work, *arguments)
 
 
 def _name(directory: Path) -> str:

@@ -1,4 +1,4 @@
-"""Logs as JSON lines, on standard error."""
+"""Logs as JSON lines on standard error."""
 
 import json
 import logging
@@ -10,16 +10,15 @@ from typing import Any
 
 _log = logging.getLogger(__name__)
 
-
-# What every log record has; the rest was given as `extra`.
+# Attributes of every log record. Any other attribute was passed as `extra`.
 _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message and every `extra` field."""
+    """Formats a record as one line of JSON: time, level, logger, message and every `extra` field."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line of JSON."""
+        """Format the record as one line of JSON."""
         line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
@@ -33,17 +32,17 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up_logging(level: str) -> None:
-    """Send every log line of this process to standard error, as JSON."""
+    """Write all logs of this process to standard error as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # Our own access log says more.
+    # `service.api.access_log` replaces it.
     logging.getLogger("uvicorn.access").disabled = True
 
 
 @contextmanager
 def timed(name: str, **fields: object) -> Iterator[None]:
-    """Log one line when a stage of the start has come to its end: its name, and how many seconds it took."""
+    """Log the name and the seconds of the `with` block when it ends without an error."""
     started_at = time.perf_counter()
     yield
     _log.info(name, extra={"stage": name, "seconds": round(time.perf_counter() - started_at, 3), **fields})

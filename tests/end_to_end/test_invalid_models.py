@@ -49,7 +49,7 @@ def _claim_other_labels(model: Path) -> None:
         (_alter_weights, "saved_model.pb"),
         (_add_file, "extra.txt"),
         (_spoil_manifest, "manifest.json"),
-        (_claim_other_answer, "the answer differs"),
+        (_claim_other_answer, "the output differs"),
         (_claim_other_shape, "inputs"),
         (_claim_other_labels, "shape"),
         (shutil.rmtree, "no model"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.keys.key_file import changing_keys, new_key
+from service.keys.key_file import edit_keys, new_key
 from tests.support.running_service import RunningService, running_service
 
 pytestmark = pytest.mark.tensorflow
@@ -99,7 +99,7 @@ def test_a_version_that_does_not_prove_itself_is_refused_with_the_reason_and_the
     other = put(grey, own_models_dir, "4")
     (golden,) = json.loads((other / "manifest.json").read_text())["golden"]
     rewrite(other, golden=[golden | {"probabilities": [0.5, 0.5]}])
-    for number, why in (("3", "saved_model.pb"), ("4", "the answer differs")):
+    for number, why in (("3", "saved_model.pb"), ("4", "the output differs")):
         refused = change(service, number, "load")
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid_model")
         assert refused.headers["content-type"] == "application/problem+json"
@@ -166,7 +166,7 @@ def test_only_an_administrator_may_change_models_and_within_the_bounds(
         assert (refused.status_code, refused.json()["code"]) == (403, "forbidden"), "there are no keys"
     admin, admin_kept = new_key("operator", ("admin", "predict"), None)
     caller, caller_kept = new_key("caller", ("predict",), None)
-    with changing_keys(tmp_path / "keys.json") as kept:
+    with edit_keys(tmp_path / "keys.json") as kept:
         kept += [admin_kept, caller_kept]
     for number in ("1", "2"):
         put(grey, tmp_path / "models", number)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from framewise.schemas.jobs import Job
 from service.app import create_app
-from service.keys.key_file import Scope, changing_keys, new_key
+from service.keys.key_file import Scope, edit_keys, new_key
 from service.settings import Settings
 from tests.support.job_client import JobClient, decoders_standing_still, log_lines
 from tests.support.running_service import RunningService, running_service
@@ -75,7 +75,7 @@ def service(grey_models_dir: Path, directory: Path, settings: dict[str, object])
 def caller(service: RunningService, directory: Path, *scopes: Scope) -> JobClient:
     """Somebody with a key of their own."""
     token, key = new_key("somebody", scopes or ("predict",), None)
-    with changing_keys(directory / "keys.json") as keys:
+    with edit_keys(directory / "keys.json") as keys:
         keys.append(key)
     return JobClient(service, token)
 
