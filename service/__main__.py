@@ -44,7 +44,7 @@ def main() -> int:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )
-    DrainingServer(config, app.state.parts, settings.drain_seconds).run()
+    DrainingServer(config, app.state.app_state, settings.drain_seconds).run()
     _leave_models_at_work()
     return 0
 

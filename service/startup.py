@@ -1,62 +1,89 @@
-"""From the start of the process to `ready`, or to `failed` and why."""
+"""Opens the parts of the service at the start, and closes them at the end."""
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from service.inference.errors import InferenceError
 from service.lifecycle import Lifecycle
-from service.model_control.loader import ModelLoader
-from service.state import Parts
+from service.state import AppState
+from service.task_groups import first_error
 from service.telemetry.logs import timed
 from service.video.errors import DecoderFailed
 
 _log = logging.getLogger(__name__)
 
 
-async def start(parts: Parts, loader: ModelLoader) -> None:
-    """Open everything at the same time, and be ready when every model has proved itself.
-
-    Raises whatever stands in the way; `fail_if_raised` makes it the state that /health tells.
-    """
-    lifecycle, seconds = parts.lifecycle, parts.settings.watch_models_seconds
-    # A service that cannot take an upload is not ready, however well its models are.
-    parts.classifier.uploads.open()
+@asynccontextmanager
+async def running(state: AppState) -> AsyncIterator[None]:
+    """Run the service while the context lasts: start it in the background, and close every part at the end."""
+    if state.tracing is not None:
+        state.tracing.start()
+    # The start takes seconds, during which /health reports `starting`.
+    starting = asyncio.create_task(start(state))
+    starting.add_done_callback(lambda task: fail_if_raised(task, state.lifecycle))
     try:
+        yield
+    finally:
+        starting.cancel()
+        await asyncio.wait({starting})
+        await _close(state)
+
+
+async def start(state: AppState) -> None:
+    """Open every part, load the models and become ready; then watch the models directory if that is configured.
+
+    Raises the first error of any part; `fail_if_raised` makes it the state that /health reports.
+    """
+    lifecycle, seconds = state.lifecycle, state.settings.watch_models_seconds
+    # A service that cannot store an upload is not ready.
+    state.uploads.open()
+    with first_error():
         async with asyncio.TaskGroup() as group:
-            group.create_task(_probe(parts))
-            group.create_task(_start_decode_workers(parts))
-            group.create_task(_load_models(parts, loader))
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    if parts.jobs is not None:
-        await parts.jobs.open(lambda: lifecycle.fail("internal error"))
+            group.create_task(_probe_formats(state))
+            group.create_task(_start_decode_workers(state))
+            group.create_task(_load_models(state))
+    if state.jobs is not None:
+        await state.jobs.open(lambda: lifecycle.fail("internal error"))
     lifecycle.become_ready()
     _log.info("ready")
     if seconds:
-        await parts.control.watch(seconds)
+        await state.control.watch(seconds)
 
 
 def fail_if_raised(starting: asyncio.Task[None], lifecycle: Lifecycle) -> None:
-    """Let the service stay alive and say why it is not ready."""
+    """Report a failed start by /health; the process goes on, so that /health can be read."""
     if starting.cancelled() or (error := starting.exception()) is None:
         return
     _log.error("not ready", exc_info=error)
-    # What a model lacks is for operators to read; what nobody expected is in the log.
+    # Messages of these errors are for operators. Any other error is in the log only.
     lifecycle.fail(str(error) if isinstance(error, InferenceError | DecoderFailed | OSError) else "internal error")
 
 
-async def _probe(parts: Parts) -> None:
+async def _close(state: AppState) -> None:
+    if state.jobs is not None:
+        await state.jobs.close()
+    await state.control.close()
+    await state.sandbox.close()
+    await state.receiver.close()
+    state.uploads.close()
+    if state.tracing is not None:
+        await asyncio.to_thread(state.tracing.close)
+
+
+async def _probe_formats(state: AppState) -> None:
     with timed("formats probed"):
-        await parts.formats.probe()
+        await state.formats.probe()
 
 
-async def _start_decode_workers(parts: Parts) -> None:
+async def _start_decode_workers(state: AppState) -> None:
     with timed("decode workers started"):
-        await parts.classifier.sandbox.start()
+        await state.sandbox.start()
 
 
-async def _load_models(parts: Parts, loader: ModelLoader) -> None:
-    # Named before the engine is imported, so that /health tells from the first moment what is coming.
-    directories = parts.control.select_at_start()
-    await loader.open()
-    await parts.control.load_all(directories)
+async def _load_models(state: AppState) -> None:
+    # Chosen before the engine is imported, so that /health lists the models from the first moment.
+    directories = state.control.select_at_start()
+    await state.control.open()
+    await state.control.load_all(directories)

@@ -1,41 +1,57 @@
-"""What the routes may use, built once in `service.app`."""
+"""The parts of the running service, as the routes and the HTTP server use them."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from fastapi import Request
 
+from service.inference.repository import ModelRepository
 from service.jobs.jobs import Jobs
 from service.keys.key_ring import KeyRing
 from service.lifecycle import Lifecycle
 from service.model_control.control import ModelControl
+from service.prediction.admission import Admission
+from service.prediction.cache import PredictionCache
 from service.prediction.classifier import Classifier
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
+from service.uploads.directory import UploadDirectory
+from service.uploads.receiver import UploadReceiver
 from service.video.sandbox.formats import Formats
+from service.video.sandbox.pool import Sandbox
+
+if TYPE_CHECKING:
+    from service.telemetry.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """The service's parts as the routes see them."""
+class AppState:
+    """Every part of the service; built by `service.app`, opened and closed by `service.startup`."""
 
     settings: Settings
     keys: KeyRing
     formats: Formats
     metrics: Metrics
+    tracing: "Tracing | None"
     lifecycle: Lifecycle
-    classifier: Classifier
+    sandbox: Sandbox
+    models: ModelRepository
     control: ModelControl
+    admission: Admission
+    cache: PredictionCache
+    uploads: UploadDirectory
+    receiver: UploadReceiver
+    classifier: Classifier
     jobs: Jobs | None
 
     @classmethod
-    def of(cls, request: Request) -> "Parts":
-        """The parts of the app that this request came to."""
-        return cast("Parts", request.app.state.parts)
+    def of(cls, request: Request) -> "AppState":
+        """Return the state of the app that received `request`."""
+        return cast("AppState", request.app.state.app_state)
 
     def drain(self) -> None:
-        """Refuse new work; what is in progress goes on, but for jobs, which others may take up."""
+        """Refuse new work. Requests in progress go on; running jobs are given back to the queue."""
         self.lifecycle.drain()
-        self.classifier.admission.drain()
+        self.admission.drain()
         if self.jobs is not None:
             self.jobs.drain()

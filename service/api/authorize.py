@@ -9,7 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from service.api.access_log import note
 from service.keys.errors import Forbidden
 from service.keys.key_file import Scope
-from service.state import Parts
+from service.state import AppState
 
 _IPV4 = 4
 _bearer = HTTPBearer(auto_error=False, description="Asked for only where the service has API keys.")
@@ -28,14 +28,14 @@ async def may_administer(request: Request, credentials: _Credentials) -> None:
 
 async def may_change_models(request: Request, credentials: _Credentials) -> None:
     """Let pass who has a key of the scope `admin`; without keys, anybody where the settings say so, else nobody."""
-    parts = Parts.of(request)
-    if parts.settings.api_keys_file is None and not parts.settings.model_control:
+    state = AppState.of(request)
+    if state.settings.api_keys_file is None and not state.settings.model_control:
         raise Forbidden("Models are loaded and unloaded over HTTP where API keys or SERVICE_MODEL_CONTROL are set.")
     _admit(request, credentials, "admin")
 
 
 def _admit(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: Scope) -> None:
-    key = Parts.of(request).keys.authorize(None if credentials is None else credentials.credentials, scope)
+    key = AppState.of(request).keys.authorize(None if credentials is None else credentials.credentials, scope)
     request.state.key = key
     request.state.caller = _address(request) if key is None else f"key {key.id}"
     if key is not None:

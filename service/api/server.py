@@ -8,7 +8,7 @@ from types import FrameType
 
 import uvicorn
 
-from service.state import Parts
+from service.state import AppState
 
 
 class DrainingServer(uvicorn.Server):
@@ -17,9 +17,9 @@ class DrainingServer(uvicorn.Server):
     The first SIGTERM or SIGINT drains; a second one ends at once.
     """
 
-    def __init__(self, config: uvicorn.Config, parts: Parts, drain_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, state: AppState, drain_seconds: float) -> None:
         super().__init__(config)
-        self._parts = parts
+        self._state = state
         self._drain_seconds = drain_seconds
         self._drainage: asyncio.Task[None] | None = None
 
@@ -38,9 +38,9 @@ class DrainingServer(uvicorn.Server):
             super().handle_exit(sig, frame)
             super().handle_exit(signal.SIGINT, frame)  # uvicorn's word for "do not wait"
             return
-        self._parts.drain()
+        self._state.drain()
         self._drainage = asyncio.get_running_loop().create_task(self._drain())
 
     async def _drain(self) -> None:
-        await self._parts.classifier.admission.wait_until_idle(self._drain_seconds)
+        await self._state.admission.wait_until_idle(self._drain_seconds)
         self.should_exit = True

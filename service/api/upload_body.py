@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from framewise.schemas.prediction import VideoUrl
-from service.prediction.classifier import Upload
-from service.state import Parts
+from service.state import AppState
+from service.uploads.receiver import Upload
 
 FORM = {
     "requestBody": {
@@ -64,7 +64,7 @@ async def answer_upload(request: Request, story: Callable[[Upload], Coroutine[An
         task.cancel()
         await asyncio.gather(task, watcher, return_exceptions=True)
         if body.left_at is not None:
-            Parts.of(request).metrics.observe_release(time.perf_counter() - body.left_at)
+            AppState.of(request).metrics.observe_release(time.perf_counter() - body.left_at)
 
 
 class _Body:

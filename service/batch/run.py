@@ -24,9 +24,9 @@ from service.batch.inputs import VideoFolder
 from service.batch.outputs import RowFolder
 from service.batch.row_buffer import RowBuffer
 from service.batch.rows import Row
-from service.prediction.pipeline import Progress as ClipProgress
+from service.prediction.pipeline import ClipProgress
 from service.settings import Settings
-from service.state import Parts
+from service.state import AppState
 from service.uploads.receive import ReceivedVideo
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class FileUnreachable(Exception):
 class Batch:
     """One run: the service, the input files, the query, and the buffer for the rows."""
 
-    parts: Parts
+    state: AppState
     videos: VideoFolder
     query: PredictQuery
     rows: RowBuffer
@@ -64,7 +64,7 @@ class Batch:
     @property
     def max_concurrent_files(self) -> int:
         """Twice the number of decode workers, to keep them busy, bounded by the model's clip queue."""
-        settings = self.parts.settings
+        settings = self.state.settings
         return max(1, min(2 * settings.decode_children, settings.max_queued_clips // settings.max_clips_in_flight))
 
     async def run(self, names: list[str]) -> None:
@@ -91,7 +91,7 @@ class Batch:
         request_id = secrets.token_hex(16)
         video = prediction = problem = None
         try:
-            with self.parts.classifier.uploads.reserve_path() as download_path:
+            with self.state.uploads.reserve_path() as download_path:
                 video = await self._fetch(name, download_path)
                 prediction = await self._predict(video, request_id)
         except FileUnreachable as error:
@@ -119,8 +119,8 @@ class Batch:
             raise FileUnreachable(f"{name} cannot be read: {error.strerror or type(error).__name__}.") from error
 
     async def _predict(self, video: ReceivedVideo, request_id: str) -> Prediction:
-        settings = self.parts.settings
-        return await self.parts.classifier.predict_later(
+        settings = self.state.settings
+        return await self.state.classifier.predict_later(
             video,
             self.query,
             request_id,
@@ -131,8 +131,8 @@ class Batch:
 
 
 @asynccontextmanager
-async def service_parts(settings: Settings) -> AsyncIterator[Parts]:
-    """The parts of a service that is ready and accepts neither requests nor jobs.
+async def ready_service(settings: Settings) -> AsyncIterator[AppState]:
+    """The state of a service that is ready and accepts neither requests nor jobs.
 
     Raises:
         NoModel: the service did not become ready.
@@ -140,19 +140,19 @@ async def service_parts(settings: Settings) -> AsyncIterator[Parts]:
     overrides = {"jobs_dir": None, "database_url": None, "watch_models_seconds": 0.0}
     app = create_app(settings.model_copy(update=overrides))
     async with app.router.lifespan_context(app):
-        parts: Parts = app.state.parts
-        await parts.lifecycle.wait_until_decided()
-        if not parts.lifecycle.is_ready:
-            raise NoModel(parts.lifecycle.health().detail)
-        yield parts
+        state: AppState = app.state.app_state
+        await state.lifecycle.wait_until_decided()
+        if not state.lifecycle.is_ready:
+            raise NoModel(state.lifecycle.health().detail)
+        yield state
 
 
 async def run_batch(arguments: argparse.Namespace) -> int:
     """Run the batch that the command line describes, and return the exit status."""
     videos = VideoFolder(arguments.source)
     names = await asyncio.to_thread(videos.names, arguments.shard)
-    async with service_parts(Settings()) as parts:
-        with parts.classifier.models.acquire(arguments.model, arguments.version) as model:
+    async with ready_service(Settings()) as state:
+        with state.models.acquire(arguments.model, arguments.version) as model:
             manifest, digest = model.stored.manifest, model.stored.digest
         query = PredictQuery(
             model=manifest.name, version=manifest.version, top_k=arguments.top_k, frames=arguments.frames
@@ -162,7 +162,7 @@ async def run_batch(arguments: argparse.Namespace) -> int:
         remaining = [name for name in names if name not in done]
         rows = RowBuffer(folder)
         try:
-            await Batch(parts, videos, query, rows).run(remaining)
+            await Batch(state, videos, query, rows).run(remaining)
         finally:
             STANDARD_ERROR.print(_summary(len(names), len(names) - len(remaining), rows.outcomes), markup=False)
     return ExitStatus.ALL_CLASSIFIED if rows.outcomes.keys() <= {"classified"} else ExitStatus.SOME_PROBLEMS

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from service.inference.repository import ModelRepository
 from service.jobs.database import Database
 from service.jobs.deliveries import Persistence
 from service.jobs.jobs import Jobs
@@ -10,7 +11,10 @@ from service.jobs.runner import Explain, Runner
 from service.jobs.settings import JobSettings
 from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
+from service.prediction.admission import Admission
 from service.prediction.classifier import Classifier
+from service.telemetry.metrics import Metrics
+from service.uploads.receiver import UploadReceiver
 
 if TYPE_CHECKING:
     from service.telemetry.tracing import Tracing
@@ -18,13 +22,17 @@ if TYPE_CHECKING:
 
 def build_jobs(
     settings: JobSettings,
+    *,
+    admission: Admission,
+    models: ModelRepository,
+    receiver: UploadReceiver,
     classifier: Classifier,
+    metrics: Metrics,
     explain: Explain,
     tracing: "Tracing | None",
-    *,
     max_upload_seconds: float,
 ) -> Jobs | None:
-    """The jobs as they are set up, nothing opened yet; None where there is no directory for them."""
+    """Build the jobs and open nothing; None if no directory is configured for them."""
     if settings.jobs_dir is None:
         return None
     url = settings.database_url
@@ -36,7 +44,7 @@ def build_jobs(
     listeners = Listeners(settings.max_job_listeners)
     webhooks = Webhooks(
         database,
-        classifier.metrics,
+        metrics,
         Persistence(
             max_attempts=settings.webhook_max_attempts,
             backoff_seconds=settings.webhook_backoff_seconds,
@@ -52,6 +60,7 @@ def build_jobs(
         listeners=listeners,
         webhooks=webhooks,
         classifier=classifier,
+        metrics=metrics,
         explain=explain,
         tracing=tracing,
         settings=settings,
@@ -63,6 +72,8 @@ def build_jobs(
         listeners=listeners,
         webhooks=webhooks,
         runner=runner,
-        classifier=classifier,
+        admission=admission,
+        models=models,
+        receiver=receiver,
         settings=settings,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from framewise.schemas.jobs import JobList, JobListQuery
+from service.inference.repository import ModelRepository
 from service.jobs.database import Database
 from service.jobs.events import Event, missed_events
 from service.jobs.leases import ENDED, cancel
@@ -18,8 +19,8 @@ from service.jobs.settings import JobSettings
 from service.jobs.submissions import Request, new_job_id, require_room, submit
 from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
-from service.prediction.classifier import Classifier, Upload
-from service.uploads.receive import is_json
+from service.prediction.admission import Admission
+from service.uploads.receiver import Upload, UploadReceiver
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,17 @@ class Jobs:
         listeners: Listeners,
         webhooks: Webhooks,
         runner: Runner,
-        classifier: Classifier,
+        admission: Admission,
+        models: ModelRepository,
+        receiver: UploadReceiver,
         settings: JobSettings,
     ) -> None:
         self._database = database
         self._uploads = uploads
         self._webhooks = webhooks
-        self._classifier = classifier
+        self._admission = admission
+        self._models = models
+        self._receiver = receiver
         self._settings = settings
         self._num_bytes_arriving = 0
         self.listeners = listeners
@@ -80,11 +85,11 @@ class Jobs:
 
         Raises what `Classifier.predict` raises before it looks at the video, and what `submit` does.
         """
-        with self._classifier.admission.visit(upload.caller, is_for_later=True):
-            self._classifier.models.get(request.query.model, request.query.version)
+        with self._admission.visit(upload.caller, is_for_later=True):
+            self._models.get(request.query.model, request.query.version)
             if request.query.callback_url is not None:
                 self._webhooks.require_allowed(request.query.callback_url)
-            num_bytes = self._most_bytes(upload)
+            num_bytes = self._receiver.max_bytes(upload)
             await self._require_room(request, num_bytes)
             self._num_bytes_arriving += num_bytes
             try:
@@ -141,13 +146,6 @@ class Jobs:
         """See `Listeners.listen`."""
         return self.listeners.listen(job_id)
 
-    def _most_bytes(self, upload: Upload) -> int:
-        max_bytes = self._classifier.upload_settings.max_upload_bytes
-        if is_json(upload.content_type):
-            # A URL says nothing of what is behind it.
-            return max_bytes
-        return min(upload.content_length or max_bytes, max_bytes)
-
     async def _require_room(self, request: Request, num_bytes: int) -> None:
         total = self._num_bytes_arriving + num_bytes
         await self._database.read(lambda connection: require_room(connection, request, total, self._settings))
@@ -155,7 +153,7 @@ class Jobs:
     async def _receive(self, upload: Upload, request: Request) -> Submitted:
         job_id = new_job_id()
         with self._uploads.place(job_id) as place:
-            video = await self._classifier.receive(upload, place.path)
+            video = await self._receiver.receive(upload, place.path)
             await asyncio.to_thread(self._uploads.make_last, place.path)
 
             def accept(connection: Connection) -> Submitted:

@@ -23,7 +23,7 @@ from service.jobs.settings import JobSettings
 from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
 from service.prediction.classifier import Classifier
-from service.prediction.pipeline import Progress
+from service.prediction.pipeline import ClipProgress
 from service.telemetry.metrics import Metrics
 from service.telemetry.spans import SpanRecorder
 from service.uploads.receive import ReceivedVideo
@@ -63,6 +63,7 @@ class Runner:
         listeners: Listeners,
         webhooks: Webhooks,
         classifier: Classifier,
+        metrics: Metrics,
         explain: Explain,
         settings: JobSettings,
         max_upload_seconds: float,
@@ -73,7 +74,7 @@ class Runner:
         self._listeners = listeners
         self._webhooks = webhooks
         self._classifier = classifier
-        self._metrics: Metrics = classifier.metrics
+        self._metrics = metrics
         self._explain = explain
         self._tracing = tracing
         self._settings = settings
@@ -178,7 +179,7 @@ class Runner:
 
     async def _classify(self, held: Claim) -> Outcome | None:
         changed = asyncio.Event()
-        progress = Progress(changed.set)
+        progress = ClipProgress(changed.set)
         telling = asyncio.create_task(self._tell(held, progress, changed))
         try:
             prediction = await self._classifier.predict_later(
@@ -199,7 +200,7 @@ class Runner:
             await asyncio.wait({telling})
         return Outcome(result=prediction.model_dump_json(), num_clips=len(prediction.clips))
 
-    async def _tell(self, held: Claim, progress: Progress, changed: asyncio.Event) -> None:
+    async def _tell(self, held: Claim, progress: ClipProgress, changed: asyncio.Event) -> None:
         """Write down how far the job is: what comes while that is being written is written together, next."""
         while True:
             await changed.wait()

@@ -64,6 +64,10 @@ class ModelControl:
                 _log.warning("too many models: one is not loaded", extra={"model": str(directory)})
         return sorted(chosen, key=directories.index)
 
+    async def open(self) -> None:
+        """Import the engine, which takes seconds."""
+        await self._loader.open()
+
     async def load_all(self, directories: list[Path]) -> None:
         """Load the models in these directories.
 

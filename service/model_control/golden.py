@@ -10,18 +10,14 @@ from numpy.typing import NDArray
 from service.inference.batcher import Batcher
 from service.inference.errors import InvalidModel
 from service.inference.stored_model import StoredModel
-from service.prediction.pipeline import decode_video, questions_to
-from service.telemetry.metrics import Metrics
+from service.prediction.pipeline import Pipeline, clip_requests
 from service.video.clip import Clip, ClipSpec
 from service.video.errors import DecoderFailed, VideoError
-from service.video.sandbox.pool import Sandbox
 
 _log = logging.getLogger(__name__)
 
 
-async def replay_golden(
-    stored: StoredModel, sandbox: Sandbox, batcher: Batcher, metrics: Metrics, max_difference: float
-) -> bool:
+async def replay_golden(stored: StoredModel, pipeline: Pipeline, batcher: Batcher, max_difference: float) -> bool:
     """Decode and classify every golden clip as a request would, and compare the outputs with those at export.
 
     Returns whether every clip decodes to exactly the pixels it had at export. Other pixels with correct outputs are
@@ -37,9 +33,7 @@ async def replay_golden(
     for golden in manifest.golden:
         where = f"{stored.directory}: golden clip {golden.path}"
         try:
-            frames_sha256, *found = await _first_clip(
-                stored.directory / golden.path, manifest.clip, sandbox, batcher, metrics
-            )
+            frames_sha256, *found = await _first_clip(stored.directory / golden.path, manifest.clip, pipeline, batcher)
         except VideoError as error:
             raise InvalidModel(f"{where}: {error}") from error
         except DecoderFailed as error:
@@ -65,16 +59,16 @@ async def replay_golden(
 
 
 async def _first_clip(
-    path: Path, spec: ClipSpec, sandbox: Sandbox, batcher: Batcher, metrics: Metrics
+    path: Path, spec: ClipSpec, pipeline: Pipeline, batcher: Batcher
 ) -> tuple[str, NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
     """SHA-256 of the pixels, probabilities, attention and frame times of a video's first clip."""
     digests: list[str] = []
-    async with questions_to(batcher, 1) as questions:
+    async with clip_requests(batcher, 1) as requests:
 
-        async def take(clip: Clip) -> None:
+        async def submit(clip: Clip) -> None:
             digests.append(hashlib.sha256(clip.frames.tobytes()).hexdigest())
-            await questions.ask(clip.frames, clip.times.valid)
+            await requests.submit(clip.frames, clip.times.valid)
 
-        video = await decode_video(path, spec, sandbox, take, metrics)
-    answer = questions.answers()[0]
-    return digests[0], answer.probabilities, answer.attention, video.clips[0].times_seconds
+        video = await pipeline.decode(path, spec, submit)
+    output = requests.outputs()[0]
+    return digests[0], output.probabilities, output.attention, video.clips[0].times_seconds

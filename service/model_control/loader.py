@@ -20,9 +20,9 @@ from service.inference.repository import ReadyModel
 from service.inference.settings import InferenceSettings
 from service.inference.stored_model import StoredModel, read_model
 from service.model_control.golden import replay_golden
+from service.prediction.pipeline import Pipeline
 from service.telemetry.logs import timed
 from service.telemetry.metrics import Metrics
-from service.video.sandbox.pool import Sandbox
 
 _log = logging.getLogger(__name__)
 
@@ -40,11 +40,11 @@ class ModelLoader:
     """Loads models in one thread, one model at a time; ready models run in other threads meanwhile."""
 
     def __init__(
-        self, settings: InferenceSettings, sandbox: Sandbox, metrics: Metrics, import_engine: ImportEngine
+        self, settings: InferenceSettings, pipeline: Pipeline, metrics: Metrics, import_engine: ImportEngine
     ) -> None:
         """`import_engine` is called once, in the loading thread."""
         self._settings = settings
-        self._sandbox = sandbox
+        self._pipeline = pipeline
         self._metrics = metrics
         self._import_engine = import_engine
         self._engine: EngineRuntime | None = None
@@ -104,9 +104,7 @@ class ModelLoader:
         batcher.start()
         try:
             with timed("golden clips replayed", model=name):
-                sees_training_pixels = await replay_golden(
-                    stored, self._sandbox, batcher, self._metrics, engine.max_difference
-                )
+                sees_training_pixels = await replay_golden(stored, self._pipeline, batcher, engine.max_difference)
         except BaseException:
             await batcher.close()
             raise

@@ -20,24 +20,24 @@ _VIDEO_BYTES = 2500
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerKey:
+class CacheKey:
     """The same key has the same answer."""
 
     video_sha256: str
     model_digest: str
 
 
-class AnswerCache:
+class PredictionCache:
     """Holds the answers asked for last, in at most `max_bytes`; none where that is 0."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[AnswerKey, tuple[int, ClassifiedVideo]] = OrderedDict()
+        self._kept: OrderedDict[CacheKey, tuple[int, ClassifiedVideo]] = OrderedDict()
         self.num_bytes = 0
         self.num_hits = 0
         self.num_misses = 0
 
-    def get(self, key: AnswerKey) -> ClassifiedVideo | None:
+    def get(self, key: CacheKey) -> ClassifiedVideo | None:
         """The answer kept for `key`, if there is one; its stages took no time."""
         if not self._max_bytes:
             return None
@@ -48,7 +48,7 @@ class AnswerCache:
         self._kept.move_to_end(key)
         return self._kept[key][1]
 
-    def put(self, key: AnswerKey, video: ClassifiedVideo) -> None:
+    def put(self, key: CacheKey, video: ClassifiedVideo) -> None:
         """Keep an answer, in the place of those that were not asked for the longest; not one larger than them all."""
         kept = _without_time(video)
         size = _num_bytes(kept)
@@ -74,14 +74,14 @@ def _without_time(video: ClassifiedVideo) -> ClassifiedVideo:
                 queue_seconds=0.0,
                 model_seconds=0.0,
             )
-            for answer in video.answers
+            for answer in video.outputs
         ],
     )
 
 
 def _num_bytes(video: ClassifiedVideo) -> int:
-    parts: list[ClipTimes | ClipOutput] = [*video.decoded.clips, *video.answers]
+    parts: list[ClipTimes | ClipOutput] = [*video.decoded.clips, *video.outputs]
     values = [getattr(part, field.name) for part in parts for field in fields(part)]
     arrays = sum(sys.getsizeof(value) for value in values if isinstance(value, np.ndarray))
     warnings = sum(sys.getsizeof(warning.message) for warning in video.decoded.report.warnings)
-    return _VIDEO_BYTES + _CLIP_BYTES * len(video.answers) + arrays + warnings
+    return _VIDEO_BYTES + _CLIP_BYTES * len(video.outputs) + arrays + warnings

@@ -1,4 +1,4 @@
-"""From an uploaded video to the results of its clips: decoding and inference side by side."""
+"""Decodes a video and classifies its clips; both run at the same time."""
 
 import asyncio
 import time
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.inference.batcher import Batcher, ClipOutput, Frames, Valid
+from service.inference.repository import ReadyModel
+from service.task_groups import first_error
 from service.telemetry.metrics import Metrics
 from service.telemetry.spans import record_span
 from service.video.clip import Clip, ClipSpec, ClipTimes, DecodeReport, VideoFacts
@@ -18,7 +20,7 @@ from service.video.sandbox.pool import Sandbox
 
 @dataclass(frozen=True, slots=True)
 class DecodedVideo:
-    """A video, decoded from its first clip to its last; its pixels are gone."""
+    """Facts and clip times of a video that was decoded to its end; the frames are not kept."""
 
     facts: VideoFacts
     report: DecodeReport
@@ -29,143 +31,138 @@ class DecodedVideo:
 
 @dataclass(frozen=True, slots=True)
 class ClassifiedVideo:
-    """A video, and the model's answer for each of its clips."""
+    """A decoded video, and the model's output for each of its clips."""
 
     decoded: DecodedVideo
-    answers: list[ClipOutput]
+    outputs: list[ClipOutput]
 
 
-class Progress:
-    """How many of a video's clips are answered; `num_clips` is known once the video is open."""
+class ClipProgress:
+    """Number of classified clips of a video; `num_clips` is None until the video is open."""
 
-    def __init__(self, tell: Callable[[], None] = lambda: None) -> None:
-        """`tell` is called whenever there is more to see."""
-        self._tell = tell
+    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+        self._on_change = on_change
         self.num_clips: int | None = None
         self.num_clips_done = 0
 
-    def opened(self, num_clips: int) -> None:
-        """The video has so many clips."""
+    def start(self, num_clips: int) -> None:
+        """Set the number of clips of the video."""
         self.num_clips = num_clips
-        self._tell()
+        self._on_change()
 
-    def answered(self) -> None:
-        """One clip more is answered."""
+    def finish_clip(self) -> None:
+        """Count one clip as classified."""
         self.num_clips_done += 1
-        self._tell()
+        self._on_change()
 
 
-async def decode_video(
-    path: Path,
-    spec: ClipSpec,
-    sandbox: Sandbox,
-    take: Callable[[Clip], Awaitable[None]],
-    metrics: Metrics,
-    *,
-    opened: Callable[[int], None] = lambda _num_clips: None,
-    length_factor: float = 1,
-) -> DecodedVideo:
-    """Decode the video in `path`, and have each clip taken as it comes; the next waits until it is.
-
-    Raises whatever `Sandbox.open` and `take` raise.
-    """
-    started_at = time.perf_counter()
-    clips = []
-    facts, outcome = None, "abandoned"
-    try:
-        async with sandbox.open(path, spec, length_factor) as video:
-            facts = video.facts
-            opened(video.num_clips)
-            async for clip in video.clips():
-                clips.append(clip.times)
-                await take(clip)
-        outcome = "decoded"
-    except (VideoError, DecoderFailed) as error:
-        outcome = type(error).__name__
-        raise
-    finally:
-        ended_at = time.perf_counter()
-        metrics.count_decode(facts, outcome)
-        record_span("decode", started_at, ended_at, outcome=outcome)
-    return DecodedVideo(video.facts, video.report, clips, ended_at - started_at, video.appearance)
+async def _discard(_: Clip) -> None:
+    """Ignore a clip."""
 
 
-async def let_go(_: Clip) -> None:
-    """Ignore the clip."""
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Decodes videos in the sandbox, and sends their clips to a model."""
+
+    sandbox: Sandbox
+    metrics: Metrics
+    max_clips_in_flight: int
+
+    async def decode(
+        self,
+        video: Path,
+        spec: ClipSpec,
+        consume: Callable[[Clip], Awaitable[None]] = _discard,
+        *,
+        progress: ClipProgress | None = None,
+        length_factor: float = 1,
+    ) -> DecodedVideo:
+        """Decode `video` and await `consume` for each clip before the next one is decoded.
+
+        Raises the errors of `Sandbox.open` and of `consume`.
+        """
+        started_at = time.perf_counter()
+        clips = []
+        facts, outcome = None, "abandoned"
+        try:
+            async with self.sandbox.open(video, spec, length_factor) as opened:
+                facts = opened.facts
+                if progress is not None:
+                    progress.start(opened.num_clips)
+                async for clip in opened.clips():
+                    clips.append(clip.times)
+                    await consume(clip)
+            outcome = "decoded"
+        except (VideoError, DecoderFailed) as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            ended_at = time.perf_counter()
+            self.metrics.count_decode(facts, outcome)
+            record_span("decode", started_at, ended_at, outcome=outcome)
+        return DecodedVideo(opened.facts, opened.report, clips, ended_at - started_at, opened.appearance)
+
+    async def classify(
+        self, video: Path, model: ReadyModel, progress: ClipProgress | None = None, length_factor: float = 1
+    ) -> ClassifiedVideo:
+        """Decode `video` and classify its clips while later clips are decoded.
+
+        Raises the errors of `Sandbox.open` and `Batcher.predict`; no task is left running after an error.
+        """
+        async with clip_requests(model.batcher, self.max_clips_in_flight, progress) as requests:
+
+            async def submit(clip: Clip) -> None:
+                await requests.submit(clip.frames, clip.times.valid)
+
+            decoded = await self.decode(
+                video, model.stored.manifest.clip, submit, progress=progress, length_factor=length_factor
+            )
+        return ClassifiedVideo(decoded, requests.outputs())
 
 
-async def classify_video(
-    path: Path,
-    spec: ClipSpec,
-    sandbox: Sandbox,
-    batcher: Batcher,
-    *,
-    max_clips_in_flight: int,
-    metrics: Metrics,
-    progress: Progress | None = None,
-    length_factor: float = 1,
-) -> ClassifiedVideo:
-    """Decode the video in `path`, and ask the model about its clips while later ones decode.
-
-    Raises whatever `Sandbox.open` and `Batcher.predict` raise; nothing is left running then.
-    """
-    progress = progress or Progress()
-    async with questions_to(batcher, max_clips_in_flight, progress) as questions:
-
-        async def take(clip: Clip) -> None:
-            await questions.ask(clip.frames, clip.times.valid)
-
-        decoded = await decode_video(
-            path, spec, sandbox, take, metrics, opened=progress.opened, length_factor=length_factor
-        )
-    return ClassifiedVideo(decoded, questions.answers())
-
-
-class Questions:
-    """One caller's clips on their way through the model."""
+class ClipRequests:
+    """The clips of one caller that are on their way through the model."""
 
     def __init__(
-        self, batcher: Batcher, group: asyncio.TaskGroup, max_clips_in_flight: int, progress: Progress
+        self, batcher: Batcher, group: asyncio.TaskGroup, max_in_flight: int, progress: ClipProgress | None
     ) -> None:
         self._batcher = batcher
         self._progress = progress
         self._group = group
-        self._places = asyncio.Semaphore(max_clips_in_flight)
+        self._slots = asyncio.Semaphore(max_in_flight)
         self._tasks: list[asyncio.Task[ClipOutput]] = []
 
-    async def ask(self, frames: Frames, valid: Valid) -> None:
-        """Send a clip on its way, as soon as few enough are."""
-        await self._places.acquire()
-        self._tasks.append(self._group.create_task(self._ask(frames, valid)))
+    async def submit(self, frames: Frames, valid: Valid) -> None:
+        """Send a clip to the model; waits while `max_in_flight` clips are unanswered."""
+        await self._slots.acquire()
+        self._tasks.append(self._group.create_task(self._predict(frames, valid)))
 
-    def answers(self) -> list[ClipOutput]:
-        """The answers, in the order of the clips; there once the context is left."""
+    def outputs(self) -> list[ClipOutput]:
+        """Return the outputs in the order of the clips, after the context has ended."""
         return [task.result() for task in self._tasks]
 
-    async def _ask(self, frames: Frames, valid: Valid) -> ClipOutput:
+    async def _predict(self, frames: Frames, valid: Valid) -> ClipOutput:
         try:
-            answer = await self._batcher.predict(frames, valid, caller=self)
-            answered_at = time.perf_counter()
-            asked_at = answered_at - answer.model_seconds
-            record_span("queue", asked_at - answer.queue_seconds, asked_at)
-            record_span("model", asked_at, answered_at, batch_size=answer.batch_size)
-            self._progress.answered()
-            return answer
+            output = await self._batcher.predict(frames, valid, caller=self)
+            ended_at = time.perf_counter()
+            started_at = ended_at - output.model_seconds
+            record_span("queue", started_at - output.queue_seconds, started_at)
+            record_span("model", started_at, ended_at, batch_size=output.batch_size)
+            if self._progress is not None:
+                self._progress.finish_clip()
+            return output
         finally:
-            self._places.release()
+            self._slots.release()
 
 
 @asynccontextmanager
-async def questions_to(
-    batcher: Batcher, max_clips_in_flight: int, progress: Progress | None = None
-) -> AsyncIterator[Questions]:
-    """Ask the model about clips while others are still being made; left when all are answered.
+async def clip_requests(
+    batcher: Batcher, max_in_flight: int, progress: ClipProgress | None = None
+) -> AsyncIterator[ClipRequests]:
+    """Classify clips while the context prepares further ones; ends when every clip has its output.
 
-    Raises whatever `Batcher.predict` and the context raise; nothing is left running then.
+    Raises the errors of `Batcher.predict` and of the context; no task is left running after an error.
     """
-    try:
+    with first_error():
         async with asyncio.TaskGroup() as group:
-            yield Questions(batcher, group, max_clips_in_flight, progress or Progress())
-    except ExceptionGroup as errors:
-        # The first failure is the story; that it cancelled the rest is not.
-        raise errors.exceptions[0] from None
+            yield ClipRequests(batcher, group, max_in_flight, progress)

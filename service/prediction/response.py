@@ -58,8 +58,8 @@ class Stopwatch:
         return Timings(
             receive=_milliseconds(self._received_at - self._started_at),
             decode=_milliseconds(video.decoded.decode_seconds),
-            queue=_milliseconds(max(answer.queue_seconds for answer in video.answers)),
-            model=_milliseconds(max(answer.model_seconds for answer in video.answers)),
+            queue=_milliseconds(max(answer.queue_seconds for answer in video.outputs)),
+            model=_milliseconds(max(answer.model_seconds for answer in video.outputs)),
             total=_milliseconds(time.perf_counter() - self._started_at),
         )
 
@@ -78,7 +78,7 @@ def compose_prediction(
     """The answer to a request; all but its id and timings follows from video, model and query alone."""
     manifest = model.manifest
     probabilities = combine_clips(
-        np.stack([answer.probabilities for answer in video.answers]),
+        np.stack([answer.probabilities for answer in video.outputs]),
         manifest.combine,
         sums_to_one=manifest.sums_to_one,
     )
@@ -105,7 +105,7 @@ def compose_prediction(
         label_set=_label_set(probabilities, ranked, manifest),
         clips=[
             _clip_prediction(clip, answer, manifest.labels)
-            for clip, answer in zip(video.decoded.clips, video.answers, strict=True)
+            for clip, answer in zip(video.decoded.clips, video.outputs, strict=True)
         ],
         frames=[] if query.frames == "none" else _frames(video, is_top_only=query.frames == "top"),
         video=_video(video.decoded),
@@ -157,7 +157,7 @@ def _clip_prediction(clip: ClipTimes, answer: ClipOutput, labels: tuple[str, ...
 
 def _frames(video: ClassifiedVideo, *, is_top_only: bool) -> list[FrameAttention]:
     frames = []
-    for number, (clip, answer) in enumerate(zip(video.decoded.clips, video.answers, strict=True)):
+    for number, (clip, answer) in enumerate(zip(video.decoded.clips, video.outputs, strict=True)):
         places = np.flatnonzero(clip.valid)
         if is_top_only:
             by_attention = np.argsort(-answer.attention[places], kind="stable")

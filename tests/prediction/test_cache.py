@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 
 from service.inference.batcher import ClipOutput
-from service.prediction.cache import AnswerCache, AnswerKey
+from service.prediction.cache import CacheKey, PredictionCache
 from service.prediction.pipeline import ClassifiedVideo, DecodedVideo
 from service.video.clip import ClipTimes, DecodeReport, VideoFacts, VideoWarning
 from service.video.quality import Appearance
@@ -32,32 +32,32 @@ def classified(num_clips: int = 1, num_frames: int = 16) -> ClassifiedVideo:
     return ClassifiedVideo(DecodedVideo(facts, report, clips, 0.75, Appearance(100, 10)), answers)
 
 
-def key(number: int) -> AnswerKey:
+def key(number: int) -> CacheKey:
     """The key of video `number`."""
-    return AnswerKey(f"{number:064x}", "sha256:" + "0" * 64)
+    return CacheKey(f"{number:064x}", "sha256:" + "0" * 64)
 
 
 def test_an_answer_is_kept_without_the_time_it_took() -> None:
-    cache = AnswerCache(1 << 20)
+    cache = PredictionCache(1 << 20)
     cache.put(key(1), classified())
     kept = cache.get(key(1))
     assert kept is not None
-    assert kept.decoded.decode_seconds == kept.answers[0].queue_seconds == kept.answers[0].model_seconds == 0
-    assert kept.answers[0].attention.tolist() == [1.0] * 16
-    assert kept.answers[0].attention.base is None
+    assert kept.decoded.decode_seconds == kept.outputs[0].queue_seconds == kept.outputs[0].model_seconds == 0
+    assert kept.outputs[0].attention.tolist() == [1.0] * 16
+    assert kept.outputs[0].attention.base is None
     assert (cache.num_hits, cache.num_misses) == (1, 0)
 
 
 def test_another_video_or_another_model_is_another_answer() -> None:
-    cache = AnswerCache(1 << 20)
+    cache = PredictionCache(1 << 20)
     cache.put(key(1), classified())
     assert cache.get(key(2)) is None
-    assert cache.get(AnswerKey(key(1).video_sha256, "sha256:" + "1" * 64)) is None
+    assert cache.get(CacheKey(key(1).video_sha256, "sha256:" + "1" * 64)) is None
     assert cache.num_misses == 2
 
 
 def test_what_was_asked_for_last_stays() -> None:
-    cache = AnswerCache(4 * 3600)
+    cache = PredictionCache(4 * 3600)
     for number in range(3):
         cache.put(key(number), classified())
     assert cache.get(key(0)) is not None
@@ -67,14 +67,14 @@ def test_what_was_asked_for_last_stays() -> None:
 
 
 def test_no_bytes_keep_nothing_and_count_nothing() -> None:
-    cache = AnswerCache(0)
+    cache = PredictionCache(0)
     cache.put(key(1), classified())
     assert cache.get(key(1)) is None
     assert (cache.num_bytes, cache.num_hits, cache.num_misses) == (0, 0, 0)
 
 
 def test_an_answer_larger_than_the_cache_displaces_nobody() -> None:
-    cache = AnswerCache(20_000)
+    cache = PredictionCache(20_000)
     cache.put(key(1), classified())
     cache.put(key(2), classified(num_clips=100))
     assert cache.get(key(1)) is not None
@@ -83,7 +83,7 @@ def test_an_answer_larger_than_the_cache_displaces_nobody() -> None:
 
 def test_it_takes_no_more_memory_than_it_may() -> None:
     max_bytes = 1 << 20
-    cache = AnswerCache(max_bytes)
+    cache = PredictionCache(max_bytes)
     tracemalloc.start()
     try:
         for number in range(1500):

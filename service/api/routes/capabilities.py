@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from framewise.schemas.capabilities import Capabilities, JobCapabilities, Limits, ModelCapabilities
-from service.state import Parts
+from service.state import AppState
 
 router = APIRouter(tags=["models"])
 
@@ -14,14 +14,14 @@ router = APIRouter(tags=["models"])
 @router.get("/capabilities", summary="Limits, formats and engines")
 async def capabilities(request: Request) -> Capabilities:
     """The limits in force, the formats that can really be decoded here, and how each ready model runs."""
-    parts = Parts.of(request)
-    parts.lifecycle.require_ready()
-    formats = parts.formats.probed
-    isolation = parts.classifier.sandbox.isolation
+    state = AppState.of(request)
+    state.lifecycle.require_ready()
+    formats = state.formats.probed
+    isolation = state.sandbox.isolation
     assert isolation is not None, "known since the children were started"
     return Capabilities(
-        limits=Limits(**_named(Limits, parts)),
-        jobs=None if parts.jobs is None else JobCapabilities(**_named(JobCapabilities, parts)),
+        limits=Limits(**_named(Limits, state)),
+        jobs=None if state.jobs is None else JobCapabilities(**_named(JobCapabilities, state)),
         isolation=isolation,
         containers=sorted(formats.containers),
         codecs=sorted(formats.codecs),
@@ -33,11 +33,11 @@ async def capabilities(request: Request) -> Capabilities:
                 device=model.device,
                 batch_sizes=list(model.batch_sizes),
             )
-            for model in parts.classifier.models.all()
+            for model in state.models.all()
         ],
     )
 
 
-def _named(kind: type[BaseModel], parts: Parts) -> dict[str, Any]:
+def _named(kind: type[BaseModel], state: AppState) -> dict[str, Any]:
     """The settings that have the names of its fields."""
-    return {name: getattr(parts.settings, name) for name in kind.model_fields}
+    return {name: getattr(state.settings, name) for name in kind.model_fields}

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from framewise.schemas.models import Health
-from service.state import Parts
+from service.state import AppState
 
 router = APIRouter(tags=["health"])
 
@@ -14,7 +14,7 @@ _NOT_READY: dict[int | str, dict[str, object]] = {503: {"model": Health, "descri
 @router.get("/health/ready", responses=_NOT_READY, summary="Whether predictions are answered")
 async def health(request: Request, response: Response) -> Health:
     """200 when predictions are answered, 503 before, after, and when a model failed."""
-    lifecycle = Parts.of(request).lifecycle
+    lifecycle = AppState.of(request).lifecycle
     response.status_code = 200 if lifecycle.is_ready else 503
     return lifecycle.health()
 

@@ -15,7 +15,7 @@ from service.jobs.events import EVENT_ID
 from service.jobs.jobs import Jobs
 from service.jobs.queries import Viewer
 from service.jobs.submissions import Request as JobRequest
-from service.state import Parts
+from service.state import AppState
 from service.telemetry.spans import current_traceparent
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -53,11 +53,11 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 
 
 def _jobs(request: Request) -> Jobs:
-    parts = Parts.of(request)
-    if parts.jobs is None:
+    state = AppState.of(request)
+    if state.jobs is None:
         raise JobsDisabled("This service takes no jobs: it has no directory to keep them in.")
-    parts.lifecycle.require_ready()
-    return parts.jobs
+    state.lifecycle.require_ready()
+    return state.jobs
 
 
 def _viewer(request: Request) -> Viewer:
@@ -131,7 +131,7 @@ async def events(
     missed, has_ended = await jobs.missed(job_id, viewer, last_event_id)
     if has_ended and not missed:
         return Response(status_code=204)
-    heartbeat_seconds = Parts.of(request).settings.job_heartbeat_seconds
+    heartbeat_seconds = AppState.of(request).settings.job_heartbeat_seconds
     return EventSourceResponse(
         _stream(jobs, job_id, viewer, last_event_id, news=news, heartbeat_seconds=heartbeat_seconds),
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},

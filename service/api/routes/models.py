@@ -7,7 +7,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from framewise.schemas.models import ModelDetail, ModelList, ModelState, ModelSummary
 from service.inference.repository import ReadyModel
-from service.state import Parts
+from service.state import AppState
 
 router = APIRouter(tags=["models"])
 CONTROL = APIRouter(prefix="/models/{name}/versions/{version}", tags=["models"])
@@ -28,7 +28,7 @@ _CARD: dict[int | str, dict[str, object]] = {200: {"content": {"text/markdown": 
 @router.get("/models", summary="Every ready model")
 async def list_models(request: Request) -> ModelList:
     """The models that may be asked, by name and ascending version."""
-    models = Parts.of(request).classifier.models
+    models = AppState.of(request).models
     return ModelList(models=[_summary(model, models.default_name) for model in models.all()])
 
 
@@ -52,19 +52,19 @@ async def load(request: Request, name: _Name, version: _Version) -> ModelState:
 
     Nothing is sent to it before it has proved itself, and whatever answered before goes on until then.
     """
-    await Parts.of(request).control.load(name, version)
+    await AppState.of(request).control.load(name, version)
     return ModelState(name=name, version=version, state="ready")
 
 
 @CONTROL.post("/unload", summary="Unload a model's version", responses=_example("unloaded"))
 async def unload(request: Request, name: _Name, version: _Version) -> ModelState:
     """Give it to no new request, wait for those in progress, and free its memory. The files stay."""
-    await Parts.of(request).control.unload(name, version)
+    await AppState.of(request).control.unload(name, version)
     return ModelState(name=name, version=version, state="unloaded")
 
 
 def _detail(request: Request, name: str, version: str | None) -> Response | ModelDetail:
-    models = Parts.of(request).classifier.models
+    models = AppState.of(request).models
     model = models.get(name, version)
     if "text/markdown" in request.headers.get("accept", ""):
         return PlainTextResponse(model.stored.card, media_type="text/markdown")

@@ -8,7 +8,7 @@ from service.api.upload_body import answer_upload
 from service.inference.repository import ReadyModel
 from service.open_inference.codec import model_metadata
 from service.open_inference.schemas import InferenceResponse, ModelMetadata, ModelReady, ServerMetadata
-from service.state import Parts
+from service.state import AppState
 
 HEALTH = APIRouter(prefix="/v2", tags=["open inference"])
 """What asks for no key."""
@@ -58,7 +58,7 @@ async def live() -> dict[str, bool]:
 @HEALTH.get("/health/ready", responses=_NOT_READY, summary="Whether inference is answered")
 async def ready(request: Request, response: Response) -> dict[str, bool]:
     """200 when inference is answered, 503 otherwise."""
-    is_ready = Parts.of(request).lifecycle.is_ready
+    is_ready = AppState.of(request).lifecycle.is_ready
     response.status_code = 200 if is_ready else 503
     return {"ready": is_ready}
 
@@ -106,16 +106,16 @@ async def version_infer(request: Request, name: str, version: str, num_json_byte
 
 def _metadata(request: Request, name: str, version: str | None) -> ModelMetadata:
     manifest = _model(request, name, version).stored.manifest
-    everything = Parts.of(request).classifier.models.all()
+    everything = AppState.of(request).models.all()
     versions = [other.stored.manifest.version for other in everything if other.stored.manifest.name == name]
     return model_metadata(manifest, versions)
 
 
 async def _infer(request: Request, name: str, version: str | None, num_json_bytes: int | None) -> Response:
-    parts = Parts.of(request)
-    parts.lifecycle.require_ready()
+    state = AppState.of(request)
+    state.lifecycle.require_ready()
     body, num_json_bytes_answered = await answer_upload(
-        request, lambda upload: parts.classifier.infer(upload, num_json_bytes, name, version)
+        request, lambda upload: state.classifier.infer(upload, num_json_bytes, name, version)
     )
     if num_json_bytes_answered is None:
         return Response(body, media_type="application/json")
@@ -124,4 +124,4 @@ async def _infer(request: Request, name: str, version: str | None, num_json_byte
 
 
 def _model(request: Request, name: str, version: str | None) -> ReadyModel:
-    return Parts.of(request).classifier.models.get(name, version)
+    return AppState.of(request).models.get(name, version)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from framewise.schemas.prediction import Prediction, PredictQuery, ValidateQuery, Validation
 from service.api.access_log import note
 from service.api.upload_body import FORM, answer_upload
-from service.state import Parts
+from service.state import AppState
 
 router = APIRouter(tags=["predict"])
 
@@ -15,10 +15,10 @@ router = APIRouter(tags=["predict"])
 @router.post("/predict", openapi_extra=FORM, summary="Classify a video")
 async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Prediction:
     """Say what a video shows, how sure that is, and which frames the model looked at."""
-    parts = Parts.of(request)
-    parts.lifecycle.require_ready()
+    state = AppState.of(request)
+    state.lifecycle.require_ready()
     prediction = await answer_upload(
-        request, lambda upload: parts.classifier.predict(upload, query, request.state.request_id)
+        request, lambda upload: state.classifier.predict(upload, query, request.state.request_id)
     )
     _note_answer(request, prediction)
     return prediction
@@ -27,10 +27,10 @@ async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> 
 @router.post("/validate", openapi_extra=FORM, summary="Try a video without asking the model")
 async def validate(request: Request, query: Annotated[ValidateQuery, Query()]) -> Validation:
     """Say what a video holds, which frames the model would look at, and what that would cost."""
-    parts = Parts.of(request)
-    parts.lifecycle.require_ready()
+    state = AppState.of(request)
+    state.lifecycle.require_ready()
     validation = await answer_upload(
-        request, lambda upload: parts.classifier.validate(upload, query, request.state.request_id)
+        request, lambda upload: state.classifier.validate(upload, query, request.state.request_id)
     )
     _note_answer(request, validation)
     return validation
