@@ -1,8 +1,8 @@
-"""The offline half: labelled videos in, a served model directory out."""
+"""Offline training: reads labelled videos and writes a model directory that the service loads."""
 
 import os
 
-# Read when TensorFlow is imported, by whichever module is first: its chatter is no progress, and its kernels
-# are to be those of the service (`service.inference.engine`), so that both give the same answers to the last bit.
+# TensorFlow reads these when it is imported: less log output, and the same kernels as in serving
+# (`service.inference.tensorflow_engine`), so that both compute bit-identical probabilities.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

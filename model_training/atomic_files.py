@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Reads and writes files atomically: a file is written completely or not at all."""
 
 import os
 import zlib
@@ -14,31 +14,31 @@ from numpy.typing import NDArray
 from model_training.errors import TrainingError
 
 TORN_FILE_ERRORS = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
-"""What reading a file of arrays may raise where there is none, or a power cut left a part of it."""
+"""Errors from reading an `.npz` file that is missing or truncated."""
 
 
 def check_writable(*paths: Path | None) -> None:
-    """Nothing, if files can be put in all `paths`: better known before hours of work than after.
+    """Check, before hours of work, that files can be written to all `paths`; None is skipped.
 
     Raises:
-        TrainingError: one lies in no folder, is one, or may not be written.
+        TrainingError: the parent folder is missing, the path is a folder, or it is not writable.
     """
     for path in paths:
         if path is None:
             continue
         if not path.parent.is_dir():
-            raise TrainingError(f"{path}: cannot be written: there is no folder {path.parent}")
+            raise TrainingError(f"{path}: cannot be written: the folder {path.parent} does not exist")
         if path.is_dir():
             raise TrainingError(f"{path}: cannot be written: it is a folder")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise TrainingError(f"{path}: cannot be written: not allowed")
+            raise TrainingError(f"{path}: cannot be written: permission denied")
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` when the context ends well and is gone otherwise.
+    """Yield a temporary path that replaces `path` when the block succeeds and is deleted when it fails.
 
-    It is this process's own, so that several may write the same file at once. Raises OSError where it cannot.
+    The temporary name contains the process id, so several processes may write the same file. Raises OSError.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
@@ -49,9 +49,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
-    """The arrays in an `.npz` file; None where there is no such file, or one that a power cut tore."""
+    """The arrays in an `.npz` file; None if it is missing or truncated."""
     try:
-        # Opened here, or the file would stay open where it is torn.
+        # NumPy leaves a file that it opened itself open when it is truncated.
         with path.open("rb") as file, np.load(file) as stored:
             return dict(stored)
     except TORN_FILE_ERRORS:
@@ -59,20 +59,20 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
 
 
 def write_atomically(texts: Mapping[Path, str]) -> None:
-    """Put each text in its file: all of them, or, where the disk has no place, none; what was there stays till then.
+    """Write each text to its file: all files or, if the disk is full, none.
 
     Raises:
-        TrainingError: one cannot be written.
+        TrainingError: a file cannot be written.
     """
-    # What is no file, as /dev/null, can neither be half there nor be replaced.
+    # A device such as /dev/null cannot be replaced: it is written directly.
     files = [path for path in texts if path.is_file() or not path.exists()]
     path = None
     try:
         with ExitStack() as stack:
-            # The last one entered is the first put in its place: files appear in the order of `texts`.
+            # The stack unwinds in reverse: files appear in the order of `texts`.
             partials = {path: stack.enter_context(atomic_path(path)) for path in reversed(files)}
             for path, text in texts.items():
                 partials.get(path, path).write_text(text, encoding="utf-8")
     except OSError as error:
-        # Where one cannot be put in its place, the system names that.
+        # A failed rename names its target in `filename2`.
         raise TrainingError(f"{error.filename2 or path}: cannot be written: {error.strerror}") from error

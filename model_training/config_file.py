@@ -15,22 +15,22 @@ from service.video.clip import ClipSpec
 
 
 def read_config(path: Path) -> TrainConfig:
-    """The `CONFIG` of a config file, which is a Python file and is run.
+    """Run a config file, which is a Python file, and return its `CONFIG`.
 
     Raises:
-        InvalidConfig: no such file, it does not run, or it holds no valid `TrainConfig` named `CONFIG`.
+        InvalidConfig: the file is missing, raises an error, or sets no valid `TrainConfig` named `CONFIG`.
     """
     spec = importlib.util.spec_from_file_location(f"_config_{path.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
-        raise InvalidConfig(f"{path}: no such config file; a config is a Python file that sets CONFIG")
+        raise InvalidConfig(f"{path}: no such config file (a Python file that sets CONFIG)")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
     except ValidationError as error:
-        raise InvalidConfig(f"{path}{_line_of(error, path)}: {_sentence(error)}") from error
+        raise InvalidConfig(f"{path}{_line_of(error, path)}: {_describe_first(error)}") from error
     except Exception as error:
-        # What a config raises may have any number of lines; a message has one.
+        # An error of a config may have several lines; a message has one.
         reason = " ".join(str(error).split())
         raise InvalidConfig(f"{path}{_line_of(error, path)}: {type(error).__name__}: {reason}") from error
     finally:
@@ -42,33 +42,33 @@ def read_config(path: Path) -> TrainConfig:
 
 
 def validate_config(config: TrainConfig, path: Path) -> TrainConfig:
-    """The config, if it is valid: one that was made of another by `model_copy` has not been checked, nor has any part.
+    """Validate a config again: `model_copy` does not validate its updates.
 
     Raises:
-        InvalidConfig: it is not; the message names `path`.
+        InvalidConfig: an option is invalid; the message names `path`.
     """
     try:
-        return TrainConfig.model_validate(_given(config))
+        return TrainConfig.model_validate(_values(config))
     except ValidationError as error:
-        raise InvalidConfig(f"{path}: {_sentence(error)}") from error
+        raise InvalidConfig(f"{path}: {_describe_first(error)}") from error
 
 
-def _given(value: Any) -> Any:
-    """What a config and its parts were given, as plain dicts, be there a field of that name or not."""
+def _values(value: Any) -> Any:
+    """The values of a config and its parts as plain dicts, unknown fields included."""
     if isinstance(value, BaseModel):
-        return {name: _given(part) for name, part in vars(value).items()}
-    return tuple(map(_given, value)) if isinstance(value, tuple | list) else value
+        return {name: _values(part) for name, part in vars(value).items()}
+    return tuple(map(_values, value)) if isinstance(value, tuple | list) else value
 
 
 def _line_of(error: Exception, path: Path) -> str:
-    """Where in the config file an error came from, as ", line 7"; empty if nowhere in it."""
+    """The line of the config file that raised an error, as ", line 7"; empty if the file is not in the traceback."""
     file = path.resolve()
     lines = [line for frame, line in walk_tb(error.__traceback__) if Path(frame.f_code.co_filename).resolve() == file]
     return f", line {lines[-1]}" if lines else ""
 
 
-def _sentence(error: ValidationError) -> str:
-    """What is wrong with the first wrong knob."""
+def _describe_first(error: ValidationError) -> str:
+    """Describe the first invalid option."""
     first = error.errors()[0]
     where = ".".join([error.title, *map(str, first["loc"])])
     if first["type"] != "extra_forbidden":
@@ -79,4 +79,4 @@ def _sentence(error: ValidationError) -> str:
     names = [name for part in known for name in part.model_fields]
     near = get_close_matches(str(first["loc"][-1]), names, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{where}: there is no such knob{meant}"
+    return f"{where}: there is no such option{meant}"

@@ -1,25 +1,25 @@
-"""What can be wrong with a training run, as facts that `main` turns into one line each."""
+"""Errors of the training commands; `main` prints each as one line."""
 
 
 class TrainingError(Exception):
-    """The command cannot go on; `str(error)` is one sentence for the person who ran it."""
+    """The command cannot continue; `str(error)` is one sentence for the user."""
 
 
 class TrainingDataError(TrainingError):
-    """A dataset, a video in it, or its manifest cannot be used."""
+    """A dataset, one of its videos, or its manifest cannot be used."""
 
 
 class InvalidConfig(TrainingError):
-    """A config file that is missing, broken or asks for the impossible."""
+    """A config file is missing, cannot be run, or has invalid options."""
 
 
 class MissingPackage(TrainingError):
-    """A package that training needs is not installed; the message holds the command that does it."""
+    """A package that training needs is not installed; the message contains the install command."""
 
 
 class TrainingInterrupted(TrainingError):
-    """Ctrl-C: everything done so far is saved, and the same command goes on from there."""
+    """Ctrl-C was pressed. Finished work is saved, and the same command continues from it."""
 
 
 class CardDiffers(TrainingError):
-    """A model card states what cannot be measured again; the message lists each figure."""
+    """Metrics in a model card differ from the measured ones; the message lists them."""

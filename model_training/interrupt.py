@@ -1,4 +1,4 @@
-"""Ctrl-C as a question that a loop may ask, so that nothing is cut in half."""
+"""Ctrl-C as a flag that loops poll, so that each step completes before the command ends."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -8,29 +8,29 @@ from types import FrameType
 
 @contextmanager
 def interrupt_flag() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed; a second one ends at once."""
+    """Yield a function that returns whether Ctrl-C was pressed; a second Ctrl-C raises KeyboardInterrupt."""
     is_set = False
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
+    def set_flag(_number: int, _frame: FrameType | None) -> None:
         nonlocal is_set
         if is_set:
             raise KeyboardInterrupt
         is_set = True
 
-    with _handled_by(stop):
+    with _handled_by(set_flag):
         yield lambda: is_set
 
 
 @contextmanager
 def immediate_interrupt() -> Iterator[None]:
-    """Ctrl-C within comes as KeyboardInterrupt, whatever is around it."""
+    """Make Ctrl-C raise KeyboardInterrupt inside the block, also within `interrupt_flag`."""
     with _handled_by(signal.default_int_handler):
         yield
 
 
 @contextmanager
 def deferred_interrupt() -> Iterator[None]:
-    """Ctrl-C within comes when this ends; a second one, at once."""
+    """Delay Ctrl-C until the block ends; a second Ctrl-C raises KeyboardInterrupt at once."""
     with interrupt_flag() as is_stopping:
         yield
     if is_stopping():

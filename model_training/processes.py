@@ -1,4 +1,4 @@
-"""Worker processes that Ctrl-C does not reach: whoever started them decides what becomes of their work."""
+"""Worker processes that ignore Ctrl-C; the parent process decides when they stop."""
 
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -14,11 +14,14 @@ Result = TypeVar("Result")
 
 @contextmanager
 def worker_processes(num_processes: int, preload: str) -> Iterator[ProcessPoolExecutor]:
-    """A pool of processes that have the module `preload` imported. What has begun is ended, what has not is left."""
+    """Yield a pool of processes with the module `preload` imported.
+
+    When the block ends, running tasks complete and waiting tasks are cancelled.
+    """
     context = get_context("forkserver")
     context.set_forkserver_preload([preload])
-    # Ctrl-C goes to every process of a terminal. Workers inherit that it is blocked: to ignore it, one would have
-    # to be up already, and a worker is a second in coming. The tracker first: it lets the signal through again.
+    # A terminal sends Ctrl-C to every process. Workers inherit the blocked signal; a handler would be installed
+    # only after a second of start-up. The tracker starts first, because it unblocks the signal.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
@@ -35,9 +38,9 @@ def worker_processes(num_processes: int, preload: str) -> Iterator[ProcessPoolEx
 def submit_all(
     pool: ProcessPoolExecutor, work: Callable[..., Result], calls: Iterable[tuple[Any, ...]]
 ) -> list[Future[Result]]:
-    """What will come of `work` for each of `calls`, in their order.
+    """Submit `work` for each of `calls`; the futures are in the same order.
 
-    The processes come up here: one that Ctrl-C left half started would say so in a traceback of its own.
+    Starts the processes; Ctrl-C is deferred, since a process interrupted while it starts prints a traceback.
     """
     with deferred_interrupt():
         return [pool.submit(work, *call) for call in calls]

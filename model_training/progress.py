@@ -1,4 +1,4 @@
-"""What a person sees while training: bars with loss, accuracy and time left, one line per epoch."""
+"""Progress display of the commands: bars with loss, accuracy and time left, and one line per epoch."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,21 +19,21 @@ class _Clips(Protocol):
 
 
 AnyBatch = TypeVar("AnyBatch", bound=_Clips)
-_NUM_LINES = 10
-"""Without a terminal there are no bars, but a line whenever another tenth is done."""
+_NUM_LINES_PER_BAR = 10
+"""Lines per bar when standard error is not a terminal."""
 
 
 class RunProgress:
-    """The display of one command; a context manager. Writes to standard error only."""
+    """Progress display of one command; a context manager. Writes to standard error."""
 
     def __init__(self) -> None:
-        # Names of files and labels are no markup, whatever brackets and colons they hold.
+        # File names and labels may contain brackets and colons: they are printed literally.
         self.console = Console(stderr=True, markup=False, emoji=False, highlight=False)
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}", markup=False),
+            TextColumn("{task.fields[metrics]}", markup=False),
             TimeRemainingColumn(),
             console=self.console,
         )
@@ -50,41 +50,41 @@ class RunProgress:
     ) -> None:
         self._bars.stop()
 
-    def log(self, sentence: str) -> None:
-        """One line above the bars."""
-        self.console.print(sentence, soft_wrap=True)
+    def log(self, line: str) -> None:
+        """Print one line above the bars."""
+        self.console.print(line, soft_wrap=True)
 
     @contextmanager
     def bar(self, description: str, total: int, unit: str = "") -> Iterator[Callable[..., None]]:
-        """A bar over `total` things; call what it yields as each is done, or with how many were."""
-        task = self._bars.add_task(description, total=total, figures=unit)
+        """Show a bar over `total` items; yields a function that advances it by one, or by a count."""
+        task = self._bars.add_task(description, total=total, metrics=unit)
         num_done = 0
 
         def advance(count: int = 1) -> None:
             nonlocal num_done
-            lines_before = num_done * _NUM_LINES // total
+            lines_before = num_done * _NUM_LINES_PER_BAR // total
             num_done += count
             self._bars.advance(task, count)
-            if not self.console.is_terminal and num_done * _NUM_LINES // total > lines_before:
+            if not self.console.is_terminal and num_done * _NUM_LINES_PER_BAR // total > lines_before:
                 self.log(f"{description}: {num_done} of {total} {unit}".rstrip())
 
         yield advance
         self._bars.remove_task(task)
 
     def timed_batches(self, batches: Iterable[AnyBatch]) -> Iterator[AnyBatch]:
-        """The same batches; how long each was waited for is shown with the steps."""
+        """Yield the batches and measure the time spent waiting for each; the display shows it with the steps."""
         self._speed = _Speed()
-        asked_at = time.perf_counter()
+        requested_at = time.perf_counter()
         for batch in batches:
-            given_at = time.perf_counter()
-            self._speed.waited_seconds += given_at - asked_at
+            received_at = time.perf_counter()
+            self._speed.waited_seconds += received_at - requested_at
             yield batch
-            asked_at = time.perf_counter()
-            self._speed.worked_seconds += asked_at - given_at
+            requested_at = time.perf_counter()
+            self._speed.worked_seconds += requested_at - received_at
             self._speed.num_clips += len(batch.targets)
 
     def start_stage(self, stage: StageConfig, steps_per_epoch: int, progress: RunState) -> None:
-        """Open the bar of a stage, as far along as `progress` says."""
+        """Show the bar of a stage, starting at the state in `progress`."""
         if self._stage_bar is not None:
             self._bars.remove_task(self._stage_bar)
         self._steps_per_epoch = steps_per_epoch
@@ -92,21 +92,21 @@ class RunProgress:
             f"stage {stage.name}",
             total=stage.num_epochs * steps_per_epoch,
             completed=progress.epoch * steps_per_epoch + progress.step,
-            figures="",
+            metrics="",
         )
 
     def show_step(self, progress: RunState) -> None:
-        """One more training step is done."""
+        """Update the bar after a training step."""
         assert self._stage_bar is not None
         self._bars.update(
             self._stage_bar,
             completed=progress.epoch * self._steps_per_epoch + progress.step,
-            figures=f"loss {progress.loss_sum / progress.num_seen:.3f}"
+            metrics=f"loss {progress.loss_sum / progress.num_seen:.3f}"
             f" accuracy {progress.num_correct / progress.num_seen:.3f} {self._speed}",
         )
 
     def show_epoch(self, progress: RunState) -> None:
-        """One more epoch is done."""
+        """Print the metrics of the epoch that ended; `*` marks a new best one."""
         entry = progress.history[-1]
         mark = " *" if progress.epochs_since_best == 0 else ""
         self.console.print(
@@ -118,7 +118,7 @@ class RunProgress:
 
 
 class _Speed:
-    """How fast an epoch's steps go, and which share of the time they wait for their batch."""
+    """Training speed in clips per second, and the fraction of time spent waiting for batches."""
 
     def __init__(self) -> None:
         self.waited_seconds = 0.0

@@ -123,7 +123,7 @@ def _run_stage(run: _Run, best_weights: Arrays, moments: Arrays | None) -> Array
             is_newest_kept = stage.kept_epoch == "last"
             if progress.end_epoch(stage.name, figures, may_be_best=is_pruned, is_newest_kept=is_newest_kept):
                 best_weights = values_of(run.network.variables)
-        run.events.write(first_event + last, figures.named())
+        run.events.write(first_event + last, figures.as_dict())
         plan.display.show_epoch(progress)
         _save(run, best_weights, changing)
     return best_weights

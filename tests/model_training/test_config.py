@@ -19,13 +19,13 @@ _IMPORTS = "from model_training.config import AugmentConfig, LossConfig, TrainCo
     [
         (
             "AugmentConfig(max_drop_frames=1)",
-            "AugmentConfig.max_drop_frames: there is no such knob; did you mean 'max_d",
+            "AugmentConfig.max_drop_frames: there is no such option; did you mean 'max_d",
         ),
-        ("LossConfig(\n    gamma=2)", "LossConfig.gamma: there is no such knob; did you mean 'focal_gamma'?"),
-        ("AugmentConfig(qqq=1)", "AugmentConfig.qqq: there is no such knob"),
+        ("LossConfig(\n    gamma=2)", "LossConfig.gamma: there is no such option; did you mean 'focal_gamma'?"),
+        ("AugmentConfig(qqq=1)", "AugmentConfig.qqq: there is no such option"),
         ("AugmentConfig(hue=0.7)", "AugmentConfig.hue: Input should be less than or equal to 0.5"),
         ("AugmentConfig.model_validate({'hue': 'red'})", "AugmentConfig.hue: Input should be a valid number"),
-        ("TrainConfig(augment={'erasing': 1})", "there is no such knob"),
+        ("TrainConfig(augment={'erasing': 1})", "there is no such option"),
         ("raise ValueError('one\\ntwo')", "ValueError: one two"),
         ("from nowhere import nothing", "ModuleNotFoundError"),
     ],
@@ -52,7 +52,7 @@ def test_a_config_that_is_not_python_names_the_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "sentence"),
     [
-        ("CONFIG.model_copy(update={'batchsize': 4})", "TrainConfig.batchsize: there is no such knob; did you mean"),
+        ("CONFIG.model_copy(update={'batchsize': 4})", "TrainConfig.batchsize: there is no such option; did you mean"),
         (
             "CONFIG.model_copy(update={'batch_size': 0})",
             "TrainConfig.batch_size: Input should be greater than or equal",
@@ -61,8 +61,8 @@ def test_a_config_that_is_not_python_names_the_line(tmp_path: Path) -> None:
             "CONFIG.model_copy(update={'augment': CONFIG.augment.model_copy(update={'hue': 3})})",
             "TrainConfig.augment.hue: Input should be less than or equal to 0.5",
         ),
-        ("CONFIG.model_copy(update={'backbone': 'i3d'})", "i3d sees motion itself: it takes frames, not differences"),
-        ("CONFIG.model_copy(update={'distribution': 'multi_worker'})", "a teacher looks before the workers meet"),
+        ("CONFIG.model_copy(update={'backbone': 'i3d'})", "i3d models motion itself: it takes frames, not differences"),
+        ("CONFIG.model_copy(update={'distribution': 'multi_worker'})", "a teacher runs before the workers connect"),
     ],
 )
 def test_a_config_made_of_another_is_checked_like_one_made_anew(tmp_path: Path, made: str, sentence: str) -> None:

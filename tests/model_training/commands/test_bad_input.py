@@ -48,7 +48,9 @@ def test_what_cannot_be_evaluated_is_one_sentence_with_file_and_line(
     manifest = data / "manifest.csv"
     assert "no readable manifest.json" in error_of(model=tmp_path / "none" / "1")
     nowhere = tmp_path / "none" / "figures.json"
-    assert f"{nowhere}: cannot be written: there is no folder" in error_of("--json", str(nowhere))
+    assert f"{nowhere}: cannot be written: the folder {nowhere.parent} does not exist" in error_of(
+        "--json", str(nowhere)
+    )
     whole = manifest.read_text()
     _changed_line(data, 9, label="explode")
     assert f"{manifest}, line 9: " in error_of()

@@ -332,7 +332,7 @@ def test_a_config_is_measured_on_another_backbone_without_the_stages_that_train_
     config.write_text(TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", input="differences",', 1))
     capsys.readouterr()
     assert main([*asked[:-4], *asked[-3:], "i3d"]) == 2
-    assert f"{config}: TrainConfig: i3d sees motion itself" in capsys.readouterr().err
+    assert f"{config}: TrainConfig: i3d models motion itself" in capsys.readouterr().err
 
 
 def test_the_record_says_what_leaks_were_allowed_and_where_a_video_lies_outside_of_the_folder(

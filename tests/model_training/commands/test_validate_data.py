@@ -199,7 +199,9 @@ def test_every_unreadable_video_is_named_and_the_rest_is_looked_at(
     assert "2 videos cannot be read" in said.err.splitlines()[-1]
     nowhere = tmp_path / "nowhere" / "report.json"
     assert main(["validate-data", "--data", str(tmp_path), "--json", str(nowhere)]) == 2
-    assert capsys.readouterr().err == f"error: {nowhere}: cannot be written: there is no folder {nowhere.parent}\n"
+    assert (
+        capsys.readouterr().err == f"error: {nowhere}: cannot be written: the folder {nowhere.parent} does not exist\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_a_backbone_that_sees_time_gives_its_frames_the_attention_of_their_step(
     [
         ({"backbone": "i3d", "clip": SPEC}, "multiple of 8 frames"),
         ({"backbone": "i3d", "clip": SPEC.model_copy(update={"num_frames": 8}), "input": "differences"}, "not differ"),
-        ({"head": {"sees_appearance": False, "sees_motion": False}}, "nothing is left to look at"),
+        ({"head": {"sees_appearance": False, "sees_motion": False}}, "the head has no features left"),
     ],
 )
 def test_a_config_that_asks_for_the_impossible_is_refused(changes: dict[str, object], sentence: str) -> None:
