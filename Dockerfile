@@ -24,7 +24,7 @@ COPY framewise ./framewise
 COPY service ./service
 COPY models ./models
 # Byte code is compiled now because the file system is read-only later.
-RUN /opt/venv/bin/python -m compileall -q service
+RUN /opt/venv/bin/python -m compileall -q framewise service
 ARG ENGINE=tensorflow
 ENV PATH=/opt/venv/bin:$PATH \
     SERVICE_ENGINE=$ENGINE \

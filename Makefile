@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Without --python, uv installs into the environment that is active in the shell.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
+# The sdist is built from the tree, and the wheel from the sdist.
+BUILD = $(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python
 
 .PHONY: demo serve test test-python test-core test-distributed test-container test-debian test-kserve fuzz \
-	check docs train bench lock format
+	check docs dist train bench lock format
 
 # One stamp file per set of pins: it is remade when the pins change.
 $(VENV)/uv:
@@ -17,9 +19,10 @@ $(VENV)/serve.stamp: $(VENV)/uv requirements/serve.txt
 	$(INSTALL) --require-hashes -r requirements/serve.txt
 	@touch $@
 
-$(VENV)/demo.stamp: $(VENV)/serve.stamp requirements/demo.txt
+# The projects are installed again when their commands or versions may have changed.
+$(VENV)/demo.stamp: $(VENV)/serve.stamp requirements/demo.txt pyproject.toml framewise/pyproject.toml framewise/version.py
 	$(INSTALL) --require-hashes -r requirements/demo.txt
-	$(INSTALL) --no-deps --no-build-isolation --editable .
+	$(INSTALL) --no-deps --no-build-isolation --editable framewise --editable .
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp requirements/dev.txt requirements/weights.txt
@@ -85,17 +88,24 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+dist: $(VENV)/dev.stamp ## Build wheel and sdist of client and server into dist/
+	$(BUILD) --out-dir dist framewise
+	$(BUILD) --out-dir dist .
+
 train: $(VENV)/dev.stamp ## Train on your videos: make train DATA=folder [CONFIG=file]
 	$(BIN)/python -m model_training train --config $(or $(CONFIG),model_training/configs/fights.py) --data $(DATA)
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks all
 
-# Pins are resolved for every platform at once, and name no index.
+# Pins are resolved for every platform at once, and name no index. The client is of this checkout, and has no pin.
 LOCK := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 $(UPGRADE) pyproject.toml
+	--no-emit-index-url --no-emit-find-links --no-emit-package framewise --no-header \
+	--python-version 3.11 $(UPGRADE) pyproject.toml
+LOCK_DEV := --extra tensorflow --extra openvino --extra tracing --extra train --extra batch \
+	--group build --group test --group check --group docs
 lock: $(VENV)/uv ## Resolve the pins from pyproject.toml; as new as its bounds allow: make lock UPGRADE=--upgrade
-	$(LOCK) --extra cpu --extra tracing -o requirements/serve.txt
+	$(LOCK) --extra tensorflow --extra tracing -o requirements/serve.txt
 	$(LOCK) --extra openvino --extra tracing -c requirements/serve.txt -o requirements/serve-openvino.txt
-	$(LOCK) --extra cpu --extra client -c requirements/serve.txt -o requirements/demo.txt
-	$(LOCK) --extra cpu --extra client --extra train --extra openvino --extra tracing --extra batch --group test --group check --group docs -c requirements/serve.txt -o requirements/dev.txt
+	$(LOCK) --extra tensorflow --group build -c requirements/serve.txt -o requirements/demo.txt
+	$(LOCK) $(LOCK_DEV) -c requirements/serve.txt -o requirements/dev.txt

@@ -1,13 +1,13 @@
 """Application factory: builds every part of the service once, and puts the HTTP application together."""
 
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from framewise.version import __version__
 from service.api import problems
 from service.api.access_log import AccessLog
 from service.api.authorize import may_administer, may_change_models, may_predict
@@ -47,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         state,
         title="Framewise",
         summary="Says what a video shows, how sure that is, and when it happened.",
-        version=_version(),
+        version=__version__,
         lifespan=lambda _: running(state),
         # /docs is a page of this service: see `service.api.routes.page`.
         docs_url=None,
@@ -152,11 +152,4 @@ def _tracing(settings: Settings) -> "Tracing | None":
     # OpenTelemetry is an optional dependency (the extra `tracing`).
     from service.telemetry.tracing import Tracing  # noqa: PLC0415
 
-    return Tracing(_version())
-
-
-def _version() -> str:
-    try:
-        return version("framewise")
-    except PackageNotFoundError:
-        return "0+checkout"
+    return Tracing(__version__)

@@ -24,7 +24,11 @@ def annotate(
     if target.suffix != ".mp4":
         raise typer.BadParameter(f"{target} does not end in .mp4")
     # PyAV, OpenCV and NumPy are loaded by this command only.
-    from framewise.cli.annotated_video import annotate_video  # noqa: PLC0415
+    try:
+        from framewise.cli.annotated_video import annotate_video  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        print_error(f"{error}. Install the extra `annotate`: pip install 'framewise[annotate]'")
+        raise typer.Exit(ExitStatus.REFUSED) from error
 
     with connect(url, api_key) as client:
         prediction = predict_now(client, file, model, version)

@@ -7,6 +7,8 @@ Exit status:
     3  the service is unreachable
 """
 
+from typing import Annotated
+
 import typer
 from rich.table import Table
 
@@ -17,14 +19,32 @@ from framewise.cli.predict import predict
 from framewise.cli.terminal import ExitStatus, connect, out
 from framewise.cli.validate import validate
 from framewise.client import DEFAULT_URL
+from framewise.version import __version__
 
 app = typer.Typer(
-    help="Classify videos with a running Framewise service.",
     epilog="Exit status: 0 success, 1 a request was refused, 2 usage error, 3 the service is unreachable.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(*, is_requested: bool) -> None:
+    if is_requested:
+        out.print(f"framewise {__version__}", markup=False)
+        raise typer.Exit(ExitStatus.OK)
+
+
+@app.callback()
+def main(
+    *,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Classify videos with a running Framewise service."""
+
+
 app.command()(predict)
 app.command()(validate)
 app.add_typer(jobs.app, name="jobs")

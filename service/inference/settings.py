@@ -35,6 +35,8 @@ class InferenceSettings(BaseModel):
     @model_validator(mode="after")
     def _engine_is_installed(self) -> Self:
         if find_spec(self.engine) is None:
-            extra = "openvino" if self.engine == "openvino" else "cpu"
-            raise ValueError(f"SERVICE_ENGINE={self.engine} needs an extra: pip install 'framewise[{extra}]'.")
+            # Each extra has the name of its engine.
+            raise ValueError(
+                f"SERVICE_ENGINE={self.engine} needs an extra: pip install 'framewise-server[{self.engine}]'."
+            )
         return self

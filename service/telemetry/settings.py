@@ -22,5 +22,5 @@ class TelemetrySettings(BaseModel):
     def _tracing_is_possible(self) -> Self:
         # A library that is there for other reasons brings the first of them without the second.
         if self.tracing and (find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None):
-            raise ValueError("SERVICE_TRACING needs the extra `tracing`: pip install 'framewise[tracing]'.")
+            raise ValueError("SERVICE_TRACING needs the extra `tracing`: pip install 'framewise-server[tracing]'.")
         return self
