@@ -45,16 +45,25 @@ class RunningService:
 
 @contextmanager
 def running_service(
-    models_dir: Path, upload_dir: Path, *, until_ready: bool = True, **settings: object
+    models_dir: Path,
+    upload_dir: Path,
+    *,
+    until_ready: bool = True,
+    installed_python: Path | None = None,
+    **settings: object,
 ) -> Iterator[RunningService]:
-    """Run a service on a free port with `settings` for the length of the context."""
+    """Run a service on a free port with `settings` for the length of the context.
+
+    `installed_python` runs the service that is installed for that interpreter, instead of the one of this checkout.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="service-log-") as log_dir,
         (Path(log_dir) / "log").open("wb") as log,
     ):
         process = subprocess.Popen(
-            [sys.executable, "-m", "service"],
-            env=_environment(models_dir, upload_dir, settings),
+            [installed_python or sys.executable, "-m", "service"],
+            cwd=upload_dir if installed_python else None,
+            env=_environment(models_dir, upload_dir, settings) | ({"PYTHONPATH": ""} if installed_python else {}),
             stdout=subprocess.PIPE,
             stderr=log,
         )
