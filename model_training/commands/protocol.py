@@ -139,9 +139,9 @@ def prepare_folds(
         # Only now: decoding is stopped by Ctrl-C itself.
         with interrupt_flag() as is_stopping:
             if config.teacher is not None:
-                from model_training.training.distillation import with_lessons  # noqa: PLC0415
+                from model_training.training.distillation import with_distillation_targets  # noqa: PLC0415
 
-                clips = with_lessons(clips, config.teacher, protocol.runs / "cache", display, is_stopping)
+                clips = with_distillation_targets(clips, config.teacher, protocol.runs / "cache", display, is_stopping)
             data = FoldData(checked.grouped, labels_of(checked.grouped), clips, directory, display, is_stopping)
             yield PreparedFolds(data, checked.videos, checked.num_leaks)
 

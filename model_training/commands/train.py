@@ -50,10 +50,11 @@ def train(
     from model_training.datasets.labels import clip_targets  # noqa: PLC0415
     from model_training.evaluation.calibration import fit_temperature  # noqa: PLC0415
     from model_training.export.export import TrainedRun, check_is_free, export_run, next_version  # noqa: PLC0415
-    from model_training.training.distillation import with_lessons  # noqa: PLC0415
+    from model_training.training.distillation import with_distillation_targets  # noqa: PLC0415
     from model_training.training.distribution import is_chief  # noqa: PLC0415
-    from model_training.training.loop import clip_logits, train_network  # noqa: PLC0415
+    from model_training.training.loop import train_network  # noqa: PLC0415
     from model_training.training.plan import TrainingPlan  # noqa: PLC0415
+    from model_training.training.prediction import clip_logits  # noqa: PLC0415
 
     version = version or next_version(models_directory, config.name)
     check_is_free(models_directory, config.name, version)
@@ -74,7 +75,7 @@ def train(
         with interrupt_flag() as is_stopping:
             if config.teacher is not None:
                 cache = runs_directory / "cache"
-                training = with_lessons(training, config.teacher, cache, display, is_stopping)
+                training = with_distillation_targets(training, config.teacher, cache, display, is_stopping)
             network, history = train_network(
                 TrainingPlan(config, labels, training, validation, run_directory, display, is_stopping)
             )

@@ -21,12 +21,15 @@ from model_training.datasets.labels import clip_targets
 from model_training.datasets.preparation import split_by_config
 from model_training.datasets.splits import Split
 from model_training.evaluation.calibration import fit_temperature
-from model_training.input_pipeline.batches import Batch, PixelSource, feature_view
+from model_training.input_pipeline.batch import Batch
+from model_training.input_pipeline.feature_dataset import feature_view
+from model_training.input_pipeline.pixel_dataset import PixelDataset
 from model_training.networks.network import Network, build_network, probabilities_of
 from model_training.progress import RunProgress
-from model_training.training.loop import clip_logits, train_network
-from model_training.training.plan import StoredFeatures, TrainingPlan
-from model_training.training.sources import stored_features
+from model_training.training.loop import train_network
+from model_training.training.plan import PrecomputedFeatures, TrainingPlan
+from model_training.training.prediction import clip_logits
+from model_training.training.stage_datasets import frozen_part
 from service.inference.manifest import combine_clips
 
 
@@ -89,19 +92,19 @@ def shared_features(config: TrainConfig, data: FoldData, *, with_shuffled: bool)
         return None
     folder = data.directory / f"features-{_features_key(config, data)}"
     network = build_network(config, len(data.labels), is_pretrained=True)
-    features_of = stored_features(network, config, stage, data.is_stopping)
+    features_of = frozen_part(network, config, stage, data.is_stopping)
     targets, seed = clip_targets(data.clips, data.labels, config.head.kind), (config.seed, 0)
-    source = PixelSource(data.clips, targets, config.augment, seed)
-    shuffled = PixelSource([_shuffled(clip) for clip in data.clips], targets, config.augment, seed)
+    dataset = PixelDataset(data.clips, targets, config.augment, seed)
+    shuffled = PixelDataset([_shuffled(clip) for clip in data.clips], targets, config.augment, seed)
     num_views = stage.num_feature_views
     num_passes = num_views + (2 if with_shuffled else 1)
     with data.display.bar("frozen backbone", num_passes * len(data.clips), "clips") as on_clips:
         return SharedFeatures(
             views=[
-                feature_view(source, view, features_of, folder / f"view-{view:03d}.npz", on_clips)
+                feature_view(dataset, view, features_of, folder / f"view-{view:03d}.npz", on_clips)
                 for view in range(num_views)
             ],
-            still=feature_view(source, None, features_of, folder / "still.npz", on_clips),
+            still=feature_view(dataset, None, features_of, folder / "still.npz", on_clips),
             shuffled=feature_view(shuffled, None, features_of, folder / "shuffled.npz", on_clips)
             if with_shuffled
             else None,
@@ -164,9 +167,11 @@ def train_fold(config: TrainConfig, data: FoldData, shared: SharedFeatures | Non
     """
     split = split_by_config(config, data.examples)
     training, validation = (data.indices_of(part) for part in (split.training, split.validation))
-    stored = None
+    precomputed = None
     if shared is not None:
-        stored = StoredFeatures([view.rows(training) for view in shared.views], shared.still.rows(validation))
+        precomputed = PrecomputedFeatures(
+            [view.select(training) for view in shared.views], shared.still.select(validation)
+        )
     directory = fold_directory(config, data)
     directory.mkdir(parents=True, exist_ok=True)
     network, _ = train_network(
@@ -178,7 +183,7 @@ def train_fold(config: TrainConfig, data: FoldData, shared: SharedFeatures | Non
             directory,
             data.display,
             data.is_stopping,
-            stored,
+            precomputed,
         )
     )
     targets = clip_targets([data.clips[place] for place in validation], data.labels, config.head.kind)
@@ -242,7 +247,7 @@ def _logits(
         return clip_logits(network, [_shuffled(clip) for clip in clips] if is_shuffled else clips)
     told = features.shuffled if is_shuffled else features.still
     assert told is not None
-    rows = told.rows(places)
+    rows = told.select(places)
     return np.asarray(network.head([rows.inputs, rows.valid])[0], np.float32)
 
 

@@ -43,7 +43,7 @@ class CachedClip:
     index: int
     valid: NDArray[np.bool_]
     times_seconds: NDArray[np.float64]
-    lesson: NDArray[np.float32] | None = None
+    distillation_target: NDArray[np.float32] | None = None
     """The teacher's features of the clip's time span, float32 [D]; None without a teacher."""
 
     def frames(self) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from model_training.config import TrainConfig
-from model_training.networks.batch_norm_folding import without_batch_norm
+from model_training.networks.batch_norm_folding import fold_batch_norm
 from model_training.networks.network import Network, probabilities_of
 
 
@@ -24,7 +24,7 @@ def save_graph(network: Network, config: TrainConfig, temperature: float, direct
     Raises:
         OSError: the disk does not take it.
     """
-    spec, answering = config.clip, without_batch_norm(network, config)
+    spec, answering = config.clip, fold_batch_norm(network, config)
     # Of the rest, states of random generators, answering has no use.
     stored = [
         (variable, tf.Variable(tf.cast(variable.value, config.stored_precision), trainable=False))

@@ -1,4 +1,4 @@
-"""Which clips an epoch sees, and in which order. Pure arithmetic: the same seed, the same draws."""
+"""The sampling of an epoch: which clips it contains, and in which order. Deterministic in the seed."""
 
 from typing import Literal
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 Sampling = Literal["shuffled", "balanced"]
 
 
-def drawn_order(
+def epoch_order(
     targets: NDArray[np.float32], seed: tuple[int, ...], epoch: int | None, sampling: Sampling
 ) -> NDArray[np.int64]:
-    """Which clip comes at each place of an epoch, int64 [N]; in the clips' own order if `epoch` is None.
+    """The clip index at each position of an epoch, int64 [N]; the clips' own order if `epoch` is None.
 
-    `shuffled` takes each clip once. `balanced` takes clips of each label alike, as often as an epoch has
-    places for; a clip with several labels counts for its rarest, those with none for one of their own.
+    `shuffled` contains each clip once. `balanced` contains as many clips, the same number for each label; a clip
+    with several labels counts for its rarest label, and clips without any label count as a label of their own.
     """
     num_clips = len(targets)
     if epoch is None:
@@ -22,24 +22,27 @@ def drawn_order(
     rng = np.random.default_rng((*seed, epoch))
     if sampling == "shuffled":
         return rng.permutation(num_clips)
-    kinds = _rarest_labels(targets)
-    present = np.unique(kinds)
-    # Labels that come one time more often than others change from epoch to epoch.
+    rarest = _rarest_labels(targets)
+    present = np.unique(rarest)
+    # If N is not divisible, randomly chosen labels get one clip more; the choice changes with the epoch.
     quotas = np.full(len(present), num_clips // len(present)) + (
         rng.permutation(len(present)) < num_clips % len(present)
     )
-    drawn = [_drawn(np.flatnonzero(kinds == kind), quota, rng) for kind, quota in zip(present, quotas, strict=True)]
-    return rng.permutation(np.concatenate(drawn))
+    samples = [
+        _sample(np.flatnonzero(rarest == label), quota, rng) for label, quota in zip(present, quotas, strict=True)
+    ]
+    return rng.permutation(np.concatenate(samples))
 
 
-def _drawn(clips: NDArray[np.int64], num_draws: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """`num_draws` of `clips`, none a second time before each has come once."""
-    num_rounds = -(-num_draws // len(clips))
+def _sample(clips: NDArray[np.int64], num_samples: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Take `num_samples` of `clips`; no clip repeats before each clip was taken once."""
+    num_rounds = -(-num_samples // len(clips))
     rounds = [rng.permutation(clips) for _ in range(num_rounds)]
-    return np.concatenate([*rounds, np.zeros(0, np.int64)])[:num_draws]
+    return np.concatenate([*rounds, np.zeros(0, np.int64)])[:num_samples]
 
 
 def _rarest_labels(targets: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The index of each clip's rarest label, int64 [N]; -1 for clips without any label."""
     counts = targets.sum(axis=0)
     rarity = np.where(targets > 0, counts, np.inf)
     return np.where(targets.any(axis=1), rarity.argmin(axis=1), -1)

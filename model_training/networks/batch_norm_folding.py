@@ -15,7 +15,7 @@ from model_training.networks.features import build_features
 from model_training.networks.network import Network
 
 
-def without_batch_norm(network: Network, config: TrainConfig) -> Network:
+def fold_batch_norm(network: Network, config: TrainConfig) -> Network:
     """A network that answers as the one that `config` describes does when it is not training.
 
     The head is the same; the backbone's numbers are copies, rounded to float32 once.

@@ -7,9 +7,9 @@ from keras import ops
 
 from model_training.config import TrainConfig, backbone_clip, num_frames_per_step
 from model_training.networks.backbones.build import split_backbone
-from model_training.networks.motion_crop import pictures_seen
+from model_training.networks.motion_crop import backbone_frames
 from model_training.networks.preprocess import preprocessing_layer
-from model_training.networks.temporal import since_step_before, steps_with_a_frame
+from model_training.networks.temporal import step_differences, valid_steps_of
 
 
 def build_features(backbone: Any, config: TrainConfig) -> Any:
@@ -61,7 +61,7 @@ def _pictures(frames: Any, valid: Any, config: TrainConfig) -> Any:
     preprocess = preprocessing_layer(config.backbone)
     sees_time = num_frames_per_step(config.backbone) > 1
     if sees_time or config.motion_crop is not None:
-        frames = pictures_seen(frames, valid, config.motion_crop)
+        frames = backbone_frames(frames, valid, config.motion_crop)
     if sees_time:
         return preprocess(frames)
     spec = backbone_clip(config.clip, config.motion_crop)
@@ -70,7 +70,7 @@ def _pictures(frames: Any, valid: Any, config: TrainConfig) -> Any:
     pictures = preprocess(ops.reshape(seen, (-1, *shape)))
     if config.input == "differences":
         pictures = ops.reshape(
-            since_step_before(ops.reshape(pictures, (-1, spec.num_frames, *shape)), valid), (-1, *shape)
+            step_differences(ops.reshape(pictures, (-1, spec.num_frames, *shape)), valid), (-1, *shape)
         )
     return pictures
 
@@ -80,14 +80,12 @@ def _summed_up(backbone_maps: Any, valid: Any, config: TrainConfig) -> Any:
     maps = backbone_maps if isinstance(backbone_maps, list) else [backbone_maps]
     if num_frames_per_step(config.backbone) == 1:
         maps = [ops.reshape(flat, (-1, config.clip.num_frames, *flat.shape[1:])) for flat in maps]
-    valid_steps = steps_with_a_frame(valid, maps[-1].shape[1])
+    valid_steps = valid_steps_of(valid, maps[-1].shape[1])
     parts = []
     for half in maps:
         one = ops.cast(half, "float32")
         parts += [ops.mean(one, axis=(2, 3))] if config.head.sees_appearance else []
-        parts += (
-            [ops.mean(ops.abs(since_step_before(one, valid_steps)), axis=(2, 3))] if config.head.sees_motion else []
-        )
+        parts += [ops.mean(ops.abs(step_differences(one, valid_steps)), axis=(2, 3))] if config.head.sees_motion else []
     return ops.concatenate(parts, axis=-1) * ops.cast(valid_steps, "float32")[:, :, None]
 
 

@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from model_training.config import HeadConfig
-from model_training.networks.temporal import share_among_frames, steps_with_a_frame, time_statistics, weighted_mean
+from model_training.networks.temporal import spread_over_frames, time_statistics, valid_steps_of, weighted_mean
 
 _FAR_BELOW = -1e9
 
@@ -26,7 +26,7 @@ class HeadShape:
     num_steps: int
     feature_width: int
     num_labels: int
-    lesson_width: int = 0
+    teacher_width: int = 0
     """How many numbers a teacher tells of a clip."""
 
 
@@ -79,7 +79,7 @@ def _given(shape: HeadShape, config: HeadConfig) -> _Given:
     x = keras.layers.Dropout(config.dropout, name="feature_dropout")(x)
     x = keras.layers.Dense(config.feature_width, activation="gelu", name="feature_projection")(x)
     x = keras.layers.Dropout(config.dropout, name="projection_dropout")(x)
-    return _Given(features, valid, steps_with_a_frame(valid, shape.num_steps), x)
+    return _Given(features, valid, valid_steps_of(valid, shape.num_steps), x)
 
 
 def _bilstm(x: Any, valid: Any, config: HeadConfig) -> Any:
@@ -107,16 +107,16 @@ def _self_attention(x: Any, valid: Any, config: HeadConfig) -> Any:
 
 def _head_model(given: _Given, x: Any, attention: Any, shape: HeadShape, config: HeadConfig) -> Any:
     """Close a head: the mean of `x` weighted by `attention`, statistics if asked for, and a layer that names it."""
-    pooled, lessons = weighted_mean(x, attention), []
+    pooled, distillation_targets = weighted_mean(x, attention), []
     if config.sees_statistics:
         statistics = keras.layers.LayerNormalization(name="statistics_norm")(
             time_statistics(given.features, given.valid_steps)
         )
         statistics = keras.layers.Dropout(config.dropout, name="statistics_dropout")(statistics)
-        if shape.lesson_width:
+        if shape.teacher_width:
             # The answer rests on what the teacher would have seen, and so needs fewer examples.
-            statistics = keras.layers.Dense(shape.lesson_width, name="lesson")(statistics)
-            lessons = [statistics]
+            statistics = keras.layers.Dense(shape.teacher_width, name="distillation_target")(statistics)
+            distillation_targets = [statistics]
         else:
             statistics = keras.layers.Dense(config.feature_width, activation="gelu", name="statistics_projection")(
                 statistics
@@ -129,7 +129,7 @@ def _head_model(given: _Given, x: Any, attention: Any, shape: HeadShape, config:
     if is_binary:
         # Softmax over (0, z) is the sigmoid of z and its complement: all that follows knows two labels only.
         logits = ops.pad(logits, ((0, 0), (1, 0)))
-    answers = [logits, share_among_frames(attention, given.valid), *lessons]
+    answers = [logits, spread_over_frames(attention, given.valid), *distillation_targets]
     return keras.Model([given.features, given.valid], answers, name="head")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from keras import ops
 
 from model_training.config import MotionCropConfig
-from model_training.networks.temporal import held_frames
+from model_training.networks.temporal import repeat_last_valid
 
 _NUM_CELLS = 80
 """Movement is looked for in cells: about so many along the shorter side."""
@@ -26,12 +26,12 @@ _TO_THE_CENTRE = 1e-3
 """Grey levels that decide where nothing moves."""
 
 
-def pictures_seen(frames: Any, valid: Any, config: MotionCropConfig | None) -> Any:
+def backbone_frames(frames: Any, valid: Any, config: MotionCropConfig | None) -> Any:
     """What a backbone is to see of clips [B,T,H,W,3] and valid [B,T]: all of each frame, or the square in `config`.
 
     An invalid frame is the last valid one again: nothing moves there.
     """
-    pictures = held_frames(frames, valid)
+    pictures = repeat_last_valid(frames, valid)
     return pictures if config is None else motion_crop(pictures, config)
 
 

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from model_training.config import HeadKind, TrainConfig, backbone_clip
-from model_training.networks.backbones.build import build_backbone, lesson_width_of
+from model_training.networks.backbones.build import build_backbone, teacher_feature_width
 from model_training.networks.features import build_features
 from model_training.networks.heads import HEADS, HeadShape
 
@@ -17,7 +17,7 @@ class Network:
     """`features`: (uint8 [B,T,H,W,3], bool [B,T]) -> float32 [B,S,F], S = T over the frames of a step.
 
     `head`: (features, bool [B,T]) -> logits float32 [B,K] and attention float32 [B,T]; with a teacher, also what
-    the network makes of its lesson, float32 [B,D].
+    the network makes of its distillation_target, float32 [B,D].
     `backbone` is the CNN inside `features`; `kind` says what the logits mean.
     """
 
@@ -50,8 +50,8 @@ def build_network(config: TrainConfig, num_labels: int, *, is_pretrained: bool) 
     finally:
         keras.config.set_dtype_policy(before)
     features = build_features(backbone, config)
-    lesson_width = 0 if config.teacher is None else lesson_width_of(config.teacher.backbone)
-    shape = HeadShape(spec.num_frames, features.output_shape[1], features.output_shape[2], num_labels, lesson_width)
+    teacher_width = 0 if config.teacher is None else teacher_feature_width(config.teacher.backbone)
+    shape = HeadShape(spec.num_frames, features.output_shape[1], features.output_shape[2], num_labels, teacher_width)
     return Network(features, HEADS[config.architecture](shape, head), backbone, head.kind)
 
 

@@ -10,7 +10,7 @@ from keras import ops
 _LEAST_VARIANCE = 1e-6
 
 
-def steps_with_a_frame(valid: Any, num_steps: int) -> Any:
+def valid_steps_of(valid: Any, num_steps: int) -> Any:
     """Which steps bool [B,S] hold a valid frame, of `valid` bool [B,T]."""
     num_frames = valid.shape[1]
     if num_steps == num_frames:
@@ -18,7 +18,7 @@ def steps_with_a_frame(valid: Any, num_steps: int) -> Any:
     return ops.any(ops.reshape(valid, (-1, num_steps, num_frames // num_steps)), axis=-1)
 
 
-def share_among_frames(attention: Any, valid: Any) -> Any:
+def spread_over_frames(attention: Any, valid: Any) -> Any:
     """Attention of frames float32 [B,T]: that of their step [B,S], in equal shares to its valid frames."""
     num_frames, num_steps = valid.shape[1], attention.shape[1]
     if num_steps == num_frames:
@@ -48,14 +48,14 @@ def time_statistics(features: Any, valid: Any) -> Any:
     return ops.concatenate([mean, ops.sqrt(variance + _LEAST_VARIANCE), change], axis=-1)
 
 
-def since_step_before(x: Any, valid: Any) -> Any:
+def step_differences(x: Any, valid: Any) -> Any:
     """How `x` [B,S,...] differs from the step before; 0 where either is invalid or there is none before."""
     pairs = ops.cast(ops.logical_and(valid[:, 1:], valid[:, :-1]), x.dtype)
     change = (x[:, 1:] - x[:, :-1]) * ops.reshape(pairs, (-1, pairs.shape[1], *(1,) * (len(x.shape) - 2)))
     return ops.pad(change, ((0, 0), (1, 0), *((0, 0),) * (len(x.shape) - 2)))
 
 
-def held_frames(frames: Any, valid: Any) -> Any:
+def repeat_last_valid(frames: Any, valid: Any) -> Any:
     """`frames` [B,T,H,W,3] in which an invalid one repeats the last valid one before it, or else the first."""
     num_frames = valid.shape[1]
     places = ops.where(valid, ops.arange(num_frames), -1)

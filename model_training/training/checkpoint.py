@@ -1,4 +1,4 @@
-"""All that an interrupted run needs to go on as if nothing had happened, in one file."""
+"""The checkpoint of a run: one file with everything that is needed to resume it."""
 
 import json
 import os
@@ -15,36 +15,51 @@ from model_training.errors import TrainingError
 from model_training.run_state import RunState
 
 Arrays = Sequence[NDArray[Any]]
-_KINDS = ("weights", "best_weights", "moments")
+_ARRAY_LISTS = ("weights", "best_weights", "optimiser_state")
+
+
+def checkpoint_path(run_directory: Path) -> Path:
+    """The checkpoint file of a run."""
+    return run_directory / "checkpoint.npz"
 
 
 def values_of(variables: Sequence[Any]) -> Arrays:
-    """What Keras variables hold, copied."""
+    """Copies of the values of Keras variables."""
     return [np.array(variable.value.numpy()) for variable in variables]
 
 
 def assign(variables: Sequence[Any], values: Arrays) -> None:
-    """Put `values` into the variables, one each."""
+    """Assign one of `values` to each variable."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`weights` hold the random state of dropout too; `moments`, what optimiser and averages hold in a stage."""
+    """The state of a run between two steps.
 
-    progress: RunState
+    `weights` include the random state of dropout. `optimiser_state` includes the averaged weights; it is empty
+    between two stages.
+    """
+
+    state: RunState
     weights: Arrays
     best_weights: Arrays
-    moments: Arrays
+    optimiser_state: Arrays
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Put `checkpoint` in `path`, whole or not at all: an older one stays until the new one is there."""
-    arrays = {f"{kind}.{index}": array for kind in _KINDS for index, array in enumerate(getattr(checkpoint, kind))}
+    """Write `checkpoint` to `path` atomically: an older file stays until the new one is complete.
+
+    Raises:
+        TrainingError: the file cannot be written.
+    """
+    arrays = {
+        f"{name}.{index}": array for name in _ARRAY_LISTS for index, array in enumerate(getattr(checkpoint, name))
+    }
     try:
         with atomic_path(path) as partial, partial.open("wb") as file:
-            np.savez(file, progress=np.array(json.dumps(asdict(checkpoint.progress))), **arrays)
+            np.savez(file, state=np.array(json.dumps(asdict(checkpoint.state))), **arrays)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -52,7 +67,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
-    """The checkpoint in `path`; None where there is none.
+    """Read the checkpoint in `path`; None if the file does not exist.
 
     Raises:
         TrainingError: the file is not a checkpoint.
@@ -61,9 +76,9 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
         return None
     try:
         with path.open("rb") as file, np.load(file) as stored:
-            progress = RunState(**json.loads(str(stored["progress"])))
-            counts = {kind: sum(name.startswith(f"{kind}.") for name in stored.files) for kind in _KINDS}
-            parts = {kind: [stored[f"{kind}.{i}"] for i in range(count)] for kind, count in counts.items()}
+            state = RunState(**json.loads(str(stored["state"])))
+            counts = {name: sum(key.startswith(f"{name}.") for key in stored.files) for name in _ARRAY_LISTS}
+            lists = {name: [stored[f"{name}.{i}"] for i in range(count)] for name, count in counts.items()}
     except (*TORN_FILE_ERRORS, TypeError) as error:
-        raise TrainingError(f"{path}: not a checkpoint; delete its folder to train afresh") from error
-    return Checkpoint(progress, parts["weights"], parts["best_weights"], parts["moments"])
+        raise TrainingError(f"{path}: not a checkpoint; delete its folder to train from the start") from error
+    return Checkpoint(state, lists["weights"], lists["best_weights"], lists["optimiser_state"])

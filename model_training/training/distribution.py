@@ -1,4 +1,4 @@
-"""Where a run's steps are worked out: on one device, on all of this machine, or on several machines."""
+"""Distributed training: one device, all devices of this machine, or several machines."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from model_training.config import TrainConfig
 
 
 def strategy_of(config: TrainConfig) -> Any:
-    """The `tf.distribute` strategy a config asks for.
+    """The `tf.distribute` strategy of a config.
 
-    `multi_worker` reads `TF_CONFIG`, waits for the other machines, and must come before TensorFlow computes
-    anything.
+    `multi_worker` reads `TF_CONFIG` and blocks until the other machines connect. It must be called before any
+    TensorFlow computation.
     """
     match config.distribution:
         case "one":
@@ -24,12 +24,12 @@ def strategy_of(config: TrainConfig) -> Any:
 
 
 def is_chief(config: TrainConfig) -> bool:
-    """Whether this process is the one that writes what a run leaves behind."""
-    return worker_number(config) == 0
+    """Whether this process writes checkpoints and exports the model."""
+    return worker_index(config) == 0
 
 
-def worker_number(config: TrainConfig) -> int:
-    """Which of the processes of a run this is; the chief is 0."""
+def worker_index(config: TrainConfig) -> int:
+    """The index of this process among the workers of a run; the chief is 0."""
     if config.distribution != "multi_worker":
         return 0
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
@@ -37,22 +37,24 @@ def worker_number(config: TrainConfig) -> int:
     return int(resolver.task_id) + int(has_chief and resolver.task_type != "chief")
 
 
-def own_share(arrays: tuple[Any, ...], num_replicas: int) -> tuple[tuple[Any, ...], Any]:
-    """In a replica: its part of a batch that every replica was given whole, and what each of its clips counts.
+def replica_slice(arrays: tuple[Any, ...], num_replicas: int) -> tuple[tuple[Any, ...], Any]:
+    """The replica's part of a global batch, and the weight float32 [B] of each of its clips.
 
-    Parts are equally long. Where a batch does not divide, the last places repeat its first clips and count 0.
+    Call it inside a replica. All parts have the same length: if the batch size is not divisible, the last parts are
+    padded with the first clips, whose weight is then 0.
     """
     num_clips = tf.shape(arrays[0])[0]
     length = -(-num_clips // num_replicas)
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-    places = tf.range(replica * length, (replica + 1) * length)
+    positions = tf.range(replica * length, (replica + 1) * length)
     if num_replicas == 1:
         return arrays, tf.ones((num_clips,), tf.float32)
-    return tuple(tf.gather(array, places % num_clips) for array in arrays), tf.cast(places < num_clips, tf.float32)
+    weights = tf.cast(positions < num_clips, tf.float32)
+    return tuple(tf.gather(array, positions % num_clips) for array in arrays), weights
 
 
-def summed_over_replicas(gradients: list[Any]) -> list[Any]:
-    """In a replica: each gradient, summed over all of them."""
+def sum_over_replicas(gradients: list[Any]) -> list[Any]:
+    """Sum each gradient over all replicas; call it inside a replica."""
     context = tf.distribute.get_replica_context()
     summed: list[Any] = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
     return summed

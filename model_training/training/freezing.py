@@ -1,4 +1,4 @@
-"""Which layers of the backbone a training stage trains."""
+"""Freezes the layers of the backbone that a training stage does not train."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from model_training.networks.network import Network
 
 
 def set_trainable(network: Network, stage: StageConfig) -> None:
-    """Settle which of the backbone's layers learn, and whether its batch-norm layers do."""
-    first = 0
+    """Set `trainable` of each backbone layer as the stage says; batch-norm layers may stay frozen."""
+    first_block = 0
     if stage.backbone == "last_blocks":
         blocks = blocks_of(network.backbone)
-        first = blocks[-min(stage.num_backbone_blocks, len(blocks))] if stage.num_backbone_blocks else len(blocks)
+        first_block = blocks[-min(stage.num_backbone_blocks, len(blocks))] if stage.num_backbone_blocks else len(blocks)
     for layer in network.backbone.layers:
         is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
-        is_fixed = is_batch_norm and stage.batch_norm == "frozen"
-        layer.trainable = stage.backbone != "frozen" and block_of(layer.name) >= first and not is_fixed
+        is_frozen = is_batch_norm and stage.batch_norm == "frozen"
+        layer.trainable = stage.backbone != "frozen" and block_of(layer.name) >= first_block and not is_frozen
 
 
 def trainable_variables(network: Network, stage: StageConfig) -> list[Any]:

@@ -11,7 +11,7 @@ from model_training.config import OptimiserConfig
 
 
 def clipped_gradients(gradients: Sequence[Any], max_norm: float | None) -> list[Any]:
-    """The gradients, scaled down together if their norm over all weights exceeds `max_norm`."""
+    """The gradients, all scaled by one factor so that their global norm is at most `max_norm`."""
     if max_norm is None:
         return list(gradients)
     norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in gradients))
@@ -20,7 +20,7 @@ def clipped_gradients(gradients: Sequence[Any], max_norm: float | None) -> list[
 
 
 def build_optimiser(config: OptimiserConfig) -> Any:
-    """AdamW, or SGD with Nesterov momentum; gradients are clipped before they come here."""
+    """AdamW, or SGD with Nesterov momentum; without gradient clipping, see `clipped_gradients`."""
     if config.kind == "sgd":
         return keras.optimizers.SGD(
             0.0, momentum=config.momentum, nesterov=True, weight_decay=config.weight_decay or None
@@ -28,16 +28,16 @@ def build_optimiser(config: OptimiserConfig) -> Any:
     return keras.optimizers.AdamW(0.0, weight_decay=config.weight_decay)
 
 
-def average_decay_at(step: int, config: OptimiserConfig) -> float:
-    """How much of the averaged weights stays at `step` of a stage: less at first, so that the start is forgotten."""
+def ema_decay_at(step: int, config: OptimiserConfig) -> float:
+    """The EMA decay at `step` of a stage; lower at first, so that the initial weights lose influence quickly."""
     return min(config.ema_decay or 0.0, (1 + step) / (10 + step))
 
 
 def learning_rate_at(step: int, num_steps: int, peak: float, config: OptimiserConfig) -> float:
-    """The learning rate of `step` 0..num_steps-1: it rises to `peak`, then decays.
+    """The learning rate at `step` 0..num_steps-1: a linear warm-up to `peak`, then the decay.
 
-    `cosine` falls to 0 along half a wave; `step` is multiplied by `step_decay_factor` at
-    `num_step_decays` moments evenly apart; `none` stays.
+    `cosine` decays to 0 along half a cosine wave. `step` multiplies by `step_decay_factor` at `num_step_decays`
+    evenly spaced steps. `none` stays at `peak`.
     """
     num_warmup = round(config.warmup_fraction * num_steps)
     if step < num_warmup:

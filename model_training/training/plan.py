@@ -1,4 +1,4 @@
-"""What one training run is given."""
+"""The inputs of one training run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from pathlib import Path
 
 from model_training.config import TrainConfig
 from model_training.datasets.clip_cache import CachedClip
-from model_training.input_pipeline.batches import Batch
+from model_training.input_pipeline.batch import Batch
 from model_training.progress import RunProgress
 
 
 @dataclass(frozen=True, slots=True)
-class StoredFeatures:
-    """What the first stage's frozen part made of a run's clips beforehand: views to train on, and validation."""
+class PrecomputedFeatures:
+    """The outputs of the first stage's frozen part: augmented views of the training clips, and the validation clips."""
 
     views: Sequence[Batch]
     validation: Batch
@@ -20,9 +20,9 @@ class StoredFeatures:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """What to train, on what, where to keep the checkpoint, and whom to ask whether to stop.
+    """What to train, on which clips, and in which folder; `is_stopping` is polled between steps.
 
-    `stored`, where given, spares the first stages their way through the frozen backbone.
+    `precomputed` spares the first stages the forward pass through the frozen backbone.
     """
 
     config: TrainConfig
@@ -32,4 +32,4 @@ class TrainingPlan:
     run_directory: Path
     display: RunProgress
     is_stopping: Callable[[], bool]
-    stored: StoredFeatures | None = None
+    precomputed: PrecomputedFeatures | None = None

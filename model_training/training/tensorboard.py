@@ -1,4 +1,4 @@
-"""A run's figures as TensorBoard reads them. Only looking at them needs TensorBoard itself installed."""
+"""Writes a run's metrics as TensorBoard events; TensorBoard itself is needed only to view them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,14 +17,14 @@ _SCALAR = tf.compat.v1.SummaryMetadata(
 
 
 class EventFile:
-    """Scalars by name and step in `directory`; a context manager. A resumed run adds a file of its own.
+    """A context manager that writes scalars to an event file in `directory`; a resumed run adds another file.
 
-    Raises `TrainingError` where it cannot be kept.
+    Its methods raise `TrainingError` if the file cannot be written.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        with self._told():
+        with self._writing():
             self._writer = tf.summary.create_file_writer(str(directory))
 
     def __enter__(self) -> Self:
@@ -33,20 +33,20 @@ class EventFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Where something ended the run, that is what is to be told.
-        with self._told() if error is None else suppress(tf.errors.OpError):
+        # An error that ended the run must not be hidden by an error of this file.
+        with self._writing() if error is None else suppress(tf.errors.OpError):
             self._writer.close()
 
-    def write(self, step: int, figures: dict[str, Any]) -> None:
-        """Put down the figures of one step."""
-        with self._told(), self._writer.as_default(step=step):
-            for name, value in figures.items():
+    def write(self, step: int, metrics: dict[str, Any]) -> None:
+        """Write the metrics of one step."""
+        with self._writing(), self._writer.as_default(step=step):
+            for name, value in metrics.items():
                 tf.summary.write(name, tf.constant(value, tf.float32), metadata=_SCALAR)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _writing(self) -> Iterator[None]:
         try:
             yield
         except tf.errors.OpError as error:
             reason = str(error).splitlines()[0].rsplit("; ", 1)[-1]
-            raise TrainingError(f"{self._directory}: cannot keep figures for TensorBoard: {reason}") from error
+            raise TrainingError(f"{self._directory}: cannot write TensorBoard events: {reason}") from error

@@ -42,7 +42,7 @@ def build_backbone(name: BackboneName, spec: ClipSpec, *, is_pretrained: bool = 
     return model
 
 
-def lesson_width_of(teacher: Literal["i3d"]) -> int:
+def teacher_feature_width(teacher: Literal["i3d"]) -> int:
     """How many numbers a teacher's last map has for a place."""
     return {"i3d": NUM_CHANNELS}[teacher]
 

@@ -129,7 +129,7 @@ def test_ctrl_c_while_features_are_stored_keeps_those_of_whole_views(painted_dat
     (tmp_path / "tiny.py").write_text(QUICK_CONFIG.replace('backbone="all", batch_norm="updated"', frozen))
     given = ("train", "--config", tmp_path / "tiny.py", "--data", painted_dataset, *places(tmp_path))
     said = interrupted("frozen backbone: ", *given)
-    assert said[-1] == "interrupted: whole views of features are kept; the same command goes on from them"
+    assert said[-1] == "interrupted: the finished feature views are kept; run the same command again to continue"
     assert not any("Traceback" in line for line in said)
     views = list(tmp_path.glob("runs/tiny-*/features-0/*"))
     assert 100 <= len(views) < 2000

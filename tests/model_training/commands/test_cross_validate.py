@@ -69,7 +69,7 @@ def _data(clips: list[CachedClip], directory: Path, is_stopping: Any = lambda: F
 def _features(clips: list[CachedClip]) -> Any:
     """Features that tell the label; of shuffled clips, those of the other label."""
     from model_training.cross_validation.folds import SharedFeatures
-    from model_training.input_pipeline.batches import Batch
+    from model_training.input_pipeline.batch import Batch
 
     targets = np.eye(2, dtype=np.float32)[[i % 2 for i in range(16)]]
     valid, nowhere = np.ones((16, 4), bool), np.zeros((16, 4), bool)

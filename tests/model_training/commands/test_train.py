@@ -146,12 +146,12 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(painted_dataset: Path, 
     (tmp_path / "tiny.py").write_text(config)
     arguments = ("train", "--config", tmp_path / "tiny.py", "--data", painted_dataset, *places(tmp_path))
     said = "\n".join(interrupted("all epoch 1:", *arguments, exit_codes=(130,)))
-    assert "the same command goes on from it" in said
+    assert "the checkpoint is saved; run the same command again" in said
     assert "Traceback" not in said
-    # What a run that goes on from it ends with is proved in test_resume.
+    # test_resume proves how a resumed run ends.
     (checkpoint,) = (read_checkpoint(path) for path in tmp_path.glob("runs/tiny-*/checkpoint.npz"))
     assert checkpoint is not None
-    assert not checkpoint.progress.is_finished
+    assert not checkpoint.state.is_finished
     assert not (tmp_path / "models" / "tiny").exists()
 
 

@@ -18,7 +18,7 @@ from model_training.datasets.decoding import decode_examples
 from model_training.datasets.examples import read_examples
 from model_training.datasets.labels import multi_hot_targets
 from model_training.errors import TrainingDataError
-from model_training.input_pipeline.sampling import drawn_order
+from model_training.input_pipeline.sampling import epoch_order
 from service.video.clip import ClipSpec
 
 SPEC = ClipSpec(num_frames=6, height=24, width=32, frames_per_second=2, stride_seconds=2)
@@ -37,14 +37,14 @@ def test_targets_mark_each_label_of_a_clip() -> None:
 
 @given(st.lists(st.integers(1, 9), min_size=3, max_size=3), st.integers(0, 99))
 def test_a_shuffled_epoch_sees_every_clip_once(counts: list[int], epoch: int) -> None:
-    order = drawn_order(_targets(*counts), (3,), epoch, "shuffled")
+    order = epoch_order(_targets(*counts), (3,), epoch, "shuffled")
     assert sorted(order) == list(range(sum(counts)))
 
 
 @given(st.lists(st.integers(1, 30), min_size=3, max_size=3), st.integers(0, 99))
 def test_a_balanced_epoch_sees_each_label_alike_and_each_clip_of_a_label_alike(counts: list[int], epoch: int) -> None:
     targets = _targets(*counts)
-    order = drawn_order(targets, (3,), epoch, "balanced")
+    order = epoch_order(targets, (3,), epoch, "balanced")
     drawn_labels = np.bincount(targets[order].argmax(axis=1), minlength=3)
     assert len(order) == sum(counts)
     assert drawn_labels.max() - drawn_labels.min() <= 1
@@ -55,7 +55,7 @@ def test_a_balanced_epoch_sees_each_label_alike_and_each_clip_of_a_label_alike(c
 
 def test_a_clip_with_several_labels_is_drawn_for_its_rarest() -> None:
     targets = multi_hot_targets([("a",)] * 8 + [("a", "b")], LABELS)
-    order = drawn_order(targets, (0,), 0, "balanced")
+    order = epoch_order(targets, (0,), 0, "balanced")
     assert 4 <= np.count_nonzero(order == 8) <= 5
 
 
@@ -66,12 +66,12 @@ def clips(painted_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> li
     return [video.clips[0] for video in decoding.videos]
 
 
-def _source(clips: list[CachedClip], **augment: float) -> Any:
-    from model_training.input_pipeline.batches import PixelSource
+def _dataset(clips: list[CachedClip], **augment: float) -> Any:
+    from model_training.input_pipeline.pixel_dataset import PixelDataset
 
     labels = sorted({label for clip in clips for label in clip.example.labels})
     targets = multi_hot_targets([clip.example.labels for clip in clips], labels)
-    return PixelSource(clips, targets, AugmentConfig(erasing_probability=0.5, **augment), (7,), "balanced")
+    return PixelDataset(clips, targets, AugmentConfig(erasing_probability=0.5, **augment), (7,), "balanced")
 
 
 def _assert_same(first: Iterator[Any], second: Iterator[Any]) -> None:
@@ -82,17 +82,17 @@ def _assert_same(first: Iterator[Any], second: Iterator[Any]) -> None:
 
 @pytest.mark.tensorflow
 def test_an_epoch_entered_midway_goes_on_with_the_very_batches_it_would_have_had(clips: list[CachedClip]) -> None:
-    source = _source(clips, mixup_alpha=0.4)
-    whole = list(source.batches(3, 2))
+    dataset = _dataset(clips, mixup_alpha=0.4)
+    whole = list(dataset.batches(3, 2))
     assert sum(len(batch.targets) for batch in whole) == len(clips)
     for first_step in range(len(whole) + 1):
-        _assert_same(iter(whole[first_step:]), source.batches(3, 2, first_step))
-    assert not np.array_equal(whole[0].inputs, next(source.batches(4, 2)).inputs)
+        _assert_same(iter(whole[first_step:]), dataset.batches(3, 2, first_step))
+    assert not np.array_equal(whole[0].inputs, next(dataset.batches(4, 2)).inputs)
 
 
 @pytest.mark.tensorflow
 def test_without_an_epoch_clips_come_in_order_as_they_were_decoded(clips: list[CachedClip]) -> None:
-    batches = list(_source(clips, mixup_alpha=0.4).batches(None, 2))
+    batches = list(_dataset(clips, mixup_alpha=0.4).batches(None, 2))
     np.testing.assert_array_equal(
         np.concatenate([batch.inputs for batch in batches]), np.stack([clip.frames() for clip in clips])
     )
@@ -103,19 +103,19 @@ def test_without_an_epoch_clips_come_in_order_as_they_were_decoded(clips: list[C
 def test_a_view_of_features_holds_every_clip_once_in_order_and_is_read_back(
     clips: list[CachedClip], tmp_path: Path
 ) -> None:
-    from model_training.input_pipeline.batches import feature_view
+    from model_training.input_pipeline.feature_dataset import feature_view
 
     def mean_colours(frames: Any, _valid: Any) -> Any:
         return frames.mean(axis=(2, 3), dtype=np.float32)
 
     done: list[int] = []
-    source, path = _source(clips), tmp_path / "view.npz"
-    view = feature_view(source, None, mean_colours, path, done.append)
+    dataset, path = _dataset(clips), tmp_path / "view.npz"
+    view = feature_view(dataset, None, mean_colours, path, done.append)
     np.testing.assert_array_equal(view.inputs, np.stack([mean_colours(clip.frames()[None], None)[0] for clip in clips]))
-    np.testing.assert_array_equal(view.targets, source.targets)
-    augmented = feature_view(source, 1, mean_colours, tmp_path / "other.npz", done.append)
-    np.testing.assert_array_equal(augmented.targets, source.targets)
-    again = feature_view(source, None, lambda *_: pytest.fail("computed again"), path, done.append)
+    np.testing.assert_array_equal(view.targets, dataset.targets)
+    augmented = feature_view(dataset, 1, mean_colours, tmp_path / "other.npz", done.append)
+    np.testing.assert_array_equal(augmented.targets, dataset.targets)
+    again = feature_view(dataset, None, lambda *_: pytest.fail("computed again"), path, done.append)
     _assert_same(iter([view]), iter([again]))
     assert sum(done) == 3 * len(clips)
 
@@ -125,6 +125,6 @@ def test_a_clip_lost_from_the_cache_is_one_sentence(clips: list[CachedClip], tmp
     import dataclasses
 
     lost = dataclasses.replace(clips[0], cache_file=tmp_path / "lost.npz")
-    with pytest.raises(TrainingDataError, match=r"cannot be read back: .*lost\.npz") as caught:
-        list(_source([lost, *clips[1:]]).batches(None, 2))
+    with pytest.raises(TrainingDataError, match=r"cannot be read from the cache: .*lost\.npz") as caught:
+        list(_dataset([lost, *clips[1:]]).batches(None, 2))
     assert "\n" not in str(caught.value)

@@ -127,22 +127,22 @@ def test_labels_of_their_own_have_probabilities_of_their_own() -> None:
 
 
 def test_an_invalid_frame_is_the_last_valid_one_to_a_backbone_that_sees_time() -> None:
-    from model_training.networks.temporal import held_frames
+    from model_training.networks.temporal import repeat_last_valid
 
     frames = np.arange(10, dtype=np.uint8).reshape(2, 5, 1, 1, 1)
     valid = np.array([[True, True, False, True, False], [False, True, True, False, False]])
-    held = np.array(held_frames(frames, valid)).reshape(2, 5)
+    held = np.array(repeat_last_valid(frames, valid)).reshape(2, 5)
     np.testing.assert_array_equal(held, [[0, 1, 1, 3, 3], [6, 6, 7, 7, 7]])
 
 
 def test_the_frames_of_a_step_share_its_attention_and_padding_gets_none() -> None:
-    from model_training.networks.temporal import share_among_frames, steps_with_a_frame
+    from model_training.networks.temporal import spread_over_frames, valid_steps_of
 
     valid = np.arange(8) < np.array([[8], [5], [3]])
-    steps = np.array(steps_with_a_frame(valid, 2))
+    steps = np.array(valid_steps_of(valid, 2))
     np.testing.assert_array_equal(steps, [[True, True], [True, True], [True, False]])
     attention = np.array([[0.4, 0.6], [0.2, 0.8], [1.0, 0.0]], np.float32)
-    shared = np.array(share_among_frames(attention, valid))
+    shared = np.array(spread_over_frames(attention, valid))
     np.testing.assert_allclose(shared[0], [0.1] * 4 + [0.15] * 4, atol=1e-7)
     np.testing.assert_allclose(shared[1], [0.05] * 4 + [0.8, 0, 0, 0], atol=1e-7)
     assert (shared[~valid] == 0).all()
@@ -218,7 +218,7 @@ def test_an_exported_model_answers_as_the_network_did(tmp_path: Path) -> None:
 def test_numbers_kept_in_half_precision_take_half_the_room_and_hardly_change_the_answer(tmp_path: Path) -> None:
     from model_training.evaluation.exported_model import ExportedModel
     from model_training.export.saved_model import save_graph
-    from model_training.networks.batch_norm_folding import without_batch_norm
+    from model_training.networks.batch_norm_folding import fold_batch_norm
 
     network = _network("cnn_bilstm_attention")
     frames, valid = _clips(0)
@@ -228,7 +228,7 @@ def test_numbers_kept_in_half_precision_take_half_the_room_and_hardly_change_the
         save_graph(network, _config("cnn_bilstm_attention", stored_precision=precision), 1.0, directory)
         answers.append(ExportedModel(directory).predict_clips(frames, valid))
         sizes.append(sum(path.stat().st_size for path in (directory / "variables").iterdir()))
-    exported = without_batch_norm(network, _config("cnn_bilstm_attention"))
+    exported = fold_batch_norm(network, _config("cnn_bilstm_attention"))
     num_numbers = sum(int(np.prod(variable.shape)) for variable in exported.variables)
     assert sizes[0] - sizes[1] == pytest.approx(2 * num_numbers, rel=0.02)
     for full, half in zip(*answers, strict=True):
@@ -240,7 +240,7 @@ def test_numbers_kept_in_half_precision_take_half_the_room_and_hardly_change_the
 def test_without_batch_norm_a_network_answers_the_same_and_none_is_left(backbone: BackboneName) -> None:
     import keras
 
-    from model_training.networks.batch_norm_folding import without_batch_norm
+    from model_training.networks.batch_norm_folding import fold_batch_norm
 
     clip = ClipSpec(num_frames=8, height=32, width=32, frames_per_second=4, stride_seconds=1)
     network = _network("cnn", backbone=backbone, clip=clip)
@@ -249,7 +249,7 @@ def test_without_batch_norm_a_network_answers_the_same_and_none_is_left(backbone
         if variable.path.split("/")[-2].endswith("_bn"):
             # As after training: statistics, scales and shifts that all matter.
             variable.assign(draw.uniform(0.5, 1.5, variable.shape))
-    plain = without_batch_norm(network, _config("cnn", backbone=backbone, clip=clip))
+    plain = fold_batch_norm(network, _config("cnn", backbone=backbone, clip=clip))
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in plain.backbone.layers)
     frames, valid = draw.integers(0, 256, (2, 8, 32, 32, 3), dtype=np.uint8), np.ones((2, 8), bool)
     before, after = (np.asarray(one.features([frames, valid])) for one in (network, plain))

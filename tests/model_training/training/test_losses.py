@@ -70,7 +70,7 @@ def test_losses_are_those_worked_out_by_hand() -> None:
 
 @pytest.mark.tensorflow
 def test_losses_of_labels_that_stand_for_themselves_are_those_worked_out_by_hand() -> None:
-    from model_training.training.losses import clip_losses, label_weights, num_right
+    from model_training.training.losses import clip_losses, correct_predictions, label_weights
 
     # Probabilities 0.8 and 0.4 of two labels that are both there, and 0.1 of one that is not.
     logits = np.log(np.array([[0.8, 0.4, 0.1]], np.float32) / np.array([[0.2, 0.6, 0.9]], np.float32))
@@ -87,9 +87,9 @@ def test_losses_of_labels_that_stand_for_themselves_are_those_worked_out_by_hand
     assert loss(plain, (3, 1, 5)) == pytest.approx((parts * [3, 1, 1]).mean(), rel=1e-5)
     focal = LossConfig(kind="focal", label_smoothing=0, focal_gamma=2)
     assert loss(focal) == pytest.approx((parts * [0.04, 0.36, 0.01]).mean(), rel=1e-4)
-    assert float(num_right(logits, targets, "multi_label")[0]) == 0
-    assert float(num_right(-logits, 1 - targets, "multi_label")[0]) == 0
-    assert float(num_right(logits, np.array([[1, 0, 0]], np.float32), "multi_label")[0]) == 1
+    assert float(correct_predictions(logits, targets, "multi_label")[0]) == 0
+    assert float(correct_predictions(-logits, 1 - targets, "multi_label")[0]) == 0
+    assert float(correct_predictions(logits, np.array([[1, 0, 0]], np.float32), "multi_label")[0]) == 1
     three_of_four = np.array([[1, 0], [1, 0], [1, 0], [0, 0]], np.float32)
     np.testing.assert_allclose(label_weights(three_of_four, "multi_label", plain), [1 / 3, 3])
 
@@ -106,12 +106,12 @@ def test_gradients_are_scaled_down_together_and_never_up() -> None:
 
 @pytest.mark.tensorflow
 def test_pruning_takes_the_smallest_numbers_and_rises_to_its_share_by_half_way() -> None:
-    from model_training.training.pruning import pruned, pruned_share_at
+    from model_training.training.pruning import pruned, pruned_fraction_at
 
     kernel = np.array([[0.1, -5.0], [0.2, 3.0]], np.float32)
     np.testing.assert_array_equal(np.array(pruned(kernel, 0.5)), [[0, -5], [0, 3]])
     np.testing.assert_array_equal(np.array(pruned(kernel, 0.0)), kernel)
-    shares = [pruned_share_at(step, 10, 0.8) for step in range(10)]
+    shares = [pruned_fraction_at(step, 10, 0.8) for step in range(10)]
     assert shares == sorted(shares)
     assert shares[:2] == pytest.approx([0.8 * (1 - 0.8**3), 0.8 * (1 - 0.6**3)])
     assert shares[4:] == [0.8] * 6
@@ -119,11 +119,11 @@ def test_pruning_takes_the_smallest_numbers_and_rises_to_its_share_by_half_way()
 
 @pytest.mark.tensorflow
 def test_averaged_weights_forget_where_they_began() -> None:
-    from model_training.training.optimisers import average_decay_at
+    from model_training.training.optimisers import ema_decay_at
 
     config = OptimiserConfig(ema_decay=0.9)
-    assert [average_decay_at(step, config) for step in (0, 8, 1000)] == pytest.approx([0.1, 0.5, 0.9])
-    assert average_decay_at(5, OptimiserConfig()) == 0
+    assert [ema_decay_at(step, config) for step in (0, 8, 1000)] == pytest.approx([0.1, 0.5, 0.9])
+    assert ema_decay_at(5, OptimiserConfig()) == 0
 
 
 @pytest.mark.tensorflow

@@ -83,18 +83,18 @@ def test_a_run_interrupted_in_every_stage_ends_with_the_weights_of_one_that_was_
     # features are made, inside the first stage, and inside the second at an epoch's last step.
     for num_questions in (1, 4, 6):
         answers = iter([False] * num_questions)
-        with pytest.raises(TrainingInterrupted, match="the same command goes on"):
+        with pytest.raises(TrainingInterrupted, match="run the same command again"):
             _train(clips, tmp_path, is_stopping=lambda answers=answers: next(answers, True))  # type: ignore[misc]
-    assert not _checkpoint(tmp_path).progress.is_finished
+    assert not _checkpoint(tmp_path).state.is_finished
     _train(clips, tmp_path)
     resumed, expected = _checkpoint(tmp_path), _checkpoint(whole)
-    assert resumed.progress.history == expected.progress.history
+    assert resumed.state.history == expected.state.history
     for one, other in zip(resumed.weights, expected.weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_pruning_leaves_the_share_of_zeros_it_was_asked_for(whole: Path) -> None:
-    history = _checkpoint(whole).progress.history
+    history = _checkpoint(whole).state.history
     (effect,) = pruning_effects(history, ["pruned"])
     assert effect["before"]["sparsity"] < 0.05
     assert 0.4 < effect["after"]["sparsity"] < 0.55
@@ -129,7 +129,7 @@ def test_figures_for_tensorboard_that_cannot_be_kept_are_one_sentence(tmp_path: 
     from model_training.training.tensorboard import EventFile
 
     with (
-        pytest.raises(TrainingError, match=rf"^{tmp_path}: cannot keep figures for TensorBoard: File too large$"),
+        pytest.raises(TrainingError, match=rf"^{tmp_path}: cannot write TensorBoard events: File too large$"),
         full_disk(1),
         EventFile(tmp_path) as events,
     ):
@@ -161,4 +161,4 @@ def test_a_stage_ends_with_its_best_epoch_or_with_its_last(clips: list[CachedCli
         ends_with = [number for number, epoch in enumerate(history) if epoch["is_kept"]][-1]
         assert len(history) == 6
         assert ends_with == (5 if kept == "last" else int(np.argmin(losses)))
-        assert _checkpoint(tmp_path / kept).progress.best_loss == losses[ends_with]
+        assert _checkpoint(tmp_path / kept).state.best_loss == losses[ends_with]
