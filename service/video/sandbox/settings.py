@@ -12,27 +12,28 @@ class SandboxSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_pixels_per_frame: int = Field(default=3840 * 2160, ge=64, description="Largest picture decoded.")
-    max_duration_seconds: float = Field(default=600, gt=0, description="Longest video taken.")
-    max_packets: int = Field(default=200_000, ge=1, description="Most video packets read from one file.")
+    max_pixels_per_frame: int = Field(default=3840 * 2160, ge=64, description="Most pixels of one frame.")
+    max_duration_seconds: float = Field(default=600, gt=0, description="Longest video accepted.")
+    max_packets: int = Field(default=200_000, ge=1, description="Most video packets of one file.")
     decode_children: int = Field(
-        default_factory=lambda: max(2, num_cores()), ge=1, le=256, description="Processes that decode."
+        default_factory=lambda: max(2, num_cores()),
+        ge=1,
+        le=256,
+        description="Decode workers: processes that decode one video each.",
     )
     decode_threads: int = Field(
         default_factory=num_cores,
         ge=1,
         le=64,
         description=(
-            "Threads that decode; a video alone has all, several at once share them. Where several could give other"
-            " pixels of a damaged video (docs/video.md), there is one."
+            "Threads for decoding; a single video uses all, concurrent videos share them. One thread is used where more"
+            " could change the pixels of a damaged video (docs/video-formats.md)."
         ),
     )
-    decode_memory_bytes: int = Field(default=2 << 30, ge=512 << 20, description="Address space of each decode process.")
-    decode_cpu_seconds: float = Field(
-        default=60, gt=0, description="Processor time one video may take in a decode process."
-    )
+    decode_memory_bytes: int = Field(default=2 << 30, ge=512 << 20, description="Address space of each decode worker.")
+    decode_cpu_seconds: float = Field(default=60, gt=0, description="Processor time for decoding one video.")
     decode_videos_per_child: int = Field(
-        default=500, ge=1, description="Videos after which a decode process is replaced by a fresh one."
+        default=500, ge=1, description="Videos that a decode worker decodes before it is replaced."
     )
 
     @property
