@@ -1,4 +1,4 @@
-"""The batcher's laws: whatever happens to one request, every other gets its own answer."""
+"""The batcher's guarantees: no request affects the output of another."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ NUM_CASES = int(os.environ.get("NUM_CASES", "60"))
 
 @dataclass
 class EchoModel:
-    """Answers each clip with its own first pixel, so that a mixed-up answer shows."""
+    """Outputs the first pixel of each clip, so that swapped outputs are visible."""
 
     may_run: threading.Event = field(default_factory=threading.Event)
     is_running: threading.Event = field(default_factory=threading.Event)
@@ -36,7 +36,7 @@ class EchoModel:
     batches: list[list[int]] = field(default_factory=list)
 
     def run(self, frames: Frames, valid: Valid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Answer as the batcher's `Run`, once the test allows it."""
+        """Run a batch, as `RunBatch`, once the test allows it."""
         marks = frames[:, 0, 0, 0, 0]
         self.running.append(marks.tolist())
         self.is_running.set()
@@ -44,9 +44,9 @@ class EchoModel:
         self.batches.append(marks.tolist())
         if POISON in marks:
             raise RuntimeError("poison")
-        answers = np.repeat(marks[:, None].astype(np.float32), 2, axis=1)
-        answers[marks == NOT_FINITE] = np.nan
-        return answers, valid.astype(np.float32)
+        outputs = np.repeat(marks[:, None].astype(np.float32), 2, axis=1)
+        outputs[marks == NOT_FINITE] = np.nan
+        return outputs, valid.astype(np.float32)
 
 
 @asynccontextmanager
@@ -72,152 +72,152 @@ async def serving(
 
 
 def clip(mark: int) -> Frames:
-    """A clip that the echo model answers with `mark`."""
+    """A clip for which the echo model outputs `mark`."""
     return np.full(SHAPE, mark, dtype=np.uint8)
 
 
-def ask(batcher: Batcher, mark: int, caller: object = None) -> "asyncio.Task[ClipOutput]":
-    """Ask about `clip(mark)` in a task of its own."""
+def submit(batcher: Batcher, mark: int, caller: object = None) -> "asyncio.Task[ClipOutput]":
+    """Run `clip(mark)` in a task of its own."""
     return asyncio.create_task(batcher.predict(clip(mark), ALL_VALID, caller if caller is not None else object()))
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop turn until the condition holds."""
+    """Run the event loop until the condition holds."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+        while not condition():  # noqa: ASYNC110 - the condition has no event
             await asyncio.sleep(0)
 
 
-async def busy(model: EchoModel, batcher: Batcher) -> "asyncio.Task[ClipOutput]":
-    """Occupy the model with one clip, so that what comes next must queue."""
-    task = ask(batcher, 0)
+async def occupy(model: EchoModel, batcher: Batcher) -> "asyncio.Task[ClipOutput]":
+    """Occupy the model with one clip, so that further clips queue."""
+    task = submit(batcher, 0)
     await until(model.is_running.is_set)
     return task
 
 
-def run(story: Awaitable[None]) -> None:
-    """Run a story with a bound on its time."""
+def run(scenario: Awaitable[None]) -> None:
+    """Run a scenario with a time limit."""
 
     async def bounded() -> None:
         async with asyncio.timeout(20):
-            await story
+            await scenario
 
     asyncio.run(bounded())
 
 
-def test_what_queues_while_the_model_is_busy_shares_its_next_call() -> None:
-    async def story() -> None:
+def test_clips_queued_while_the_model_is_busy_share_the_next_call() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model) as batcher:
-            first = await busy(model, batcher)
-            later = [ask(batcher, mark) for mark in (1, 2, 3, 4, 5)]
+            first = await occupy(model, batcher)
+            later = [submit(batcher, mark) for mark in (1, 2, 3, 4, 5)]
             await until(lambda: batcher.queue_length == 5)
             model.may_run.set()
-            answers = await asyncio.gather(first, *later)
-        assert [answer.probabilities[0] for answer in answers] == [0, 1, 2, 3, 4, 5]
+            outputs = await asyncio.gather(first, *later)
+        assert [output.probabilities[0] for output in outputs] == [0, 1, 2, 3, 4, 5]
         assert model.batches == [[0], [1, 2, 3, 4], [5]]
 
-    run(story())
+    run(scenario())
 
 
-def test_a_batch_is_as_large_as_an_allowed_size_and_never_filled_up() -> None:
-    async def story() -> None:
+def test_a_batch_has_an_allowed_size_and_is_never_padded() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model) as batcher:
-            first = await busy(model, batcher)
-            later = [ask(batcher, mark) for mark in (1, 2, 3)]
+            first = await occupy(model, batcher)
+            later = [submit(batcher, mark) for mark in (1, 2, 3)]
             await until(lambda: batcher.queue_length == 3)
             model.may_run.set()
-            answers = await asyncio.gather(first, *later)
+            outputs = await asyncio.gather(first, *later)
         assert model.batches == [[0], [1, 2], [3]]
-        assert [answer.batch_size for answer in answers] == [1, 2, 2, 1]
+        assert [output.batch_size for output in outputs] == [1, 2, 2, 1]
 
-    run(story())
+    run(scenario())
 
 
-def test_calls_that_are_free_share_what_waits() -> None:
-    async def story() -> None:
+def test_free_calls_share_the_queue() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model, num_batch_threads=2) as batcher:
-            tasks = [ask(batcher, mark) for mark in (1, 2, 3, 4)]
+            tasks = [submit(batcher, mark) for mark in (1, 2, 3, 4)]
             await until(lambda: len(model.running) == 2)
             assert sorted(model.running) == [[1, 2], [3, 4]]
             model.may_run.set()
-            answers = await asyncio.gather(*tasks)
-        assert [answer.probabilities[0] for answer in answers] == [1, 2, 3, 4]
+            outputs = await asyncio.gather(*tasks)
+        assert [output.probabilities[0] for output in outputs] == [1, 2, 3, 4]
 
-    run(story())
+    run(scenario())
 
 
-def test_no_more_calls_run_at_once_than_the_engine_gains_by() -> None:
-    async def story() -> None:
+def test_no_more_calls_run_at_once_than_batch_threads() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model, sizes=(1,), num_batch_threads=2) as batcher:
-            tasks = [ask(batcher, mark) for mark in (1, 2, 3)]
+            tasks = [submit(batcher, mark) for mark in (1, 2, 3)]
             await until(lambda: len(model.running) == 2)
-            # The third clip waits in the queue, where it could still be taken back.
+            # The third clip waits in the queue, where it can still be cancelled.
             assert batcher.queue_length == 1
             model.may_run.set()
             await asyncio.gather(*tasks)
         assert sorted(model.batches) == [[1], [2], [3]]
 
-    run(story())
+    run(scenario())
 
 
-def test_the_first_call_that_is_free_takes_what_waits() -> None:
-    async def story() -> None:
+def test_the_first_free_call_takes_the_queue() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model, num_batch_threads=2) as batcher:
-            tasks = [ask(batcher, mark) for mark in (1, 2)]
+            tasks = [submit(batcher, mark) for mark in (1, 2)]
             await until(lambda: len(model.running) == 2)
-            tasks += [ask(batcher, mark) for mark in (3, 4, 5, 6)]
+            tasks += [submit(batcher, mark) for mark in (3, 4, 5, 6)]
             await until(lambda: batcher.queue_length == 4)
             model.may_run.set()
             await asyncio.gather(*tasks)
         assert sorted(map(len, model.batches)) in ([1, 1, 4], [1, 1, 2, 2])
 
-    run(story())
+    run(scenario())
 
 
-def test_a_batch_is_whole_though_callers_left_just_before_it_was_taken() -> None:
-    async def story() -> None:
+def test_cancelled_clips_leave_no_gap_in_the_next_batch() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model) as batcher:
-            first = await busy(model, batcher)
-            later = [ask(batcher, mark) for mark in (1, 2, 3, 4)]
+            first = await occupy(model, batcher)
+            later = [submit(batcher, mark) for mark in (1, 2, 3, 4)]
             await until(lambda: batcher.queue_length == 4)
             model.may_run.set()
             await until(lambda: len(model.batches) == 1)
             later[1].cancel()
-            answers = await asyncio.gather(first, *later, return_exceptions=True)
-        assert isinstance(answers[2], asyncio.CancelledError)
+            outputs = await asyncio.gather(first, *later, return_exceptions=True)
+        assert isinstance(outputs[2], asyncio.CancelledError)
         assert [len(batch) for batch in model.batches] in ([1, 2, 1], [1, 4])
 
-    run(story())
+    run(scenario())
 
 
-def test_a_caller_with_many_clips_delays_another_by_one_turn() -> None:
-    async def story() -> None:
+def test_a_caller_with_many_clips_delays_another_caller_by_one_clip() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model, sizes=(1, 2)) as batcher:
-            first = await busy(model, batcher)
-            hog = [ask(batcher, mark, caller="hog") for mark in (1, 2, 3, 4, 5)]
+            first = await occupy(model, batcher)
+            hog = [submit(batcher, mark, caller="hog") for mark in (1, 2, 3, 4, 5)]
             await until(lambda: batcher.queue_length == 5)
-            other = ask(batcher, 9, caller="other")
+            other = submit(batcher, 9, caller="other")
             await until(lambda: batcher.queue_length == 6)
             model.may_run.set()
             await asyncio.gather(first, other, *hog)
         assert model.batches[:2] == [[0], [1, 9]]
 
-    run(story())
+    run(scenario())
 
 
-def test_one_poisoned_clip_fails_alone() -> None:
-    async def story() -> None:
+def test_a_clip_that_makes_the_model_fail_fails_alone() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model) as batcher:
-            first = await busy(model, batcher)
-            tasks = [ask(batcher, mark) for mark in (1, POISON, 3)]
+            first = await occupy(model, batcher)
+            tasks = [submit(batcher, mark) for mark in (1, POISON, 3)]
             await until(lambda: batcher.queue_length == 3)
             model.may_run.set()
             await first
@@ -227,17 +227,17 @@ def test_one_poisoned_clip_fails_alone() -> None:
             assert isinstance(three, ClipOutput)
             assert three.probabilities[0] == 3
             assert isinstance(poisoned, ModelFailed)
-            assert (await ask(batcher, 7)).probabilities[0] == 7
+            assert (await submit(batcher, 7)).probabilities[0] == 7
 
-    run(story())
+    run(scenario())
 
 
-def test_an_answer_that_is_not_finite_fails_alone() -> None:
-    async def story() -> None:
+def test_a_clip_with_an_output_that_is_not_finite_fails_alone() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model) as batcher:
-            first = await busy(model, batcher)
-            tasks = [ask(batcher, 1), ask(batcher, NOT_FINITE)]
+            first = await occupy(model, batcher)
+            tasks = [submit(batcher, 1), submit(batcher, NOT_FINITE)]
             await until(lambda: batcher.queue_length == 2)
             model.may_run.set()
             await first
@@ -245,38 +245,38 @@ def test_an_answer_that_is_not_finite_fails_alone() -> None:
             with pytest.raises(ModelFailed, match="not finite"):
                 await tasks[1]
 
-    run(story())
+    run(scenario())
 
 
-def test_a_cancelled_caller_gives_up_its_place_and_hangs_nobody() -> None:
-    async def story() -> None:
+def test_a_cancelled_clip_leaves_the_queue_and_delays_no_other() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model) as batcher:
-            first = await busy(model, batcher)
-            leaver, stayer = ask(batcher, 1), ask(batcher, 2)
+            first = await occupy(model, batcher)
+            cancelled, kept = submit(batcher, 1), submit(batcher, 2)
             await until(lambda: batcher.queue_length == 2)
-            leaver.cancel()
-            await until(leaver.done)
+            cancelled.cancel()
+            await until(cancelled.done)
             assert batcher.queue_length == 1
             model.may_run.set()
-            assert (await stayer).probabilities[0] == 2
+            assert (await kept).probabilities[0] == 2
             await first
         assert model.batches == [[0], [2]]
 
-    run(story())
+    run(scenario())
 
 
-def test_a_caller_cancelled_while_the_model_works_on_its_clip_hangs_nobody() -> None:
-    async def story() -> None:
+def test_a_clip_cancelled_during_its_model_call_delays_no_other() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model) as batcher:
-            first = await busy(model, batcher)
+            first = await occupy(model, batcher)
             first.cancel()
             await until(first.done)
             model.may_run.set()
-            assert (await ask(batcher, 2)).probabilities[0] == 2
+            assert (await submit(batcher, 2)).probabilities[0] == 2
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_a_caller_cancelled_while_the_model_works_on_its_clip_hangs_nobody() -> 
     ],
 )
 def test_a_malformed_clip_never_reaches_the_model(frames: Frames, valid: Valid, why: str) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         model.may_run.set()
         async with serving(model) as batcher:
@@ -298,29 +298,29 @@ def test_a_malformed_clip_never_reaches_the_model(frames: Frames, valid: Valid, 
                 await batcher.predict(frames, valid, object())
         assert model.batches == []
 
-    run(story())
+    run(scenario())
 
 
-def test_a_full_queue_refuses_at_once() -> None:
-    async def story() -> None:
+def test_a_full_queue_rejects_further_clips_at_once() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model, max_queue_length=2) as batcher:
-            first = await busy(model, batcher)
-            queued = [ask(batcher, 1), ask(batcher, 2)]
+            first = await occupy(model, batcher)
+            queued = [submit(batcher, 1), submit(batcher, 2)]
             await until(lambda: batcher.queue_length == 2)
             with pytest.raises(QueueFull):
                 await batcher.predict(clip(3), ALL_VALID, object())
             model.may_run.set()
             await asyncio.gather(first, *queued)
 
-    run(story())
+    run(scenario())
 
 
-def test_closing_answers_what_is_queued_and_refuses_what_comes_later() -> None:
-    async def story() -> None:
+def test_closing_finishes_queued_clips_and_rejects_later_ones() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model) as batcher:
-            tasks = [await busy(model, batcher), ask(batcher, 1), ask(batcher, 2)]
+            tasks = [await occupy(model, batcher), submit(batcher, 1), submit(batcher, 2)]
             await until(lambda: batcher.queue_length == 2)
             closing = asyncio.create_task(batcher.close())
             model.may_run.set()
@@ -329,14 +329,14 @@ def test_closing_answers_what_is_queued_and_refuses_what_comes_later() -> None:
             with pytest.raises(BatcherClosed):
                 await batcher.predict(clip(3), ALL_VALID, object())
 
-    run(story())
+    run(scenario())
 
 
-def test_nobody_waits_for_ever_when_the_worker_is_killed() -> None:
-    async def story() -> None:
+def test_every_waiting_clip_fails_when_a_worker_is_killed() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model) as batcher:
-            tasks = [await busy(model, batcher), ask(batcher, 1)]
+            tasks = [await occupy(model, batcher), submit(batcher, 1)]
             await until(lambda: batcher.queue_length == 1)
             batcher._workers.pop().cancel()  # noqa: SLF001 - nothing in the service does this
             model.may_run.set()
@@ -346,7 +346,7 @@ def test_nobody_waits_for_ever_when_the_worker_is_killed() -> None:
             with pytest.raises(BatcherClosed):
                 await batcher.predict(clip(3), ALL_VALID, object())
 
-    run(story())
+    run(scenario())
 
 
 @settings(max_examples=NUM_CASES, deadline=None)
@@ -356,25 +356,25 @@ def test_nobody_waits_for_ever_when_the_worker_is_killed() -> None:
     ),
     st.integers(1, 3),
 )
-def test_any_mix_of_callers_poison_and_cancellation_leaves_every_other_with_its_own_answer(
+def test_no_mix_of_callers_failures_and_cancellations_affects_another_clip(
     requests: list[tuple[int, str, bool]], num_batch_threads: int
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         model = EchoModel()
         async with serving(model, num_batch_threads=num_batch_threads) as batcher:
-            first = [ask(batcher, 0) for _ in range(num_batch_threads)]
+            first = [submit(batcher, 0) for _ in range(num_batch_threads)]
             await until(lambda: len(model.running) == num_batch_threads)
-            tasks = [ask(batcher, mark, caller) for mark, caller, _ in requests]
+            tasks = [submit(batcher, mark, caller) for mark, caller, _ in requests]
             await until(lambda: batcher.queue_length == len(requests))
-            for task, (_, _, leaves) in zip(tasks, requests, strict=True):
-                if leaves:
+            for task, (_, _, is_cancelled) in zip(tasks, requests, strict=True):
+                if is_cancelled:
                     task.cancel()
             model.may_run.set()
             results = await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.gather(*first)
         assert {len(batch) for batch in model.batches} <= {1, 2, 4}
-        for (mark, _, leaves), result in zip(requests, results, strict=True):
-            if leaves:
+        for (mark, _, is_cancelled), result in zip(requests, results, strict=True):
+            if is_cancelled:
                 assert isinstance(result, asyncio.CancelledError)
             elif mark in (POISON, NOT_FINITE):
                 assert isinstance(result, ModelFailed)
@@ -382,4 +382,4 @@ def test_any_mix_of_callers_poison_and_cancellation_leaves_every_other_with_its_
                 assert isinstance(result, ClipOutput)
                 assert result.probabilities.tolist() == [mark, mark]
 
-    run(story())
+    run(scenario())

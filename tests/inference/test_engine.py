@@ -25,11 +25,11 @@ CLIP_SHAPE = (SPEC.num_frames, SPEC.height, SPEC.width, 3)
 ENGINES: tuple[EngineName, ...] = ("tensorflow", "openvino")
 
 
-def loading_into(name: EngineName) -> LoadEngine:
-    """What loads a model into the engine of that name."""
+def loader_of(name: EngineName) -> LoadEngine:
+    """The function that loads a model into the named engine."""
     if name == "openvino":
         return import_engine(name, 2).load
-    # Its threads cannot be set any more: the process has computed with TensorFlow already, to export models.
+    # TensorFlow's threads cannot be configured any more: this process has already used it to export models.
     from service.inference.tensorflow_engine import SavedModelEngine  # noqa: PLC0415 - loads TensorFlow
 
     return SavedModelEngine
@@ -37,8 +37,8 @@ def loading_into(name: EngineName) -> LoadEngine:
 
 @pytest.fixture(scope="module", params=ENGINES)
 def load_engine(request: pytest.FixtureRequest) -> LoadEngine:
-    """What loads a model into one engine, then into the other."""
-    return loading_into(request.param)
+    """The loading function of one engine, then of the other."""
+    return loader_of(request.param)
 
 
 def load_grey(load_engine: LoadEngine, grey_models_dir: Path) -> Engine:
@@ -47,7 +47,7 @@ def load_grey(load_engine: LoadEngine, grey_models_dir: Path) -> Engine:
     return load_engine(directory, read_manifest(directory))
 
 
-def test_it_answers_a_batch_as_the_model_says(load_engine: LoadEngine, grey_models_dir: Path) -> None:
+def test_a_batch_gives_the_outputs_of_the_model(load_engine: LoadEngine, grey_models_dir: Path) -> None:
     engine = load_grey(load_engine, grey_models_dir)
     frames = np.zeros((2, *CLIP_SHAPE), dtype=np.uint8)
     frames[0], frames[1, :2], frames[1, 2:] = 51, 51, 255
@@ -61,8 +61,7 @@ def test_it_answers_a_batch_as_the_model_says(load_engine: LoadEngine, grey_mode
     assert verified_batch_sizes(engine.run, CLIP_SHAPE, [1, 2, 4]) == [1, 2, 4]
 
 
-def test_an_answer_is_the_callers_to_keep(load_engine: LoadEngine, grey_models_dir: Path) -> None:
-    """The next call does not write over it."""
+def test_outputs_stay_valid_after_the_next_call(load_engine: LoadEngine, grey_models_dir: Path) -> None:
     engine = load_grey(load_engine, grey_models_dir)
     valid = np.ones((1, SPEC.num_frames), dtype=np.bool_)
     probabilities, _ = engine.run(np.full((1, *CLIP_SHAPE), 51, dtype=np.uint8), valid)
@@ -71,33 +70,33 @@ def test_an_answer_is_the_callers_to_keep(load_engine: LoadEngine, grey_models_d
 
 
 @pytest.mark.parametrize("directory", find_models(MODELS_DIR), ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_both_engines_answer_alike_on_the_models_that_ship(directory: Path) -> None:
+def test_both_engines_agree_on_the_shipped_models(directory: Path) -> None:
     manifest = read_manifest(directory)
     clip = manifest.clip
     random = np.random.default_rng(1)
-    # Smooth and moving, as videos are: on noise every model says the same.
+    # Smooth and moving, as videos are: on noise every model predicts the same.
     coarse = random.integers(0, 256, (2, clip.num_frames, 4, 4, 3), dtype=np.uint8)
     frames = coarse.repeat(-(-clip.height // 4), axis=2).repeat(-(-clip.width // 4), axis=3)
     frames = np.ascontiguousarray(frames[:, :, : clip.height, : clip.width])
     valid = np.ones((2, clip.num_frames), dtype=np.bool_)
     valid[1, clip.num_frames // 2 :] = False
-    answers = [np.concatenate(loading_into(name)(directory, manifest).run(frames, valid), axis=1) for name in ENGINES]
-    assert answers[1] == pytest.approx(answers[0], abs=1e-4)
-    assert not np.allclose(answers[0][0], answers[0][1], atol=1e-3)
+    outputs = [np.concatenate(loader_of(name)(directory, manifest).run(frames, valid), axis=1) for name in ENGINES]
+    assert outputs[1] == pytest.approx(outputs[0], abs=1e-4)
+    assert not np.allclose(outputs[0][0], outputs[0][1], atol=1e-3)
 
 
-def test_a_batch_size_that_gives_other_bits_is_not_used() -> None:
-    def gregarious(
+def test_a_batch_size_with_other_bits_is_not_verified() -> None:
+    def size_dependent(
         frames: NDArray[np.uint8], valid: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """A model whose answer depends, by design, on how many clips are asked about at once."""
+        """A model whose output depends on the batch size."""
         bright = np.full((len(frames), 1), 0.3 if len(frames) <= 2 else 0.3000001, dtype=np.float32)
         return np.concatenate([1 - bright, bright], axis=1), valid.astype(np.float32)
 
-    assert verified_batch_sizes(gregarious, CLIP_SHAPE, [1, 2, 4]) == [1, 2]
+    assert verified_batch_sizes(size_dependent, CLIP_SHAPE, [1, 2, 4]) == [1, 2]
 
 
-def test_a_batch_size_whose_last_place_sees_its_neighbour_is_not_used() -> None:
+def test_a_batch_size_whose_last_row_depends_on_its_neighbour_is_not_verified() -> None:
     def leaking(frames: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         mean = frames.mean(axis=(1, 2, 3, 4), dtype=np.float64).astype(np.float32)
         if len(frames) > 2:
@@ -107,39 +106,39 @@ def test_a_batch_size_whose_last_place_sees_its_neighbour_is_not_used() -> None:
     assert verified_batch_sizes(leaking, CLIP_SHAPE, [4, 2, 1]) == [1, 2]
 
 
-def test_a_directory_without_the_expected_signature_is_refused(
+def test_a_directory_without_the_expected_signature_is_invalid(
     load_engine: LoadEngine, tmp_path: Path, grey_models_dir: Path
 ) -> None:
     source = grey_models_dir / "grey" / "1"
     manifest = read_manifest(source)
     with pytest.raises(InvalidModel, match="not a SavedModel"):
         load_engine(tmp_path / "absent", manifest)
-    shutil.copytree(source, tmp_path / "spoilt")
-    (tmp_path / "spoilt" / "saved_model.pb").write_bytes(b"no graph")
+    shutil.copytree(source, tmp_path / "broken")
+    (tmp_path / "broken" / "saved_model.pb").write_bytes(b"no graph")
     with pytest.raises(InvalidModel, match="not a SavedModel"):
-        load_engine(tmp_path / "spoilt", manifest)
+        load_engine(tmp_path / "broken", manifest)
     other = manifest.model_copy(update={"clip": manifest.clip.model_copy(update={"num_frames": 9})})
     with pytest.raises(InvalidModel, match="inputs"):
         load_engine(source, other)
 
 
-def test_a_manifest_that_contradicts_itself_is_refused(tmp_path: Path, grey_models_dir: Path) -> None:
+def test_an_inconsistent_manifest_is_invalid(tmp_path: Path, grey_models_dir: Path) -> None:
     shutil.copytree(grey_models_dir / "grey" / "1", tmp_path, dirs_exist_ok=True)
     path = tmp_path / "manifest.json"
-    whole = json.loads(path.read_text())
-    for spoil, why in (
+    original = json.loads(path.read_text())
+    for changes, why in (
         ({"labels": ["same", "same"]}, "labels must be unique"),
         ({"labels": ["a", "b", "c"]}, "one probability per label"),
         ({"files": {}}, "has no digest"),
         ({"unknown": 1}, "Extra inputs"),
-        ({"clip": {**whole["clip"], "num_frames": 0}}, "greater than or equal to 1"),
+        ({"clip": {**original["clip"], "num_frames": 0}}, "greater than or equal to 1"),
     ):
-        path.write_text(json.dumps(whole | spoil))
+        path.write_text(json.dumps(original | changes))
         with pytest.raises(InvalidModel, match=why):
             read_manifest(tmp_path)
 
 
-def test_tensorflow_answers_as_many_calls_at_once_as_it_has_threads_and_none_spins() -> None:
+def test_tensorflow_has_a_batch_thread_per_thread_and_none_spins() -> None:
     program = (
         "from service.inference.engines import import_engine\n"
         "engine = import_engine('tensorflow', 2)\n"

@@ -1,4 +1,4 @@
-"""What holds of every answer of the models that ship, in either engine, whatever is asked beside it."""
+"""Properties of the shipped models' outputs in both engines: batch invariance and masking."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from service.inference.batch_sizes import verified_batch_sizes
 from service.inference.engine import Engine
 from service.inference.manifest import read_manifest
 from service.video.clip import ClipSpec
-from tests.inference.test_engine import ENGINES, loading_into
+from tests.inference.test_engine import ENGINES, loader_of
 
 pytestmark = pytest.mark.tensorflow
 
@@ -23,46 +23,46 @@ MODEL_DIR = Path(__file__).parents[2] / "models" / "events" / "2"
 SPEC = read_manifest(MODEL_DIR).clip
 
 Frames = NDArray[np.uint8]
-Answer = tuple[NDArray[np.float32], NDArray[np.float32]]
+Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """The small model that ships, in one engine, then in the other."""
-    return loading_into(request.param)(MODEL_DIR, read_manifest(MODEL_DIR))
+    """The small shipped model, in one engine, then in the other."""
+    return loader_of(request.param)(MODEL_DIR, read_manifest(MODEL_DIR))
 
 
 @pytest.fixture(scope="module")
 def batch_sizes(engine: Engine) -> list[int]:
-    """Those that the engine has proved for this model."""
+    """The verified batch sizes of this model in this engine."""
     sizes = verified_batch_sizes(engine.run, (SPEC.num_frames, SPEC.height, SPEC.width, 3), [1, 2, 4])
     assert len(sizes) > 1
     return sizes
 
 
-def picture(seed: int, spec: ClipSpec = SPEC) -> Frames:
-    """A clip of coarse, moving patches: of noise every model says the same."""
+def random_clip(seed: int, spec: ClipSpec = SPEC) -> Frames:
+    """A clip of coarse, moving patches: on noise every model predicts the same."""
     coarse = np.random.default_rng(seed).integers(0, 256, (spec.num_frames, 4, 4, 3), dtype=np.uint8)
     frames = coarse.repeat(-(-spec.height // 4), axis=1).repeat(-(-spec.width // 4), axis=2)
     return np.ascontiguousarray(frames[:, : spec.height, : spec.width])
 
 
-def asked_in_a_batch(engine: Engine, clips: list[tuple[Frames, int]]) -> Answer:
-    """What the engine answers for clips of which so many frames are valid."""
+def run_batch(engine: Engine, clips: list[tuple[Frames, int]]) -> Outputs:
+    """The outputs for clips, each with its number of valid frames."""
     valid = np.array([np.arange(SPEC.num_frames) < count for _, count in clips])
     return engine.run(np.stack([frames for frames, _ in clips]), valid)
 
 
 COUNTS = st.integers(1, SPEC.num_frames)
-CLIPS = st.tuples(st.integers(0, 99).map(partial(picture)), COUNTS)
-law: Callable[..., Callable[..., None]] = settings(
+CLIPS = st.tuples(st.integers(0, 99).map(partial(random_clip)), COUNTS)
+many_cases: Callable[..., Callable[..., None]] = settings(
     max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 
 
-@law
+@many_cases
 @given(clip=CLIPS, mates=st.lists(CLIPS, min_size=3, max_size=3), data=st.data())
-def test_a_clips_answer_depends_on_no_neighbour_place_or_batch_size(
+def test_outputs_do_not_depend_on_neighbours_row_or_batch_size(
     engine: Engine,
     batch_sizes: list[int],
     clip: tuple[Frames, int],
@@ -70,35 +70,35 @@ def test_a_clips_answer_depends_on_no_neighbour_place_or_batch_size(
     data: st.DataObject,
 ) -> None:
     size = data.draw(st.sampled_from(batch_sizes[1:]), "batch size")
-    slot = data.draw(st.integers(0, size - 1), "place")
-    batch = [*mates[:slot], clip, *mates[slot : size - 1]]
-    alone, together = asked_in_a_batch(engine, [clip]), asked_in_a_batch(engine, batch)
-    for one, all_of_them in zip(alone, together, strict=True):
-        np.testing.assert_array_equal(all_of_them[slot], one[0])
+    row = data.draw(st.integers(0, size - 1), "row")
+    batch = [*mates[:row], clip, *mates[row : size - 1]]
+    alone, together = run_batch(engine, [clip]), run_batch(engine, batch)
+    for expected, found in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(found[row], expected[0])
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(clips=st.lists(CLIPS, min_size=2, max_size=6))
-def test_a_clips_answer_depends_on_no_call_that_runs_beside_it(engine: Engine, clips: list[tuple[Frames, int]]) -> None:
+def test_outputs_do_not_depend_on_concurrent_calls(engine: Engine, clips: list[tuple[Frames, int]]) -> None:
     if engine.name == "openvino":
-        pytest.skip("it is called once at a time")
-    alone = [asked_in_a_batch(engine, [clip]) for clip in clips]
+        pytest.skip("OpenVINO runs one call at a time")
+    alone = [run_batch(engine, [clip]) for clip in clips]
     with ThreadPoolExecutor(len(clips)) as pool:
-        beside = list(pool.map(lambda clip: asked_in_a_batch(engine, [clip]), clips))
-    for one, other in zip(alone, beside, strict=True):
-        np.testing.assert_array_equal(one[0], other[0])
-        np.testing.assert_array_equal(one[1], other[1])
+        concurrent = list(pool.map(lambda clip: run_batch(engine, [clip]), clips))
+    for expected, found in zip(alone, concurrent, strict=True):
+        np.testing.assert_array_equal(expected[0], found[0])
+        np.testing.assert_array_equal(expected[1], found[1])
 
 
-@law
+@many_cases
 @given(seed=st.integers(0, 99), count=COUNTS, garbage=st.integers(100, 199))
-def test_a_frame_that_is_not_valid_gets_no_attention_and_changes_nothing(
+def test_a_frame_that_is_not_valid_gets_no_attention_and_changes_no_output(
     engine: Engine, seed: int, count: int, garbage: int
 ) -> None:
-    frames = picture(seed)
+    frames = random_clip(seed)
     other = frames.copy()
-    other[count:] = picture(garbage)[count:]
-    (probabilities, attention), changed = (asked_in_a_batch(engine, [(one, count)]) for one in (frames, other))
+    other[count:] = random_clip(garbage)[count:]
+    (probabilities, attention), changed = (run_batch(engine, [(one, count)]) for one in (frames, other))
     assert (attention[0, count:] == 0).all()
     assert attention[0, :count].sum() == pytest.approx(1, abs=1e-5)
     np.testing.assert_array_equal(changed[0], probabilities)
