@@ -1,1 +1,1 @@
-"""One file per training run: its data, its command, its hardware and what came of it."""
+"""One file per training run: data, hyperparameters, command, hardware and result."""

@@ -1,11 +1,11 @@
-"""What flies through a thermal picture: the case of several labels, few videos of some, and scenes that repeat."""
+"""Flying objects in thermal video: an example with four labels, few videos of some, and repeated scenes."""
 
 from model_training.config import AugmentConfig, HeadConfig, OptimiserConfig, StageConfig, TrainConfig
 from service.video.clip import ClipSpec
 
 CONFIG = TrainConfig(
     name="aircraft",
-    description="What flies through the picture of a thermal camera: an airplane, a bird, a drone or a helicopter.",
+    description="The flying object in the picture of a thermal camera: an airplane, a bird, a drone or a helicopter.",
     data_source=(
         "220 clips of 10 seconds of a thermal camera (118 drones, 35 helicopters, 34 airplanes, 33 birds), with a"
         " manifest of scenes and five scene-grouped folds."
@@ -24,7 +24,7 @@ CONFIG = TrainConfig(
         " pairs of videos in different folds of the manifest look like one scene all the same. Half of"
         " the drones come from one scene, which one seed of three takes for something else altogether."
     ),
-    # Slow and wide: the whole of ten seconds, and as many pixels as the camera gives, for what flies is small.
+    # Few frames of many pixels: the clip covers all ten seconds, and the objects are small.
     clip=ClipSpec(num_frames=16, height=256, width=320, frames_per_second=1.5, stride_seconds=10.0),
     combine="mean",
     backbone="mobilenet_v2",

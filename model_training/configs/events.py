@@ -1,4 +1,4 @@
-"""Which of five things a painted shape does, and when: the model behind the sample and the demo."""
+"""Which of five events a painted shape shows, and when: the model of the samples and the demo."""
 
 from model_training.config import AugmentConfig, HeadConfig, LossConfig, OptimiserConfig, StageConfig, TrainConfig
 from service.video.clip import ClipSpec

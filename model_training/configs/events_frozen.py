@@ -1,4 +1,4 @@
-"""The five events, told from what a CNN that never saw them makes of each frame: what attention gains over a mean."""
+"""The five events on a frozen ImageNet backbone: measures the gain of attention over a mean."""
 
 from model_training.config import LossConfig, StageConfig
 from model_training.configs.events import CONFIG as EVENTS
@@ -7,7 +7,7 @@ from service.video.clip import ClipSpec
 CONFIG = EVENTS.model_copy(
     update={
         "name": "events-frozen",
-        "description": "The same five events, told from what a frozen MobileNetV2 makes of each frame.",
+        "description": "The same five events, classified from the features of a frozen MobileNetV2.",
         "command": (
             "python -m model_training cross-validate --config model_training/configs/events_frozen.py --data DIR"
             " --seeds 3 --out FILE"
@@ -19,7 +19,7 @@ CONFIG = EVENTS.model_copy(
         "intended_use": "Telling what attention gains over a mean of the same features, with `--architecture cnn`.",
         "clip": ClipSpec(num_frames=32, height=96, width=96, frames_per_second=8, stride_seconds=2.0),
         "backbone": "mobilenet_v2",
-        # No word of where the events are: the architectures differ in nothing but themselves.
+        # Without the times of the events: the architectures differ in nothing but themselves.
         "loss": LossConfig(label_smoothing=0.02),
         "stages": (
             StageConfig(

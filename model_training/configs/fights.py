@@ -1,4 +1,4 @@
-"""Fight or no fight in a short surveillance clip: a frame network that a network of videos taught what movement is."""
+"""Fight or no fight in a short surveillance clip: a 2D CNN on frame differences, distilled from a 3D CNN."""
 
 from model_training.config import (
     AugmentConfig,

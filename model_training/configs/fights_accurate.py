@@ -1,4 +1,4 @@
-"""Fight or no fight, with more work a clip: a network of videos that looks where most moves."""
+"""Fight or no fight, more accurate and slower: a 3D CNN on the motion crop."""
 
 from model_training.config import MotionCropConfig, StageConfig
 from model_training.configs.fights import CONFIG as FIGHTS
@@ -42,8 +42,8 @@ CONFIG = FIGHTS.model_copy(
                 patience_epochs=30,
                 kept_epoch="last",
             ),
-            # One look at each clip with every layer learning, so that no layer stays as it was published. Slowly: at
-            # ten times this rate the validation loss got worse on a fold of four, and better on none by much.
+            # One epoch of fine-tuning of every layer. At ten times this learning rate the validation loss became worse
+            # on one fold of four, and not much better on any.
             StageConfig(
                 name="all", num_epochs=1, learning_rate=1e-5, backbone="all", batch_norm="frozen", kept_epoch="last"
             ),

@@ -10,7 +10,7 @@ from model_training.errors import TrainingDataError
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Two examples on different sides of a split, and what they share: a group or a match type."""
+    """Two examples on different sides of a split, and their common group or match type."""
 
     first: Example
     second: Example

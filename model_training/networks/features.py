@@ -1,4 +1,4 @@
-"""From pixels to the features of each step: the half of a network that can be run once and stored."""
+"""The lower half of a network, from pixels to the features of each step; its output can be computed once and stored."""
 
 from typing import Any
 
@@ -13,51 +13,49 @@ from model_training.networks.temporal import step_differences, valid_steps_of
 
 
 def build_features(backbone: Any, config: TrainConfig) -> Any:
-    """What each step shows and what moved in it since the step before: (frames, valid) -> float32 [B, S, F].
+    """A model from frames uint8 [B,T,H,W,3] and valid bool [B,T] to features float32 [B,S,F].
 
-    For each of the backbone's maps: its mean over the picture (if `sees_appearance`), and the mean over
-    the picture of its absolute change since the step before (if `sees_motion`), 0 where either step is
-    invalid or there is none before. With `input = "differences"` the backbone sees not frames but how
-    each differs from the one before.
+    Each of the backbone's maps gives its spatial mean (`sees_appearance`) and the spatial mean of its absolute
+    change since the previous step (`sees_motion`); the change is 0 if either step is invalid and at the first step.
+    With `input = "differences"` the input of the backbone is the difference of each frame from the previous one.
+    With a `motion_crop` it is the enlarged square of the frames with the most motion.
 
-    With a `motion_crop`, the backbone sees the square of the frames in which most moves, enlarged.
-
-    To a backbone that sees time, an invalid frame is the last valid one again, as if the video stood still:
-    a cut to black would be motion.
+    For a backbone with temporal convolutions an invalid frame repeats the last valid one: a black frame would be
+    motion.
     """
     frames, valid = _inputs(config)
-    maps = backbone(_pictures(frames, valid, config))
-    return keras.Model([frames, valid], _summed_up(maps, valid, config), name="features")
+    maps = backbone(_backbone_input(frames, valid, config))
+    return keras.Model([frames, valid], _pooled(maps, valid, config), name="features")
 
 
 def split_features(backbone: Any, config: TrainConfig, num_backbone_blocks: int) -> tuple[Any, Any]:
-    """The same in two parts: what lies below the last blocks, and what they make of it.
+    """The model of `build_features` in two parts, below and above the input of the last blocks.
 
-    The first maps (frames, valid) to float16 [B, T or S, h, w, c], half as large to keep; the second that and
-    `valid` to the features. Both share their layers with `backbone`.
+    The first maps (frames, valid) to float16 [B, T or S, h, w, c], which halves its size on disk. The second maps
+    that and `valid` to the features. Both share their layers with `backbone`.
 
     Raises:
-        InvalidConfig: one of the backbone's maps lies below the last blocks.
+        InvalidConfig: an output map of the backbone lies below the last blocks.
     """
     frames, valid = _inputs(config)
     below, above = split_backbone(backbone, num_backbone_blocks)
-    between = below(_pictures(frames, valid, config))
+    between = below(_backbone_input(frames, valid, config))
     shape = between.shape[1:]
     sees_time = num_frames_per_step(config.backbone) > 1
     if not sees_time:
         between = ops.reshape(between, (-1, config.clip.num_frames, *shape))
-    kept = keras.Input(between.shape[1:], dtype="float16", name="kept")
-    given = ops.cast(kept, "float32")
+    stored = keras.Input(between.shape[1:], dtype="float16", name="stored")
+    maps = ops.cast(stored, "float32")
     if not sees_time:
-        given = ops.reshape(given, (-1, *shape))
+        maps = ops.reshape(maps, (-1, *shape))
     return (
         keras.Model([frames, valid], ops.cast(between, "float16"), name="below"),
-        keras.Model([kept, valid], _summed_up(above(given), valid, config), name="above"),
+        keras.Model([stored, valid], _pooled(above(maps), valid, config), name="above"),
     )
 
 
-def _pictures(frames: Any, valid: Any, config: TrainConfig) -> Any:
-    """What the backbone is given: pictures [B * T, H, W, 3], or clips [B, T, H, W, 3] if it sees time."""
+def _backbone_input(frames: Any, valid: Any, config: TrainConfig) -> Any:
+    """Preprocessed frames [B * T, H, W, 3], or clips [B, T, H, W, 3] for a backbone with temporal convolutions."""
     preprocess = preprocessing_layer(config.backbone)
     sees_time = num_frames_per_step(config.backbone) > 1
     if sees_time or config.motion_crop is not None:
@@ -75,8 +73,8 @@ def _pictures(frames: Any, valid: Any, config: TrainConfig) -> Any:
     return pictures
 
 
-def _summed_up(backbone_maps: Any, valid: Any, config: TrainConfig) -> Any:
-    """The features float32 [B, S, F] of a backbone's maps."""
+def _pooled(backbone_maps: Any, valid: Any, config: TrainConfig) -> Any:
+    """The features float32 [B, S, F] of the backbone's maps."""
     maps = backbone_maps if isinstance(backbone_maps, list) else [backbone_maps]
     if num_frames_per_step(config.backbone) == 1:
         maps = [ops.reshape(flat, (-1, config.clip.num_frames, *flat.shape[1:])) for flat in maps]

@@ -1,4 +1,4 @@
-"""The whole network: backbone, preprocessing and head."""
+"""The whole network: preprocessing, backbone and head."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +14,11 @@ from model_training.networks.heads import HEADS, HeadShape
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """`features`: (uint8 [B,T,H,W,3], bool [B,T]) -> float32 [B,S,F], S = T over the frames of a step.
+    """The two halves of a network, and the backbone inside the first.
 
-    `head`: (features, bool [B,T]) -> logits float32 [B,K] and attention float32 [B,T]; with a teacher, also what
-    the network makes of its distillation_target, float32 [B,D].
-    `backbone` is the CNN inside `features`; `kind` says what the logits mean.
+    `features`: (frames uint8 [B,T,H,W,3], valid bool [B,T]) -> float32 [B,S,F], where S = T / frames per step.
+    `head`: (features, valid) -> logits float32 [B,K], attention float32 [B,T], and with a teacher its predicted
+    features float32 [B,D]. `kind` defines the meaning of the logits, see `probabilities_of`.
     """
 
     features: Any
@@ -35,14 +35,14 @@ class Network:
 
     @property
     def variables(self) -> list[Any]:
-        """Every number that makes the network what it is, random state included, in a fixed order."""
+        """All variables, including the random state of dropout, in a fixed order."""
         return [*self.features.variables, *self.head.variables]
 
 
 def build_network(config: TrainConfig, num_labels: int, *, is_pretrained: bool) -> Network:
-    """The network a config describes, its backbone's published weights loaded if asked for."""
+    """Build the network of a config; `is_pretrained` loads the published weights of the backbone."""
     spec, head = config.clip, config.head
-    # Half precision is for the backbone, where the work is; all that is summed over time stays float32.
+    # Only the backbone, which does most of the work, uses half precision; sums over time stay float32.
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.precision)
     try:
@@ -56,5 +56,5 @@ def build_network(config: TrainConfig, num_labels: int, *, is_pretrained: bool) 
 
 
 def probabilities_of(logits: Any, kind: HeadKind) -> Any:
-    """What logits [B,K] mean: one label of all (they sum to 1), or each label for itself."""
+    """The probabilities of logits [B,K]: a softmax that sums to 1, or independent sigmoids for `multi_label`."""
     return ops.sigmoid(logits) if kind == "multi_label" else ops.softmax(logits, axis=-1)

@@ -1,15 +1,15 @@
-"""How encoders are asked for the same bytes each time. Knows nothing of what is encoded."""
+"""Encoder options that make encoding deterministic."""
 
 from collections.abc import Iterable
 
 import cv2
 
 _AVX_512F = 13
-"""As OpenCV numbers what a processor can do; Python is not given its names."""
+"""OpenCV's number of the AVX-512 CPU feature; its Python package does not define the name."""
 
 
 def encoder_options(codec: str, options: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The options of an encoder, with what it takes to get the same bytes from it each time."""
-    # What x264 looks ahead with AVX-512 depends on memory that nobody wrote to; AVX2 gives what all else gives.
-    is_unsteady = codec == "libx264" and cv2.checkHardwareSupport(_AVX_512F)
-    return dict(options) | ({"x264-params": "asm=avx2"} if is_unsteady else {})
+    """The options of an encoder, extended so that the same frames give the same bytes."""
+    # With AVX-512 the lookahead of x264 reads uninitialised memory; AVX2 gives the same bytes as other processors.
+    is_nondeterministic = codec == "libx264" and cv2.checkHardwareSupport(_AVX_512F)
+    return dict(options) | ({"x264-params": "asm=avx2"} if is_nondeterministic else {})

@@ -1,6 +1,6 @@
-"""Labelled synthetic videos on disk: scenes, encoded in many ways, and the manifest that names them.
+"""Renders labelled synthetic videos in several encodings, and writes their manifest.
 
-Encodes with PyAV; reading video back is `service.video`'s business alone.
+Encodes with PyAV; only `service.video` decodes video.
 """
 
 import csv
@@ -27,7 +27,7 @@ _FRAME_RATES = (12, 15, 24, 25, 30)
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How a video is written: codec and its options, and the container's suffix."""
+    """Codec, codec options and file suffix of a video to write."""
 
     codec: str
     suffix: str
@@ -49,7 +49,7 @@ _ENCODINGS = (
 
 @dataclass(frozen=True, slots=True)
 class SyntheticVideo:
-    """A rendered file, what happens in it, and when: `[start, end)` in seconds."""
+    """A rendered file, its label, and the interval `[start, end)` of its event in seconds."""
 
     path: Path
     label: EventLabel
@@ -60,9 +60,9 @@ class SyntheticVideo:
 def synthesise_dataset(
     directory: Path, num_videos: int, seed: int, on_video: Callable[[], None] = lambda: None
 ) -> list[SyntheticVideo]:
-    """Render `num_videos` videos and `manifest.csv` under `directory`; the same seed, the same files.
+    """Render `num_videos` videos and `manifest.csv` in `directory`; the same seed gives the same files.
 
-    Labels take turns, sizes, rates and codecs are drawn. Calls `on_video` after each. Uses every core.
+    Labels alternate; sizes, frame rates and codecs are random. Uses all cores. Calls `on_video` after each video.
     """
     directory.mkdir(parents=True, exist_ok=True)
     videos: list[SyntheticVideo] = []
@@ -76,7 +76,7 @@ def synthesise_dataset(
 
 
 def _render_numbered(directory: Path, seed: int, index: int) -> SyntheticVideo:
-    """Video `index` of the dataset that `seed` makes; independent of all others."""
+    """Render video `index` of the dataset with this seed; does not depend on other videos."""
     rng = np.random.default_rng([seed, index])
     label = EVENT_LABELS[index % len(EVENT_LABELS)]
     width, height = _SIZES[int(rng.integers(len(_SIZES)))]
@@ -106,14 +106,13 @@ def render_video(
     dropped_fraction: float = 0.0,
     encoding: Encoding | None = None,
 ) -> SyntheticVideo:
-    """Write one video of `label` to `path`, and say when its event is.
+    """Write one video of `label` to `path`; returns the interval of its event.
 
-    `dropped_fraction` of the frames is left out while the others keep their times, which makes
-    the frame rate variable. The same arguments give the same bytes. None given, the encoding is one that the
-    ending of `path` asks for.
+    `dropped_fraction` of the frames is left out; the remaining frames keep their times, so the frame rate varies.
+    Without `encoding`, the suffix of `path` selects one. The same arguments give the same bytes.
 
     Raises:
-        TrainingError: the ending names no container that can be written.
+        TrainingError: no encoding is known for the suffix of `path`.
     """
     encoding = encoding or _encoding_of(path)
     cv2.setNumThreads(1)
@@ -142,12 +141,14 @@ def render_video(
 def _encoding_of(path: Path) -> Encoding:
     encoding = _ENCODING_OF_SUFFIX.get(path.suffix.lower())
     if encoding is None:
-        raise TrainingError(f"{path}: cannot be written: a video ends in {', '.join(sorted(_ENCODING_OF_SUFFIX))}")
+        raise TrainingError(
+            f"{path}: cannot be written: the suffix must be one of {', '.join(sorted(_ENCODING_OF_SUFFIX))}"
+        )
     return encoding
 
 
 def _write_manifest(path: Path, videos: list[SyntheticVideo]) -> None:
-    """One row per video; every video is its own group, folds take turns within each label."""
+    """Write one row for each video; every video is its own group, and folds alternate within each label."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("path", "label", "group", "fold", "event_start_seconds", "event_end_seconds"))

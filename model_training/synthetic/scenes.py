@@ -1,8 +1,8 @@
-"""Painted scenes in which one shape does something at a known moment. Pure drawing, no files.
+"""Draws scenes in which one shape performs an event at a known time. Writes no files.
 
-A scene has a textured background, a few shapes drifting about (the distractors), and one actor
-that drifts like them but for the `event` interval. The camera shakes, the light drifts and the
-sensor adds noise. Everything follows from one random generator.
+A scene has a textured background, a few drifting shapes (the distractors), and one actor that drifts in the same way
+except during its event. Camera shake, light drift and sensor noise are added. One random generator determines
+everything.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where and how a shape is drawn; lengths in pixels, `opacity` and `glow` in 0..1."""
+    """Position, size and opacity of a shape at one time; lengths in pixels, `opacity` and `glow` 0..1."""
 
     x: float
     y: float
@@ -38,7 +38,7 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A sprite float32 [S, S, 4] (RGB 0..255, alpha 0..1) and its quiet drift."""
+    """A sprite float32 [S, S, 4] (RGB 0..255, alpha 0..1) and the parameters of its drift."""
 
     sprite: Floats
     radius: float
@@ -49,7 +49,7 @@ class Shape:
     turn_degrees_per_second: float
 
     def pose_at(self, seconds: float) -> Pose:
-        """The pose of the drift alone: slow, smooth, and never an event."""
+        """The pose of the slow, smooth drift, without any event."""
         return Pose(
             x=self.centre[0] + self.sway[0] * sin(2 * pi * self.rates_hertz[0] * seconds + self.phases[0]),
             y=self.centre[1] + self.sway[1] * sin(2 * pi * self.rates_hertz[1] * seconds + self.phases[1]),
@@ -60,7 +60,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One video's worth of painting; the event fills the half-open interval `[start, end)`."""
+    """The scene of one video; the event fills the half-open interval `[start, end)`."""
 
     label: EventLabel
     width: int
@@ -75,7 +75,7 @@ class Scene:
     seed: int
 
     def frames_at(self, times_seconds: NDArray[np.float64]) -> Iterator[Image]:
-        """The frames uint8 [H, W, 3] RGB at these times, one by one."""
+        """Yield the frames uint8 [H, W, 3] RGB at these times."""
         rng = np.random.default_rng(self.seed)
         phases = rng.uniform(0, 2 * pi, size=6)
         noise = rng.normal(0, self.noise_level, (_NUM_NOISE_FRAMES, self.height, self.width, 3)).astype(np.float32)
@@ -90,7 +90,7 @@ class Scene:
             yield np.clip(canvas, 0, 255).astype(np.uint8)
 
     def actor_pose_at(self, seconds: float) -> Pose:
-        """The actor's drift, with what the event does to it."""
+        """The actor's pose: its drift, changed by the event."""
         pose = self.actor.pose_at(seconds)
         progress = (seconds - self.event_start_seconds) / (self.event_end_seconds - self.event_start_seconds)
         progress = min(max(progress, 0.0), 1.0)
@@ -98,7 +98,7 @@ class Scene:
 
 
 def _acted(pose: Pose, label: EventLabel, progress: float, height: int) -> Pose:
-    """`pose` at `progress` 0..1 through the event; at 0 and 1 all but `vanish` are at rest."""
+    """`pose` at `progress` 0..1 of the event; unchanged at 0, and at 1 for all labels but `vanish`."""
     bump = sin(pi * progress)
     match label:
         case "vanish":
@@ -114,7 +114,7 @@ def _acted(pose: Pose, label: EventLabel, progress: float, height: int) -> Pose:
 
 
 def paint_scene(label: EventLabel, width: int, height: int, duration_seconds: float, seed: int) -> Scene:
-    """A scene of this label and size whose event lies well inside `duration_seconds`."""
+    """A random scene of this label and size; its event lies well inside `duration_seconds`."""
     rng = np.random.default_rng(seed)
     side = float(min(width, height))
     event_seconds = float(rng.uniform(0.6, 0.9)) * min(1.0, duration_seconds / 2.5)
@@ -162,7 +162,7 @@ def _random_shape(rng: np.random.Generator, width: int, height: int, radius: flo
 
 
 def _random_sprite(rng: np.random.Generator) -> Floats:
-    """A striped star, square, triangle or cross, bright or saturated enough to stand out."""
+    """A striped star, square, triangle or cross in a bright or saturated colour."""
     side, middle = _SPRITE_SIDE, _SPRITE_SIDE / 2
     num_points, inner = [(5, 0.5), (4, 0.72), (3, 0.55), (4, 0.35)][int(rng.integers(4))]
     angles = np.arange(2 * num_points) * pi / num_points
@@ -203,7 +203,7 @@ def _draw(canvas: Floats, sprite: Floats, pose: Pose) -> None:
 
 
 def _shaken(canvas: Floats, seconds: float, shake_pixels: float, phases: NDArray[np.float64]) -> Floats:
-    """`canvas` seen by a camera in an unsteady hand."""
+    """`canvas` shifted by camera shake."""
     dx = shake_pixels * (sin(2 * pi * 1.3 * seconds + phases[0]) + 0.5 * sin(2 * pi * 3.1 * seconds + phases[1]))
     dy = shake_pixels * (sin(2 * pi * 1.7 * seconds + phases[2]) + 0.5 * sin(2 * pi * 2.9 * seconds + phases[3]))
     matrix = np.array([[1, 0, dx], [0, 1, dy]], np.float64)

@@ -20,7 +20,7 @@ class PrecomputedFeatures:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """What to train, on which clips, and in which folder; `is_stopping` is polled between steps.
+    """Config, clips and folders of a run; `is_stopping` is polled between steps.
 
     `precomputed` spares the first stages the forward pass through the frozen backbone.
     """

@@ -32,7 +32,7 @@ class ForwardPass(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrainState:
-    """What one stage trains, and with what.
+    """The network, optimiser and loss weights of one stage.
 
     `averages` are the exponential moving averages of `variables`; empty without EMA. `label_weights` float32 [K].
     `distillation_scale`: mean and standard deviation float32 [D] of the distillation targets; None without a teacher.

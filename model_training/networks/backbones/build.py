@@ -1,8 +1,8 @@
-"""The CNNs that look at frames: the one place that knows them all.
+"""Builds a backbone by name, and splits one into blocks.
 
-A backbone maps preprocessed frames float32 [N, H, W, 3] to feature maps [N, h, w, c], shallow to deep;
-one that sees time maps clips [B, T, H, W, 3] to maps [B, S, h, w, c], T / S frames to a step. Its layers
-are named `block_NN_*` from input to output, so that the last blocks can be told.
+A backbone maps preprocessed frames float32 [N, H, W, 3] to feature maps [N, h, w, c], shallow to deep. A backbone
+with temporal convolutions maps clips [B, T, H, W, 3] to maps [B, S, h, w, c] with T / S frames a step. Layers are
+named `block_NN_*` from input to output, which identifies the last blocks.
 """
 
 from typing import Any, Literal
@@ -20,7 +20,7 @@ _TINY_CHANNELS = (12, 24, 32, 48)
 
 
 def build_backbone(name: BackboneName, spec: ClipSpec, *, is_pretrained: bool = True) -> Any:
-    """The named CNN for frames of this size, with its published weights where it has some.
+    """Build the named CNN for clips of `spec`; `is_pretrained` loads its published weights, if there are any.
 
     Raises:
         MissingPackage: the package with the weights is not installed.
@@ -43,15 +43,15 @@ def build_backbone(name: BackboneName, spec: ClipSpec, *, is_pretrained: bool = 
 
 
 def teacher_feature_width(teacher: Literal["i3d"]) -> int:
-    """How many numbers a teacher's last map has for a place."""
+    """The number of channels of the teacher's last map."""
     return {"i3d": NUM_CHANNELS}[teacher]
 
 
 def split_backbone(backbone: Any, num_blocks: int) -> tuple[Any, Any]:
-    """All but the last blocks, and the last blocks: one map between them. They share the backbone's layers.
+    """Split `backbone` into all but the last blocks, and the last blocks; both share its layers.
 
     Raises:
-        InvalidConfig: one of the backbone's maps comes from below.
+        InvalidConfig: an output map of the backbone lies below the last blocks.
     """
     blocks = blocks_of(backbone)
     first = blocks[-min(num_blocks, len(blocks))]
@@ -60,25 +60,25 @@ def split_backbone(backbone: Any, num_blocks: int) -> tuple[Any, Any]:
         above = keras.Model(between, backbone.outputs)
     except ValueError as error:
         raise InvalidConfig(
-            f"the last {num_blocks} blocks of {backbone.name} cannot be taught alone: it has a map that comes from"
-            " below them; take more blocks, or leave the ones below unstored"
+            f"the last {num_blocks} blocks of {backbone.name} cannot be trained alone: one of its output maps comes"
+            " from below them; increase num_backbone_blocks, or set are_lower_blocks_stored=False"
         ) from error
     return keras.Model(backbone.input, between), above
 
 
 def blocks_of(backbone: Any) -> list[int]:
-    """The numbers of the backbone's blocks, from the input."""
+    """The indices of the backbone's blocks, from input to output."""
     return sorted({block_of(layer.name) for layer in backbone.layers if layer.weights})
 
 
 def block_of(layer_name: str) -> int:
-    """Which block, counted from the input, a backbone's layer belongs to; -1 for none."""
+    """The block index of a backbone layer, counted from the input; -1 outside of all blocks."""
     parts = layer_name.split("_")
     return int(parts[1]) if parts[0] == "block" else -1
 
 
 def _tiny(frames: Any) -> Any:
-    """Four strided convolutions, learnt from scratch: for pictures without much to know."""
+    """Four strided convolutions without pretrained weights, for simple pictures."""
     x = frames
     maps = []
     for index, channels in enumerate(_TINY_CHANNELS):

@@ -24,12 +24,12 @@ _BLOCKS = (
     (6, 3, 1, 320),
 )  # fmt: skip
 _MIDDLE_BLOCK = 10
-"""Last block at 1/16 of the input's size: its map tells where things move."""
+"""The last block at 1/16 of the input's size; its map localises motion better than the final map."""
 _EPSILON = 1e-3
 
 
 def efficientnet_lite0(frames: Any) -> Any:
-    """The network, its batch normalisation unfused so that it can be tuned; two maps, middle and last."""
+    """Build the network with two output maps, middle and last; batch normalisation stays separate for fine-tuning."""
     x = _conv_bn(frames, 32, 3, 2, "block_00_stem")
     channels_in, middle = 32, None
     for index, (expansion, kernel, stride, channels_out) in enumerate(_BLOCKS):
@@ -49,11 +49,11 @@ def efficientnet_lite0(frames: Any) -> Any:
 
 
 def load_efficientnet_lite0(model: Any) -> None:
-    """Put the published weights into the network, every one of them.
+    """Load the published weights into all layers.
 
     Raises:
-        MissingPackage: their package is not installed.
-        TrainingError: its weight file is not the one published.
+        MissingPackage: the package of the weights is not installed.
+        TrainingError: the digest of the weight file is wrong.
     """
     load_layers(model, read_tensors(WEIGHTS.path()), _source_of)
 
@@ -65,7 +65,7 @@ def _conv_bn(x: Any, channels: int, kernel: int, stride: int, prefix: str, *, is
 
 
 def _source_of(layer_name: str) -> str:
-    """Where the package's file keeps the weights of one of our layers."""
+    """The name prefix of a layer's weights in the published file."""
     _, block, part, kind = layer_name.split("_")
     if part in ("stem", "head"):
         return {"stemconv": "_conv_stem", "stembn": "_bn0", "headconv": "_conv_head", "headbn": "_bn1"}[part + kind]

@@ -1,7 +1,7 @@
 """MobileNetV2 without its classifier, as torchvision lays it out, and its ImageNet weights.
 
-Not `keras.applications.MobileNetV2`: that one pads strided convolutions on one side only and divides by
-another epsilon, and these weights give other features in it.
+Differs from `keras.applications.MobileNetV2`, which pads strided convolutions on one side only and uses another
+epsilon: these weights would give different features there.
 """
 
 from typing import Any
@@ -28,12 +28,12 @@ _BLOCKS = (
     (6, 1, 320),
 )  # fmt: skip
 _MIDDLE_BLOCK = 12
-"""Last block at 1/16 of the input's size: its map tells where things move."""
+"""The last block at 1/16 of the input's size; its map localises motion better than the final map."""
 _EPSILON = 1e-5
 
 
 def mobilenet_v2(frames: Any) -> Any:
-    """The network, its batch normalisation unfused so that it can be tuned; two maps, middle and last."""
+    """Build the network with two output maps, middle and last; batch normalisation stays separate for fine-tuning."""
     x = _activated(_conv(frames, 32, 3, 2, "block_00_stem"), "block_00_stem")
     channels_in, middle = 32, None
     for index, (expansion, stride, channels_out) in enumerate(_BLOCKS):
@@ -56,11 +56,11 @@ def mobilenet_v2(frames: Any) -> Any:
 
 
 def load_mobilenet_v2(model: Any) -> None:
-    """Put the published weights into the network, every one of them.
+    """Load the published weights into all layers.
 
     Raises:
-        MissingPackage: their package is not installed.
-        TrainingError: its weight file is not the one published.
+        MissingPackage: the package of the weights is not installed.
+        TrainingError: the digest of the weight file is wrong.
     """
     load_layers(model, read_tensors(WEIGHTS.path()), _source_of)
 
@@ -76,13 +76,13 @@ def _activated(x: Any, prefix: str) -> Any:
 
 
 def _source_of(layer_name: str) -> str:
-    """Where the package's file keeps the weights of one of our layers."""
+    """The name prefix of a layer's weights in the published file."""
     _, number, part, kind = layer_name.split("_")
     block, is_bn = int(number), kind == "bn"
     if part in ("stem", "head"):
         return f"features.{block}.{int(is_bn)}"
-    # The first block does not expand, which moves the parts after it up by one.
-    place = {"expand": 0, "depthwise": 1, "project": 2}[part] - (block == 1)
+    # The first block has no expansion, so the indices of its later parts are one lower.
+    index = {"expand": 0, "depthwise": 1, "project": 2}[part] - (block == 1)
     if part == "project":
-        return f"features.{block}.conv.{place + is_bn}"
-    return f"features.{block}.conv.{place}.{int(is_bn)}"
+        return f"features.{block}.conv.{index + is_bn}"
+    return f"features.{block}.conv.{index}.{int(is_bn)}"

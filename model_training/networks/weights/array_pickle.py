@@ -1,6 +1,6 @@
-"""Reads arrays from a pickle of nested dicts without trusting it.
+"""Reads arrays from a pickle of nested dicts without trusting the file.
 
-The unpickler knows the three names that a pickled NumPy array asks for, and refuses every other.
+The unpickler allows only the three names that a pickled NumPy array needs.
 """
 
 import pickle
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model_training.errors import TrainingError
 
 _ALLOWED = {
-    # Where NumPy before 2 kept it; a pickle names the place it was written from.
+    # The module name in NumPy before 2, which wrote the published files.
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
@@ -22,10 +22,10 @@ _ALLOWED = {
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a file, by the keys that lead to them, joined by `/`.
+    """Read the floating-point arrays of a file, by their nested keys joined with `/`.
 
     Raises:
-        TrainingError: not such a file, or it asks for anything but arrays of numbers.
+        TrainingError: the file is not such a pickle, or it contains anything but arrays of floats.
     """
     try:
         with path.open("rb") as file:

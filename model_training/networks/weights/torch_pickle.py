@@ -1,8 +1,8 @@
 """Reads tensors from a legacy PyTorch weight file without PyTorch, and without trusting the file.
 
 The format: three pickles (magic number, version, machine), a pickle of the tensors that refers to
-storages by key, a pickle of the keys in file order, then for each key an int64 count and raw numbers.
-The unpickler knows five names and refuses every other, so a hostile file can run nothing.
+storages by key, a pickle of the keys in file order, then for each key an int64 count and raw values.
+The unpickler allows only five names, so a malicious file cannot run code.
 """
 
 import pickle
@@ -23,7 +23,7 @@ _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 
 @dataclass(frozen=True, slots=True)
 class _Unrestored:
-    """A tensor whose numbers come later in the file; `offset` and `strides` count numbers, not bytes."""
+    """A tensor whose values come later in the file; `offset` and `strides` count values, not bytes."""
 
     key: str
     dtype: np.dtype[Any]
@@ -33,10 +33,10 @@ class _Unrestored:
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """The tensors of a weight file, by name.
+    """Read the tensors of a weight file, by name.
 
     Raises:
-        TrainingError: not such a file, or it asks for anything but tensors.
+        TrainingError: the file is not in this format, or it contains anything but tensors.
     """
     try:
         with path.open("rb") as file:
@@ -54,10 +54,10 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def load_layers(model: Any, tensors: Mapping[str, NDArray[Any]], source_of: Callable[[str], str]) -> None:
-    """Put `tensors` into every layer of a Keras model that has weights.
+    """Set the weights of every layer of a Keras model from `tensors`.
 
-    `source_of` says where those of a layer lie; names end in `_bn`, `_depthwise_conv` or `_conv`.
-    PyTorch keeps kernels [out, in, height, width], Keras [height, width, in, out].
+    `source_of` maps a layer name, which ends in `_bn`, `_depthwise_conv` or `_conv`, to the prefix of its tensors.
+    PyTorch stores kernels as [out, in, height, width], Keras as [height, width, in, out].
     """
     for layer in model.layers:
         if not layer.weights:

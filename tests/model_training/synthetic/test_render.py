@@ -73,7 +73,7 @@ def test_a_sample_of_no_known_container_is_refused_with_those_that_are(
     path = tmp_path / name
     assert main(["synthesise", "--sample", str(path)]) == 2
     known = ".avi, .m4v, .mkv, .mov, .mp4, .ts, .webm"
-    assert capsys.readouterr().err == f"error: {path}: cannot be written: a video ends in {known}\n"
+    assert capsys.readouterr().err == f"error: {path}: cannot be written: the suffix must be one of {known}\n"
     assert not path.exists()
 
 

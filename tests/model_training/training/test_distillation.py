@@ -102,7 +102,7 @@ def test_blocks_that_a_map_comes_from_cannot_be_stored() -> None:
     )
     network = build_network(config, 2, is_pretrained=False)
     split_features(network.backbone, config, 8)
-    with pytest.raises(InvalidConfig, match="a map that comes from below"):
+    with pytest.raises(InvalidConfig, match="output maps comes from below"):
         split_features(network.backbone, config, 2)
 
 
