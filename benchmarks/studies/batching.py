@@ -17,10 +17,11 @@ from typing import Protocol
 import numpy as np
 
 from service.inference.batch_sizes import verified_batch_sizes
-from service.inference.batcher import Batcher, Frames, RunBatch, Valid
+from service.inference.batcher import Batcher
 from service.inference.engine import EngineName
 from service.inference.engines import import_engine
 from service.inference.manifest import read_manifest
+from service.inference.model_call import Frames, RunBatch, Valid
 
 _WAITS_SECONDS = (None, 0.005, 0.020)
 _NUM_TURNS = 3

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.inference.batcher import RunBatch
+from service.inference.model_call import RunBatch
 
 
 def verified_batch_sizes(run: RunBatch, clip_shape: tuple[int, int, int, int], batch_sizes: Sequence[int]) -> list[int]:

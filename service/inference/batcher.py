@@ -11,45 +11,20 @@ completes or fails; none waits indefinitely.
 import asyncio
 import logging
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.inference.clip_queue import ClipQueue, QueuedClip
 from service.inference.errors import BatcherClosed, ModelFailed, QueueFull
+from service.inference.model_call import ClipOutput, Frames, RunBatch, Valid
 
 _log = logging.getLogger(__name__)
 
-Frames = NDArray[np.uint8]
-Valid = NDArray[np.bool_]
-RunBatch = Callable[[Frames, Valid], tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""Runs the model: frames uint8 [B, T, H, W, 3], valid bool [B, T] -> probabilities float32 [B, K], attention
-float32 [B, T]. The batcher calls it in threads of the executor; B is one of the allowed batch sizes."""
-
 ObserveBatch = Callable[[int, float], None]
 """Called after each successful model call with its number of clips and its seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClipOutput:
-    """The model's output for one clip: probabilities float32 [K], attention float32 [T]."""
-
-    probabilities: NDArray[np.float32]
-    attention: NDArray[np.float32]
-    queue_seconds: float
-    model_seconds: float
-    batch_size: int
-
-
-@dataclass(slots=True)
-class _QueuedClip:
-    frames: Frames
-    valid: Valid
-    output: asyncio.Future[ClipOutput]
-    queued_at: float
 
 
 class Batcher:
@@ -81,9 +56,7 @@ class Batcher:
         self._max_queue_length = max_queue_length
         self._executor = executor
         self._observe = observe
-        # One queue per caller, served round-robin: a caller with a thousand clips delays another by one clip.
-        self._queues: OrderedDict[Hashable, deque[_QueuedClip]] = OrderedDict()
-        self._queue_length = 0
+        self._queue = ClipQueue()
         self._has_work = asyncio.Event()
         self._is_closed = False
         self._seconds_per_clip: float | None = None
@@ -92,7 +65,7 @@ class Batcher:
     @property
     def queue_length(self) -> int:
         """Number of clips that wait for the model."""
-        return self._queue_length
+        return len(self._queue)
 
     @property
     def seconds_per_clip(self) -> float:
@@ -131,51 +104,27 @@ class Batcher:
             raise ValueError("a clip must hold at least one valid frame")
         if self._is_closed or not self._workers:
             raise BatcherClosed("the model accepts no new clips; the service is draining or the model is unloaded")
-        if self._queue_length >= self._max_queue_length:
-            raise QueueFull(f"{self._queue_length} clips wait for the model already; try again later")
-        clip = _QueuedClip(frames, valid, asyncio.get_running_loop().create_future(), time.perf_counter())
-        self._queues.setdefault(caller, deque()).append(clip)
-        self._queue_length += 1
+        if len(self._queue) >= self._max_queue_length:
+            raise QueueFull(f"{len(self._queue)} clips wait for the model already; try again later")
+        clip = QueuedClip(frames, valid, asyncio.get_running_loop().create_future(), time.perf_counter())
+        self._queue.append(caller, clip)
         self._has_work.set()
         try:
             return await clip.output
         except asyncio.CancelledError:
-            self._remove_from_queue(caller, clip)
+            self._queue.discard(caller, clip)
             raise
 
-    def _remove_from_queue(self, caller: Hashable, clip: _QueuedClip) -> None:
-        queue = self._queues.get(caller)
-        if queue is None:
-            return
-        for position, queued in enumerate(queue):
-            if queued is clip:
-                del queue[position]
-                self._queue_length -= 1
-                break
-        if not queue:
-            del self._queues[caller]
-
-    def _take_batch(self) -> list[_QueuedClip]:
+    def _take_batch(self) -> list[QueuedClip]:
         """Take the largest allowed batch within this call's fraction of the queue; the rest is for the free calls.
 
         The batch is never padded to a larger size: on CPUs a padded row costs as much as a clip.
         """
-        num_waiting = sum(not clip.output.done() for queue in self._queues.values() for clip in queue)
-        max_size = -(-num_waiting // (self._num_batch_threads - self._num_running))
-        size = next((size for size in self._allowed_batch_sizes if size <= max_size), 0)
-        batch: list[_QueuedClip] = []
-        while len(batch) < size:
-            caller, queue = self._queues.popitem(last=False)
-            clip = queue.popleft()
-            self._queue_length -= 1
-            if queue:
-                self._queues[caller] = queue
-            if not clip.output.done():
-                batch.append(clip)
-        return batch
+        max_size = -(-self._queue.num_waiting // (self._num_batch_threads - self._num_running))
+        return self._queue.take(next((size for size in self._allowed_batch_sizes if size <= max_size), 0))
 
     async def _serve(self) -> None:
-        batch: list[_QueuedClip] = []
+        batch: list[QueuedClip] = []
         try:
             while True:
                 batch = self._take_batch()
@@ -191,14 +140,11 @@ class Batcher:
         finally:
             # No caller may wait for a worker that has ended, for whatever reason.
             self._is_closed = True
-            waiting = [*batch, *(clip for queue in self._queues.values() for clip in queue)]
-            self._queues.clear()
-            self._queue_length = 0
-            for clip in waiting:
+            for clip in [*batch, *self._queue.drain()]:
                 if not clip.output.done():
                     clip.output.set_exception(BatcherClosed("the model stopped"))
 
-    async def _process(self, batch: list[_QueuedClip]) -> None:
+    async def _process(self, batch: list[QueuedClip]) -> None:
         started_at = time.perf_counter()
         try:
             probabilities, attention = await asyncio.get_running_loop().run_in_executor(
@@ -238,7 +184,7 @@ class Batcher:
         mean = seconds_per_clip if self._seconds_per_clip is None else self._seconds_per_clip
         self._seconds_per_clip = mean + self._SMOOTHING * (seconds_per_clip - mean)
 
-    def _run_batch(self, batch: list[_QueuedClip]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _run_batch(self, batch: list[QueuedClip]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         probabilities, attention = self._run(
             np.stack([clip.frames for clip in batch]), np.stack([clip.valid for clip in batch])
         )

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from service.inference.batcher import ClipOutput
 from service.inference.manifest import Manifest
+from service.inference.model_call import ClipOutput
 from service.open_inference.errors import MalformedInference
 from service.open_inference.schemas import InferenceRequest, ModelMetadata, TensorSpec, WantedOutput
 from service.open_inference.tensors import read_tensors

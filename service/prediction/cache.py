@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from service.inference.batcher import ClipOutput
+from service.inference.model_call import ClipOutput
 from service.prediction.pipeline import ClassifiedVideo
 from service.video.clip import ClipTimes
 

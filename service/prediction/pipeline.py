@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.inference.batcher import Batcher, ClipOutput, Frames, Valid
+from service.inference.batcher import Batcher
+from service.inference.model_call import ClipOutput, Frames, Valid
 from service.inference.repository import ReadyModel
 from service.task_groups import first_error
 from service.telemetry.metrics import Metrics

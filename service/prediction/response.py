@@ -23,8 +23,8 @@ from framewise.schemas.prediction import (
     ValidationTimings,
     Video,
 )
-from service.inference.batcher import ClipOutput
 from service.inference.manifest import Manifest, combine_clips
+from service.inference.model_call import ClipOutput
 from service.inference.stored_model import StoredModel
 from service.prediction.pipeline import ClassifiedVideo, DecodedVideo
 from service.video.clip import ClipTimes

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.inference.batcher import Batcher, ClipOutput, Frames, Valid
+from service.inference.batcher import Batcher
 from service.inference.errors import BatcherClosed, ModelFailed, QueueFull
+from service.inference.model_call import ClipOutput, Frames, Valid
 
 SHAPE = (2, 3, 3, 3)
 ALL_VALID = np.ones(2, dtype=np.bool_)

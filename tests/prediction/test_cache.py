@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 
-from service.inference.batcher import ClipOutput
+from service.inference.model_call import ClipOutput
 from service.prediction.cache import CacheKey, PredictionCache
 from service.prediction.pipeline import ClassifiedVideo, DecodedVideo
 from service.video.clip import ClipTimes, DecodeReport, VideoFacts, VideoWarning

@@ -7,8 +7,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from framewise.schemas.prediction import Prediction, PredictQuery
-from service.inference.batcher import ClipOutput
 from service.inference.manifest import ConformalSets, Manifest
+from service.inference.model_call import ClipOutput
 from service.inference.stored_model import StoredModel
 from service.prediction.pipeline import ClassifiedVideo, DecodedVideo
 from service.prediction.response import Stopwatch, compose_prediction
