@@ -6,7 +6,7 @@
 import re
 from pathlib import Path
 
-from service.api.problems import TABLE
+from service.api.problem_table import TABLE
 from service.settings import Settings
 
 DOCS_DIR = Path(__file__).parents[1] / "docs"

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from framewise.schemas.prediction import VideoUrl
+from service.api.errors import ClientDisconnected
 from service.state import AppState
 from service.uploads.receiver import Upload
 
@@ -33,10 +34,6 @@ FORM = {
 """What OpenAPI says of such a request; FastAPI cannot know, since it is not FastAPI that reads the body."""
 
 _Answer = TypeVar("_Answer")
-
-
-class ClientDisconnected(Exception):
-    """Whoever asked is gone; nobody reads the answer."""
 
 
 async def answer_upload(request: Request, story: Callable[[Upload], Coroutine[Any, Any, _Answer]]) -> _Answer:

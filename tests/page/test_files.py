@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from service.api.problems import TABLE
+from service.api.problem_table import TABLE
 from service.api.routes.page import PAGE_DIR
 
 pytestmark = pytest.mark.tensorflow

@@ -1,4 +1,4 @@
-"""`GET /capabilities`: what this service takes, and with what it answers."""
+"""`GET /capabilities`: the limits, formats and models of this service."""
 
 from typing import Any
 
@@ -6,22 +6,24 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from framewise.schemas.capabilities import Capabilities, JobCapabilities, Limits, ModelCapabilities
+from service.api.problem_sets import AUTHORIZED, problems_of
+from service.lifecycle import NotReady
 from service.state import AppState
 
 router = APIRouter(tags=["models"])
 
 
-@router.get("/capabilities", summary="Limits, formats and engines")
+@router.get("/capabilities", responses=problems_of(AUTHORIZED | {NotReady}), summary="Limits, formats and engines")
 async def capabilities(request: Request) -> Capabilities:
-    """The limits in force, the formats that can really be decoded here, and how each ready model runs."""
+    """The limits in force, the formats that this machine can decode, and the engine of each ready model."""
     state = AppState.of(request)
     state.lifecycle.require_ready()
     formats = state.formats.probed
     isolation = state.sandbox.isolation
-    assert isolation is not None, "known since the children were started"
+    assert isolation is not None, "known after the decode workers have started"
     return Capabilities(
-        limits=Limits(**_named(Limits, state)),
-        jobs=None if state.jobs is None else JobCapabilities(**_named(JobCapabilities, state)),
+        limits=Limits(**_settings_of(Limits, state)),
+        jobs=None if state.jobs is None else JobCapabilities(**_settings_of(JobCapabilities, state)),
         isolation=isolation,
         containers=sorted(formats.containers),
         codecs=sorted(formats.codecs),
@@ -38,6 +40,6 @@ async def capabilities(request: Request) -> Capabilities:
     )
 
 
-def _named(kind: type[BaseModel], state: AppState) -> dict[str, Any]:
-    """The settings that have the names of its fields."""
+def _settings_of(kind: type[BaseModel], state: AppState) -> dict[str, Any]:
+    """Return the settings that have the names of the fields of `kind`."""
     return {name: getattr(state.settings, name) for name in kind.model_fields}

@@ -1,16 +1,26 @@
-"""`POST /jobs` and what is below it: predictions that nobody holds a connection for."""
+"""`/jobs`: predictions that run in the background."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.sse import EventSourceResponse, format_sse_event
 
 from framewise.schemas.jobs import Job, JobList, JobListQuery, JobQuery
 from service.api.access_log import note
+from service.api.problem_sets import OF_JOBS, RECEIVED, Responses, problems_of
 from service.api.upload_body import FORM, answer_upload
-from service.jobs.errors import DatabaseUnavailable, JobsDisabled, UnknownJob
+from service.jobs.errors import (
+    CallbackNotAllowed,
+    DatabaseUnavailable,
+    IdempotencyConflict,
+    JobsDisabled,
+    JobStorageFull,
+    TooManyJobs,
+    TooManyListeners,
+    UnknownJob,
+)
 from service.jobs.events import EVENT_ID
 from service.jobs.jobs import Jobs
 from service.jobs.queries import Viewer
@@ -20,42 +30,54 @@ from service.telemetry.spans import current_traceparent
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
-_JobId = Annotated[str, Path(max_length=64, description="The job's `id`.")]
+_OF_A_JOB = OF_JOBS | {UnknownJob}
+# Errors in the video itself are part of the job, not of the response.
+_SUBMISSION = RECEIVED | OF_JOBS | {CallbackNotAllowed, IdempotencyConflict, TooManyJobs, JobStorageFull}
+
+_JobId = Annotated[str, Path(max_length=64, description="The `id` of the job.")]
 _IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
         pattern=r"^[\x20-\x7e]{1,128}$",
-        description="Asked twice with the same key, video and query, there is one job.",
+        description="Requests with the same key, video and query create only one job.",
     ),
 ]
 _LastEventId = Annotated[
     str | None,
-    Header(alias="Last-Event-ID", pattern=f"^{EVENT_ID}$", description="The `id` of the last event that was seen."),
+    Header(
+        alias="Last-Event-ID",
+        pattern=f"^{EVENT_ID}$",
+        description="The `id` of the last event received; the stream continues after it.",
+    ),
 ]
-_LOCATION = {"Location": {"description": "Where the job is.", "schema": {"type": "string"}}}
-_SUBMITTED: dict[int | str, dict[str, Any]] = {
-    202: {"model": Job, "description": "The job, safe on disk", "headers": _LOCATION},
-    200: {"model": Job, "description": "The job that the same `Idempotency-Key` has made before", "headers": _LOCATION},
+_LOCATION = {"Location": {"description": "Path of the job.", "schema": {"type": "string"}}}
+_SUBMITTED: Responses = {
+    202: {"model": Job, "description": "The new job, stored on disk", "headers": _LOCATION},
+    200: {"model": Job, "description": "The job created before with the same `Idempotency-Key`", "headers": _LOCATION},
+    **problems_of(_SUBMISSION),
 }
-_ENDED: dict[int | str, dict[str, Any]] = {
-    200: {"model": Job, "description": "The job, cancelled: nothing works on it any more"},
-    204: {"description": "The job had ended; it is removed, with its result"},
+_FOUND = problems_of(_OF_A_JOB)
+_ENDED: Responses = {
+    200: {"model": Job, "description": "The job was cancelled"},
+    204: {"description": "The job had ended; it was removed with its result"},
+    **_FOUND,
 }
-_EVENTS: dict[int | str, dict[str, Any]] = {
+_EVENTS: Responses = {
     200: {
-        "description": "Events named `queued`, `running` and `progress`, whose data are a `JobEvent`, and as the last "
-        "one `done`, `failed` or `cancelled`, whose data are the `Job`",
+        "description": "Events named `queued`, `running` and `progress`, each with a `JobEvent` as data; the last "
+        "event is `done`, `failed` or `cancelled`, with the `Job` as data",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     },
-    204: {"description": "The last event was seen"},
+    204: {"description": "There are no events after `Last-Event-ID`, and the job has ended"},
+    **problems_of(_OF_A_JOB | {TooManyListeners}),
 }
 
 
 def _jobs(request: Request) -> Jobs:
     state = AppState.of(request)
     if state.jobs is None:
-        raise JobsDisabled("This service takes no jobs: it has no directory to keep them in.")
+        raise JobsDisabled("This service accepts no jobs: SERVICE_JOBS_DIR is not set.")
     state.lifecycle.require_ready()
     return state.jobs
 
@@ -70,12 +92,12 @@ _Viewer = Annotated[Viewer, Depends(_viewer)]
 
 
 async def _news(jobs: _Jobs, job_id: _JobId) -> AsyncIterator[asyncio.Event]:
-    """Set whenever there may be news of the job; the listener's place is free again when the response has ended."""
+    """Yield an event that is set when the job may have changed; released when the response ends."""
     with jobs.listen(job_id) as news:
         yield news
 
 
-@router.post("", status_code=202, openapi_extra=FORM, responses=_SUBMITTED, summary="Have a video classified later")
+@router.post("", status_code=202, openapi_extra=FORM, responses=_SUBMITTED, summary="Submit a video as a job")
 async def submit(
     request: Request,
     jobs: _Jobs,
@@ -83,9 +105,9 @@ async def submit(
     query: Annotated[JobQuery, Query()],
     idempotency_key: _IdempotencyKey = None,
 ) -> Response:
-    """Take a video as `/predict` does, and answer at once; the job survives the end of the service."""
-    asked = JobRequest(viewer.owner, idempotency_key, query, request.state.request_id, current_traceparent())
-    submitted = await answer_upload(request, lambda upload: jobs.submit(upload, asked))
+    """Store a video and respond at once; the job survives a restart of the service."""
+    job_request = JobRequest(viewer.owner, idempotency_key, query, request.state.request_id, current_traceparent())
+    submitted = await answer_upload(request, lambda upload: jobs.submit(upload, job_request))
     note(request, job_id=submitted.job_id)
     return Response(
         submitted.json,
@@ -95,28 +117,28 @@ async def submit(
     )
 
 
-@router.get("", summary="The jobs, latest first")
+@router.get("", responses=problems_of(OF_JOBS), summary="The jobs, latest first")
 async def list_jobs(jobs: _Jobs, viewer: _Viewer, query: Annotated[JobListQuery, Query()]) -> JobList:
-    """The jobs of whoever asks, without their results; everybody's for a key of the scope `admin`."""
+    """The jobs of the request's API key without their results; all jobs for a key with the scope `admin`."""
     return await jobs.page(query, viewer)
 
 
-@router.get("/{job_id}", response_model=Job, summary="A job, and its result once there is one")
+@router.get("/{job_id}", response_model=Job, responses=_FOUND, summary="A job and its result")
 async def get_job(request: Request, jobs: _Jobs, viewer: _Viewer, job_id: _JobId) -> Response:
-    """How far the job is; with `result` when it is done, with `problem` when it has failed."""
+    """The state and progress of a job; `result` if it is done, `problem` if it has failed."""
     note(request, job_id=job_id)
     return Response(await jobs.get(job_id, viewer), media_type="application/json")
 
 
 @router.delete("/{job_id}", responses=_ENDED, summary="Cancel a job, or remove one that has ended", response_model=Job)
 async def end_job(request: Request, jobs: _Jobs, viewer: _Viewer, job_id: _JobId) -> Response:
-    """Cancel at once what is queued or running; remove, with its result, what has ended."""
+    """Cancel a queued or running job. Remove a job that has ended, with its result."""
     note(request, job_id=job_id)
     cancelled = await jobs.end(job_id, viewer)
     return Response(status_code=204) if cancelled is None else Response(cancelled, media_type="application/json")
 
 
-@router.get("/{job_id}/events", responses=_EVENTS, summary="A job's events as they happen", response_class=Response)
+@router.get("/{job_id}/events", responses=_EVENTS, summary="Stream the events of a job", response_class=Response)
 async def events(
     request: Request,
     jobs: _Jobs,
@@ -126,7 +148,7 @@ async def events(
     *,
     last_event_id: _LastEventId = None,
 ) -> Response:
-    """Server-sent events of the latest attempt; after `Last-Event-ID`, those that were missed."""
+    """Server-sent events of the latest attempt, from its start or after `Last-Event-ID`."""
     note(request, job_id=job_id)
     missed, has_ended = await jobs.missed(job_id, viewer, last_event_id)
     if has_ended and not missed:
@@ -147,7 +169,7 @@ async def _stream(
     news: asyncio.Event,
     heartbeat_seconds: float,
 ) -> AsyncIterator[bytes]:
-    """The events after `last_seen` until the last one; cut short where the client had better ask again."""
+    """Yield the events after `last_seen`; end early if the job is gone or its state cannot be read."""
     while True:
         news.clear()
         try:

@@ -1,4 +1,4 @@
-"""`POST /predict`, and `POST /validate`, which stops before the model."""
+"""`POST /predict`, and `POST /validate`, which does the same without the model."""
 
 from typing import Annotated
 
@@ -6,35 +6,39 @@ from fastapi import APIRouter, Query, Request
 
 from framewise.schemas.prediction import Prediction, PredictQuery, ValidateQuery, Validation
 from service.api.access_log import note
+from service.api.problem_sets import CLASSIFIED, DECODED, problems_of
 from service.api.upload_body import FORM, answer_upload
 from service.state import AppState
 
 router = APIRouter(tags=["predict"])
 
 
-@router.post("/predict", openapi_extra=FORM, summary="Classify a video")
+@router.post("/predict", openapi_extra=FORM, responses=problems_of(DECODED | CLASSIFIED), summary="Classify a video")
 async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Prediction:
-    """Say what a video shows, how sure that is, and which frames the model looked at."""
+    """Classify a video: the labels with their probabilities, and the attention of the model by frame."""
     state = AppState.of(request)
     state.lifecycle.require_ready()
     prediction = await answer_upload(
         request, lambda upload: state.classifier.predict(upload, query, request.state.request_id)
     )
-    _note_answer(request, prediction)
+    _note_model_and_timings(request, prediction)
     return prediction
 
 
-@router.post("/validate", openapi_extra=FORM, summary="Try a video without asking the model")
+@router.post(
+    "/validate", openapi_extra=FORM, responses=problems_of(DECODED), summary="Check a video without classifying it"
+)
 async def validate(request: Request, query: Annotated[ValidateQuery, Query()]) -> Validation:
-    """Say what a video holds, which frames the model would look at, and what that would cost."""
+    """Decode a video without the model: its properties, the frames that the model would get, and the cost."""
     state = AppState.of(request)
     state.lifecycle.require_ready()
     validation = await answer_upload(
         request, lambda upload: state.classifier.validate(upload, query, request.state.request_id)
     )
-    _note_answer(request, validation)
+    _note_model_and_timings(request, validation)
     return validation
 
 
-def _note_answer(request: Request, answer: Prediction | Validation) -> None:
-    note(request, model=f"{answer.model.name}/{answer.model.version}", timings_ms=answer.timings_ms.model_dump())
+def _note_model_and_timings(request: Request, response: Prediction | Validation) -> None:
+    model = f"{response.model.name}/{response.model.version}"
+    note(request, model=model, timings_ms=response.timings_ms.model_dump())

@@ -1,0 +1,5 @@
+"""Errors of the HTTP layer."""
+
+
+class ClientDisconnected(Exception):
+    """The client closed the connection before the response was ready."""
