@@ -116,6 +116,7 @@ def build_state(settings: Settings) -> AppState:
             classifier=classifier,
             metrics=metrics,
             explain=problems.explain,
+            explain_and_log=problems.explain_and_log,
             tracing=tracing,
             max_upload_seconds=settings.upload_timeout_seconds,
         ),

@@ -3,14 +3,12 @@
 import argparse
 import asyncio
 import errno
-import logging
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
-from http import HTTPStatus
 from pathlib import Path
 
 from rich.console import Console
@@ -27,9 +25,9 @@ from service.batch.rows import Row
 from service.prediction.pipeline import ClipProgress
 from service.settings import Settings
 from service.state import AppState
+from service.task_groups import first_error
 from service.uploads.receive import ReceivedVideo
 
-_log = logging.getLogger(__name__)
 STANDARD_ERROR = Console(stderr=True, highlight=False)
 """Console for progress and errors."""
 
@@ -71,14 +69,13 @@ class Batch:
         """Classify the files. A cancelled call writes the finished rows. Raises OSError if a part cannot be written."""
         remaining = iter(names)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        progress = Progress(*columns, console=STANDARD_ERROR, disable=not STANDARD_ERROR.is_terminal)
         try:
-            with Progress(*columns, console=STANDARD_ERROR, disable=not STANDARD_ERROR.is_terminal) as progress:
+            with first_error(), progress:
                 task = progress.add_task("videos", total=len(names))
                 async with asyncio.TaskGroup() as group:
                     for _ in range(self.max_concurrent_files):
                         group.create_task(self._classify_files(remaining, lambda: progress.advance(task)))
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
         finally:
             await self.rows.write()
 
@@ -99,9 +96,7 @@ class Batch:
                 title="File unreachable", status=502, detail=str(error), code="file_unreachable", request_id=request_id
             )
         except Exception as error:  # noqa: BLE001 - as for a request: any error becomes a problem
-            problem = problems.explain(error, request_id)
-            if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-                _log.exception("internal error", extra={"file": name, "request_id": request_id})
+            problem = problems.explain_and_log(error, request_id, file=name)
         return Row(
             file=name,
             num_bytes=None if video is None else video.num_bytes,

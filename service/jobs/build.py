@@ -7,7 +7,7 @@ from service.jobs.database import Database
 from service.jobs.deliveries import Persistence
 from service.jobs.jobs import Jobs
 from service.jobs.listeners import Listeners
-from service.jobs.runner import Explain, Runner
+from service.jobs.runner import Explain, ExplainAndLog, Runner
 from service.jobs.settings import JobSettings
 from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
@@ -29,6 +29,7 @@ def build_jobs(
     classifier: Classifier,
     metrics: Metrics,
     explain: Explain,
+    explain_and_log: ExplainAndLog,
     tracing: "Tracing | None",
     max_upload_seconds: float,
 ) -> Jobs | None:
@@ -62,6 +63,7 @@ def build_jobs(
         classifier=classifier,
         metrics=metrics,
         explain=explain,
+        explain_and_log=explain_and_log,
         tracing=tracing,
         settings=settings,
         max_upload_seconds=max_upload_seconds,

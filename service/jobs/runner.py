@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from framewise.schemas.problem import Problem
 from service.jobs.database import Database
@@ -34,7 +34,16 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 Explain = Callable[[Exception, str], Problem]
-"""The problem that an error is, to the request of that id."""
+"""Returns the problem that a request with this id would get for an error."""
+
+
+class ExplainAndLog(Protocol):
+    """As Explain; also logs the error, with more fields, if the service is at fault."""
+
+    def __call__(self, error: Exception, request_id: str, **log_fields: str) -> Problem:
+        """Return the problem of `error`."""
+        ...
+
 
 # A request would be told to come back; a job comes back by itself.
 _COME_BACK = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -65,6 +74,7 @@ class Runner:
         classifier: Classifier,
         metrics: Metrics,
         explain: Explain,
+        explain_and_log: ExplainAndLog,
         settings: JobSettings,
         max_upload_seconds: float,
         tracing: "Tracing | None",
@@ -76,6 +86,7 @@ class Runner:
         self._classifier = classifier
         self._metrics = metrics
         self._explain = explain
+        self._explain_and_log = explain_and_log
         self._tracing = tracing
         self._settings = settings
         self._max_upload_seconds = max_upload_seconds
@@ -191,9 +202,7 @@ class Runner:
                 progress=progress,
             )
         except Exception as error:  # noqa: BLE001 - as for a request: whatever it is, it is told as a problem
-            problem = self._explain(error, held.request_id)
-            if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-                _log.exception("internal error", extra={"job_id": held.job_id, "request_id": held.request_id})
+            problem = self._explain_and_log(error, held.request_id, job_id=held.job_id)
             return None if problem.status in _COME_BACK else Outcome(problem=problem.model_dump_json())
         finally:
             telling.cancel()
