@@ -40,7 +40,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     uploads = tmp_path_factory.mktemp("uploads")
     # One thread, so one call of the model at a time: a second clip queues.
     places = {"max_working_requests": 2, "max_waiting_requests": 2}
-    with running_service(models_dir, uploads, engine_threads=1, **places) as service:
+    with running_service(models_dir, uploads, engine="tensorflow", engine_threads=1, **places) as service:
         yield service
 
 

@@ -54,6 +54,7 @@ def running_service(
 ) -> Iterator[RunningService]:
     """Run a service on a free port with `settings` for the length of the context.
 
+    Its engine is OpenVINO unless `settings` name one: it starts in half the time that TensorFlow takes.
     `installed_python` runs the service that is installed for that interpreter, instead of the one of this checkout.
     """
     with (
@@ -63,7 +64,8 @@ def running_service(
         process = subprocess.Popen(
             [installed_python or sys.executable, "-m", "service"],
             cwd=upload_dir if installed_python else None,
-            env=_environment(models_dir, upload_dir, settings) | ({"PYTHONPATH": ""} if installed_python else {}),
+            env=_environment(models_dir, upload_dir, {"engine": "openvino", **settings})
+            | ({"PYTHONPATH": ""} if installed_python else {}),
             stdout=subprocess.PIPE,
             stderr=log,
         )
