@@ -1,4 +1,4 @@
-"""Decoded clips and their cache, on real videos."""
+"""Decoding of examples and the clip cache, on real videos."""
 
 import dataclasses
 from pathlib import Path
@@ -21,7 +21,7 @@ def _clips(examples: list[Example], cache: Path, spec: ClipSpec = SPEC) -> list[
     return [clip for video in videos for clip in video.clips]
 
 
-def test_a_second_run_decodes_nothing_and_gives_the_same_pixels(painted_dataset: Path, tmp_path: Path) -> None:
+def test_second_run_reads_the_same_pixels_from_the_cache(painted_dataset: Path, tmp_path: Path) -> None:
     examples = read_examples(painted_dataset)[:3]
     first = _clips(examples, tmp_path)
     written = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
@@ -32,7 +32,7 @@ def test_a_second_run_decodes_nothing_and_gives_the_same_pixels(painted_dataset:
         np.testing.assert_array_equal(before.frames(), after.frames())
 
 
-def test_another_spec_or_another_file_misses_the_cache(painted_dataset: Path, tmp_path: Path) -> None:
+def test_changed_spec_or_file_misses_the_cache(painted_dataset: Path, tmp_path: Path) -> None:
     examples = read_examples(painted_dataset)
     _clips(examples[:1], tmp_path)
     _clips(examples[:1], tmp_path, SPEC.model_copy(update={"height": 32}))
@@ -43,7 +43,7 @@ def test_another_spec_or_another_file_misses_the_cache(painted_dataset: Path, tm
 
 
 @pytest.mark.parametrize("num_bytes", [0, 100])
-def test_a_torn_cache_file_is_decoded_again(painted_dataset: Path, tmp_path: Path, num_bytes: int) -> None:
+def test_incomplete_cache_file_is_decoded_again(painted_dataset: Path, tmp_path: Path, num_bytes: int) -> None:
     examples = read_examples(painted_dataset)[:1]
     whole, *_ = _clips(examples, tmp_path)
     pixels = whole.frames()
@@ -52,7 +52,7 @@ def test_a_torn_cache_file_is_decoded_again(painted_dataset: Path, tmp_path: Pat
     np.testing.assert_array_equal(again.frames(), pixels)
 
 
-def test_the_event_marks_the_frames_inside_it(painted_dataset: Path, tmp_path: Path) -> None:
+def test_is_in_event_marks_the_frames_inside_the_event(painted_dataset: Path, tmp_path: Path) -> None:
     for clip in _clips(read_examples(painted_dataset), tmp_path):
         assert clip.example.event_seconds is not None
         start, end = clip.example.event_seconds
@@ -61,7 +61,7 @@ def test_the_event_marks_the_frames_inside_it(painted_dataset: Path, tmp_path: P
         assert not clip.is_in_event[~clip.valid].any()
 
 
-def test_of_a_segment_only_its_own_frames_are_seen(tmp_path: Path) -> None:
+def test_segment_gives_only_its_own_frames(tmp_path: Path) -> None:
     # Frame i is grey level 10 + i, 8 a second: the segment from 2 to 4 s is levels 26 to 41.
     video = painted(tmp_path / "long.mp4", range(10, 74))
     segment = Example(video, ("x",), "g", segment_seconds=(2.0, 4.0))
@@ -75,7 +75,7 @@ def test_of_a_segment_only_its_own_frames_are_seen(tmp_path: Path) -> None:
     assert len(_clips([whole], tmp_path / "cache", spec)) > 1
 
 
-def test_a_segment_that_its_video_ends_within_is_cut_and_one_past_the_end_is_refused(tmp_path: Path) -> None:
+def test_segment_is_cut_at_the_end_of_the_video_and_rejected_past_it(tmp_path: Path) -> None:
     video = painted(tmp_path / "short.mp4", range(10, 34))
     late = Example(video, ("x",), "g", segment_seconds=(2.0, 9.0))
     (clip,) = _clips([late], tmp_path / "cache")
@@ -87,7 +87,7 @@ def test_a_segment_that_its_video_ends_within_is_cut_and_one_past_the_end_is_ref
     assert [video.example for video in readable_videos(decoding, skip_unreadable=True)] == [late]
 
 
-def test_an_unreadable_video_is_named_and_can_be_left_out(painted_dataset: Path, tmp_path: Path) -> None:
+def test_unreadable_video_is_named_and_can_be_skipped(painted_dataset: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"not a video at all")
     good = read_examples(painted_dataset)[0]
@@ -98,7 +98,7 @@ def test_an_unreadable_video_is_named_and_can_be_left_out(painted_dataset: Path,
     assert [one.example.path for one in decoding.unreadable] == [broken]
 
 
-def test_a_file_that_cannot_be_opened_is_named_with_the_line_that_lists_it(tmp_path: Path) -> None:
+def test_missing_file_error_names_the_manifest_line(tmp_path: Path) -> None:
     example = Example(tmp_path / "gone.mp4", ("x",), "g", where="manifest.csv, line 4")
     with pytest.raises(TrainingDataError, match=r"^manifest\.csv, line 4: .*gone\.mp4: No such file or directory$"):
         _clips([example], tmp_path / "cache")

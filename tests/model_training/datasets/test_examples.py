@@ -1,4 +1,4 @@
-"""From a folder to examples, and from examples to a split. The files need not be videos here."""
+"""Reading of examples from folders and manifests, and their split. The files are not real videos."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def _dataset(directory: Path, *lines: str) -> Path:
     return directory
 
 
-def test_a_manifest_names_path_label_group_fold_and_event(tmp_path: Path) -> None:
+def test_manifest_gives_path_label_group_fold_and_event(tmp_path: Path) -> None:
     data = _dataset(
         tmp_path,
         "path,label,group,fold,event_start_seconds,event_end_seconds",
@@ -36,7 +36,7 @@ def test_a_manifest_names_path_label_group_fold_and_event(tmp_path: Path) -> Non
     ]
 
 
-def test_without_a_manifest_each_folder_is_a_label_and_each_file_its_own_group(tmp_path: Path) -> None:
+def test_without_manifest_folders_are_labels_and_files_are_groups(tmp_path: Path) -> None:
     _touch(tmp_path / "cat" / "1.mp4", tmp_path / "dog" / "1.webm", tmp_path / "dog" / "notes.txt")
     assert read_examples(tmp_path) == [
         Example(tmp_path / "cat" / "1.mp4", ("cat",), "cat/1.mp4"),
@@ -44,13 +44,13 @@ def test_without_a_manifest_each_folder_is_a_label_and_each_file_its_own_group(t
     ]
 
 
-def test_a_folder_without_a_video_is_named(tmp_path: Path) -> None:
+def test_folder_without_videos_is_an_error_that_names_it(tmp_path: Path) -> None:
     _touch(tmp_path / "cat" / "1.mp4", tmp_path / "dog" / "2.mp4", tmp_path / "walk" / "notes.txt")
     with pytest.raises(TrainingDataError, match="walk: no video here"):
         read_examples(tmp_path)
 
 
-def test_several_labels_stand_between_bars_or_in_a_json_list(tmp_path: Path) -> None:
+def test_several_labels_are_separated_by_bars_or_a_json_list(tmp_path: Path) -> None:
     data = _dataset(tmp_path, "path,label", "a.mp4,y|x", 'b.mp4,"[""z"", ""x""]"')
     first, second = read_examples(data)
     assert (first.labels, second.labels) == (("x", "y"), ("x", "z"))
@@ -58,7 +58,7 @@ def test_several_labels_stand_between_bars_or_in_a_json_list(tmp_path: Path) -> 
         _ = first.label
 
 
-def test_json_lines_say_the_same_as_a_csv_manifest(tmp_path: Path) -> None:
+def test_json_lines_are_read_like_csv(tmp_path: Path) -> None:
     _touch(tmp_path / "a.mp4", tmp_path / "b.mp4")
     (tmp_path / "manifest.jsonl").write_text(
         '{"path": "a.mp4", "label": "x", "group": "g", "fold": 3, "event_start_seconds": 1, "event_end_seconds": 2.5}\n'
@@ -70,7 +70,7 @@ def test_json_lines_say_the_same_as_a_csv_manifest(tmp_path: Path) -> None:
     ]
 
 
-def test_kinetics_csv_names_segments_by_the_id_of_their_video(tmp_path: Path) -> None:
+def test_kinetics_csv_finds_segments_by_video_id(tmp_path: Path) -> None:
     _touch(tmp_path / "videos" / "abc.mp4", tmp_path / "videos" / "def_000010_000020.mp4")
     annotations = tmp_path / "kinetics.csv"
     annotations.write_text(
@@ -83,7 +83,7 @@ def test_kinetics_csv_names_segments_by_the_id_of_their_video(tmp_path: Path) ->
     ]
 
 
-def test_kinetics_json_says_the_same_as_its_csv(tmp_path: Path) -> None:
+def test_kinetics_json_is_read_like_its_csv(tmp_path: Path) -> None:
     _touch(tmp_path / "abc.mp4", tmp_path / "def.mp4")
     (tmp_path / "manifest.json").write_text(
         '{"abc": {"annotations": {"label": "x", "segment": [1.0, 11.0]}, "duration": 10.0, "subset": "train",'
@@ -95,7 +95,7 @@ def test_kinetics_json_says_the_same_as_its_csv(tmp_path: Path) -> None:
     ]
 
 
-def test_two_manifests_in_one_folder_are_not_chosen_between(tmp_path: Path) -> None:
+def test_two_manifests_in_one_folder_are_an_error(tmp_path: Path) -> None:
     data = _dataset(tmp_path, "path,label", "a.mp4,x", "b.mp4,y")
     (data / "manifest.json").write_text("{}")
     with pytest.raises(TrainingDataError, match=r"holds manifest\.csv and manifest\.json"):
@@ -148,7 +148,7 @@ def test_two_manifests_in_one_folder_are_not_chosen_between(tmp_path: Path) -> N
         ("manifest.json", ('{"a": {"subset": "train"}}',), "video 'a': no \"annotations\""),
     ],
 )
-def test_a_manifest_that_cannot_be_used_is_one_sentence_with_file_and_line(
+def test_invalid_manifest_error_names_file_and_line_in_one_sentence(
     tmp_path: Path, name: str, lines: tuple[str, ...], sentence: str
 ) -> None:
     _touch(tmp_path / "a.mp4", tmp_path / "b.mp4")
@@ -172,7 +172,7 @@ def _examples(groups: list[tuple[str, int]]) -> list[Example]:
     st.lists(st.tuples(st.sampled_from("xy"), st.integers(1, 6)), min_size=12, max_size=40),
     st.integers(0, 1000),
 )
-def test_no_group_is_ever_parted(groups: list[tuple[str, int]], seed: int) -> None:
+def test_split_never_divides_a_group(groups: list[tuple[str, int]], seed: int) -> None:
     examples = _examples([("x", 1), ("y", 1), *groups, ("x", 1), ("y", 1), ("x", 2), ("y", 2)])
     split = split_examples(examples, held_out_fold=None, validation_fraction=0.25, seed=seed)
     training, validation = ({e.group for e in part} for part in (split.training, split.validation))
@@ -181,19 +181,19 @@ def test_no_group_is_ever_parted(groups: list[tuple[str, int]], seed: int) -> No
     assert split == split_examples(examples, held_out_fold=None, validation_fraction=0.25, seed=seed)
 
 
-def test_the_held_out_fold_is_in_no_other_part() -> None:
+def test_held_out_fold_is_in_no_other_part() -> None:
     examples = _examples([("x", 2), ("y", 2)] * 10)
     split = split_examples(examples, held_out_fold=3, validation_fraction=0.2, seed=0)
     assert {e.fold for e in split.held_out} == {3}
     assert 3 not in {e.fold for e in (*split.training, *split.validation)}
 
 
-def test_a_label_with_a_single_group_is_refused_because_validation_would_not_see_it() -> None:
+def test_label_with_a_single_group_is_an_error() -> None:
     with pytest.raises(TrainingDataError, match="label 'y' has too few groups"):
         split_examples(_examples([("x", 3), ("x", 3), ("y", 3)]), held_out_fold=None, validation_fraction=0.3, seed=0)
 
 
-def test_validation_gets_its_share_of_videos_without_any_label() -> None:
+def test_validation_gets_its_fraction_of_videos_without_label() -> None:
     examples = [Example(Path(f"{n}.mp4"), ("x",) if n % 2 else (), f"g{n}") for n in range(40)]
     split = split_examples(examples, held_out_fold=None, validation_fraction=0.2, seed=0)
     assert [sum(not e.labels for e in part) for part in (split.training, split.validation)] == [16, 4]

@@ -1,4 +1,4 @@
-"""What is refused of labels and heads on the way to a split; the videos need not be there."""
+"""Checks of labels against the head before decoding; the videos do not exist."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from model_training.progress import RunProgress
 from tests.support.training.small_config import small_config
 
 
-def test_a_head_of_two_labels_is_refused_three_before_anything_is_decoded(tmp_path: Path) -> None:
+def test_sigmoid_head_rejects_three_labels_before_decoding(tmp_path: Path) -> None:
     examples = [Example(tmp_path / f"{n}.mp4", ("abc"[n % 3],), str(n)) for n in range(12)]
     config = small_config(head=HeadConfig(kind="sigmoid"))
     with (

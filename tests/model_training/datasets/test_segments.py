@@ -1,4 +1,4 @@
-"""Segments of videos longer than any that is meant whole: what is trained on can be measured and exported too."""
+"""Segments of videos that are too long to be decoded whole."""
 
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
@@ -23,11 +23,11 @@ SPEC = ClipSpec(num_frames=4, height=24, width=32, frames_per_second=0.1, stride
 
 @pytest.fixture
 def long_video(tmp_path: Path) -> Path:
-    """Twelve minutes, a frame every ten seconds: frame i is grey level 3 i."""
+    """A video of twelve minutes, one frame every ten seconds; frame i has grey level 3 i."""
     return painted(tmp_path / "long.mp4", range(0, 216, 3), rate=Fraction(1, 10))
 
 
-def test_a_segment_may_lie_in_a_video_that_is_too_long_to_be_meant_whole(long_video: Path) -> None:
+def test_segment_of_a_video_that_exceeds_the_limits_can_be_decoded(long_video: Path) -> None:
     with open_segment(long_video, SPEC, (640.0, 680.0)) as (_, clips):
         (clip,) = clips
     assert clip.times.times_seconds.tolist() == [640, 650, 660, 670]
@@ -38,7 +38,7 @@ def test_a_segment_may_lie_in_a_video_that_is_too_long_to_be_meant_whole(long_vi
         pass
 
 
-def test_what_is_seen_of_a_segment_is_part_of_the_envelope(long_video: Path) -> None:
+def test_envelope_covers_the_frames_of_a_segment(long_video: Path) -> None:
     segment = Example(long_video, ("x",), "g", segment_seconds=(640.0, 680.0))
     assert picture_envelope([segment], SPEC).luminance.p1 == pytest.approx(196, abs=4)
     past = replace(segment, segment_seconds=(720.0, 800.0), where="manifest.csv, line 3")
@@ -47,7 +47,7 @@ def test_what_is_seen_of_a_segment_is_part_of_the_envelope(long_video: Path) -> 
 
 
 @pytest.mark.tensorflow
-def test_a_segment_of_a_long_video_is_measured_in_every_way(long_video: Path, grey_models_dir: Path) -> None:
+def test_every_evaluation_accepts_a_segment_of_a_long_video(long_video: Path, grey_models_dir: Path) -> None:
     from model_training.evaluation.exported_model import ExportedModel, predict_examples
     from model_training.evaluation.faithfulness import measure_faithfulness
     from model_training.evaluation.robustness import measure_robustness

@@ -1,4 +1,4 @@
-"""Augmentation: what it may change of a clip, and what it may not."""
+"""Augmentation changes frames and keeps padding, events and targets consistent."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ OFF = AugmentConfig(
     max_dropped_frames=0,
     repeated_frame_probability=0,
 )
-# Each part alone, as strong as it may be, and all of them.
+# Each augmentation alone at nearly full strength, and all together.
 PARTS: dict[str, dict[str, Any]] = {
     "crop": {"min_crop_area": 0.05, "max_aspect_change": 0.9},
     "flip": {"is_flipped": True},
@@ -35,17 +35,17 @@ CONFIGS = [OFF.model_copy(update=part) for part in (*PARTS.values(), ALL)]
 
 def _clip(num_valid: int = 9, event: tuple[int, int] = (4, 6)) -> TrainingClip:
     rng = np.random.default_rng(0)
-    places = np.arange(12)
-    valid = places < num_valid
+    positions = np.arange(12)
+    valid = positions < num_valid
     frames = rng.integers(0, 256, (12, 24, 32, 3), dtype=np.uint8) * valid[:, None, None, None].astype(np.uint8)
-    return TrainingClip(frames, valid, (places >= event[0]) & (places < event[1]))
+    return TrainingClip(frames, valid, (positions >= event[0]) & (positions < event[1]))
 
 
 def _augmented(clip: TrainingClip, config: AugmentConfig, seed: int) -> TrainingClip:
     return augment_clip(clip, config, np.random.default_rng(seed))
 
 
-def test_switched_off_augmentation_changes_nothing() -> None:
+def test_disabled_augmentation_changes_nothing() -> None:
     clip = _clip()
     same = _augmented(clip, OFF, 1)
     np.testing.assert_array_equal(same.frames, clip.frames)
@@ -54,7 +54,7 @@ def test_switched_off_augmentation_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_each_part_alone_changes_something(part: str) -> None:
+def test_each_augmentation_alone_changes_frames(part: str) -> None:
     config = OFF.model_copy(update=PARTS[part])
     changed = [_augmented(_clip(), config, seed).frames for seed in range(8)]
     assert any(not np.array_equal(frames, _clip().frames) for frames in changed)
@@ -62,9 +62,7 @@ def test_each_part_alone_changes_something(part: str) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(CONFIGS), st.integers(1, 12))
-def test_padding_stays_black_and_last_and_some_frame_stays_valid(
-    seed: int, config: AugmentConfig, num_valid: int
-) -> None:
+def test_padding_stays_black_and_last_and_a_frame_stays_valid(seed: int, config: AugmentConfig, num_valid: int) -> None:
     changed = _augmented(_clip(num_valid, event=(0, 0)), config, seed)
     assert changed.frames.shape == (12, 24, 32, 3)
     assert changed.frames.dtype == np.uint8
@@ -76,14 +74,14 @@ def test_padding_stays_black_and_last_and_some_frame_stays_valid(
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(CONFIGS), st.integers(0, 8), st.integers(1, 4))
-def test_some_of_the_event_is_always_left(seed: int, config: AugmentConfig, start: int, length: int) -> None:
+def test_part_of_the_event_always_remains(seed: int, config: AugmentConfig, start: int, length: int) -> None:
     event = (start, min(start + length, 9))
     assert _augmented(_clip(event=event), config, seed).is_in_event.any()
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(CONFIGS))
-def test_all_frames_of_a_clip_are_changed_alike(seed: int, config: AugmentConfig) -> None:
+def test_all_frames_of_a_clip_get_the_same_change(seed: int, config: AugmentConfig) -> None:
     still = TrainingClip(np.repeat(_clip().frames[:1], 6, axis=0), np.ones(6, bool), np.zeros(6, bool))
     changed = _augmented(still, config, seed)
     num_valid = int(changed.valid.sum())
@@ -92,12 +90,12 @@ def test_all_frames_of_a_clip_are_changed_alike(seed: int, config: AugmentConfig
 
 @given(st.integers(0, 2**32), st.sampled_from(CONFIGS))
 @settings(max_examples=20, deadline=None)
-def test_the_same_seed_gives_the_same_augmentation(seed: int, config: AugmentConfig) -> None:
+def test_same_seed_gives_the_same_augmentation(seed: int, config: AugmentConfig) -> None:
     first, second = (_augmented(_clip(), config, seed) for _ in range(2))
     np.testing.assert_array_equal(first.frames, second.frames)
 
 
-def test_faster_shows_fewer_frames_and_slower_shows_some_twice() -> None:
+def test_higher_speed_shows_fewer_frames_and_lower_speed_repeats_frames() -> None:
     levels = np.arange(12, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
     clip = TrainingClip(levels, np.ones(12, bool), np.zeros(12, bool))
     config = OFF.model_copy(update={"max_speed_change": 0.5})
@@ -118,7 +116,7 @@ def _batch(*num_valid: int) -> tuple[Any, Any, Any]:
     return frames, np.stack([clip.valid for clip in clips]), targets
 
 
-def test_mixup_without_an_alpha_mixes_nothing() -> None:
+def test_mixup_with_alpha_zero_changes_nothing() -> None:
     frames, valid, targets = _batch(9, 5, 12)
     mixed, mixed_targets = mix_clips(frames, valid, targets, 0.0, np.random.default_rng(0))
     np.testing.assert_array_equal(mixed, frames)
@@ -127,7 +125,7 @@ def test_mixup_without_an_alpha_mixes_nothing() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32), st.lists(st.integers(1, 12), min_size=1, max_size=5))
-def test_mixed_targets_say_how_much_of_the_pictures_is_whose(seed: int, num_valid: list[int]) -> None:
+def test_mixup_targets_equal_the_fractions_of_mixed_pixels(seed: int, num_valid: list[int]) -> None:
     frames, valid, targets = _batch(*num_valid)
     mixed, mixed_targets = mix_clips(frames, valid, targets, 0.8, np.random.default_rng(seed))
     np.testing.assert_allclose(mixed_targets.sum(axis=1), 1, rtol=1e-5)

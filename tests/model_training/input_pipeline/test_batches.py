@@ -1,4 +1,4 @@
-"""The order and content of batches: a matter of the seed alone, wherever an epoch is entered."""
+"""Order and content of batches depend on the seed only, at whichever step an epoch is entered."""
 
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
@@ -29,20 +29,20 @@ def _targets(*counts: int) -> Any:
     return multi_hot_targets([(label,) for label, n in zip(LABELS, counts, strict=False) for _ in range(n)], LABELS)
 
 
-def test_targets_mark_each_label_of_a_clip() -> None:
+def test_targets_are_1_for_each_label_of_a_clip() -> None:
     np.testing.assert_array_equal(
         multi_hot_targets([("b",), ("a", "c"), ()], LABELS), [[0, 1, 0], [1, 0, 1], [0, 0, 0]]
     )
 
 
 @given(st.lists(st.integers(1, 9), min_size=3, max_size=3), st.integers(0, 99))
-def test_a_shuffled_epoch_sees_every_clip_once(counts: list[int], epoch: int) -> None:
+def test_shuffled_epoch_contains_every_clip_once(counts: list[int], epoch: int) -> None:
     order = epoch_order(_targets(*counts), (3,), epoch, "shuffled")
     assert sorted(order) == list(range(sum(counts)))
 
 
 @given(st.lists(st.integers(1, 30), min_size=3, max_size=3), st.integers(0, 99))
-def test_a_balanced_epoch_sees_each_label_alike_and_each_clip_of_a_label_alike(counts: list[int], epoch: int) -> None:
+def test_balanced_epoch_contains_labels_and_their_clips_equally_often(counts: list[int], epoch: int) -> None:
     targets = _targets(*counts)
     order = epoch_order(targets, (3,), epoch, "balanced")
     drawn_labels = np.bincount(targets[order].argmax(axis=1), minlength=3)
@@ -53,7 +53,7 @@ def test_a_balanced_epoch_sees_each_label_alike_and_each_clip_of_a_label_alike(c
         assert times.max() - times.min() <= 1
 
 
-def test_a_clip_with_several_labels_is_drawn_for_its_rarest() -> None:
+def test_clip_with_several_labels_counts_for_its_rarest() -> None:
     targets = multi_hot_targets([("a",)] * 8 + [("a", "b")], LABELS)
     order = epoch_order(targets, (0,), 0, "balanced")
     assert 4 <= np.count_nonzero(order == 8) <= 5
@@ -61,7 +61,7 @@ def test_a_clip_with_several_labels_is_drawn_for_its_rarest() -> None:
 
 @pytest.fixture(scope="module")
 def clips(painted_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> list[CachedClip]:
-    """Some painted clips, decoded."""
+    """The first clips of five painted videos."""
     decoding = decode_examples(read_examples(painted_dataset)[:5], SPEC, tmp_path_factory.mktemp("cache"))
     return [video.clips[0] for video in decoding.videos]
 
@@ -81,7 +81,7 @@ def _assert_same(first: Iterator[Any], second: Iterator[Any]) -> None:
 
 
 @pytest.mark.tensorflow
-def test_an_epoch_entered_midway_goes_on_with_the_very_batches_it_would_have_had(clips: list[CachedClip]) -> None:
+def test_epoch_entered_midway_yields_the_same_remaining_batches(clips: list[CachedClip]) -> None:
     dataset = _dataset(clips, mixup_alpha=0.4)
     whole = list(dataset.batches(3, 2))
     assert sum(len(batch.targets) for batch in whole) == len(clips)
@@ -91,7 +91,7 @@ def test_an_epoch_entered_midway_goes_on_with_the_very_batches_it_would_have_had
 
 
 @pytest.mark.tensorflow
-def test_without_an_epoch_clips_come_in_order_as_they_were_decoded(clips: list[CachedClip]) -> None:
+def test_without_epoch_clips_come_in_order_and_unaugmented(clips: list[CachedClip]) -> None:
     batches = list(_dataset(clips, mixup_alpha=0.4).batches(None, 2))
     np.testing.assert_array_equal(
         np.concatenate([batch.inputs for batch in batches]), np.stack([clip.frames() for clip in clips])
@@ -100,9 +100,7 @@ def test_without_an_epoch_clips_come_in_order_as_they_were_decoded(clips: list[C
 
 
 @pytest.mark.tensorflow
-def test_a_view_of_features_holds_every_clip_once_in_order_and_is_read_back(
-    clips: list[CachedClip], tmp_path: Path
-) -> None:
+def test_feature_view_holds_every_clip_in_order_and_is_cached(clips: list[CachedClip], tmp_path: Path) -> None:
     from model_training.input_pipeline.feature_dataset import feature_view
 
     def mean_colours(frames: Any, _valid: Any) -> Any:
@@ -121,7 +119,7 @@ def test_a_view_of_features_holds_every_clip_once_in_order_and_is_read_back(
 
 
 @pytest.mark.tensorflow
-def test_a_clip_lost_from_the_cache_is_one_sentence(clips: list[CachedClip], tmp_path: Path) -> None:
+def test_clip_missing_from_the_cache_is_an_error_of_one_sentence(clips: list[CachedClip], tmp_path: Path) -> None:
     import dataclasses
 
     lost = dataclasses.replace(clips[0], cache_file=tmp_path / "lost.npz")

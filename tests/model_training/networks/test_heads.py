@@ -1,4 +1,4 @@
-"""What a network promises about time and padding, before and after export."""
+"""Networks handle time and padding correctly, before and after export."""
 
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
@@ -41,7 +41,7 @@ def _network(architecture: Architecture, head: HeadConfig = HEAD, num_labels: in
 
 
 @pytest.mark.parametrize("architecture", get_args(Architecture))
-def test_attention_sums_to_one_over_valid_frames_and_is_exactly_zero_elsewhere(architecture: Architecture) -> None:
+def test_attention_sums_to_1_over_valid_frames_and_is_0_elsewhere(architecture: Architecture) -> None:
     frames, valid = _clips(0)
     attention = np.array(_network(architecture)(frames, valid)[1])
     np.testing.assert_allclose(attention.sum(axis=1), 1, atol=1e-6)
@@ -50,7 +50,7 @@ def test_attention_sums_to_one_over_valid_frames_and_is_exactly_zero_elsewhere(a
 
 
 @pytest.mark.parametrize("architecture", get_args(Architecture))
-def test_an_invalid_frame_changes_nothing_bit_for_bit(architecture: Architecture) -> None:
+def test_invalid_frames_do_not_change_the_output(architecture: Architecture) -> None:
     frames, valid = _clips(0)
     other = np.where(valid[:, :, None, None, None], frames, _clips(1)[0])
     network = _network(architecture)
@@ -58,7 +58,7 @@ def test_an_invalid_frame_changes_nothing_bit_for_bit(architecture: Architecture
         np.testing.assert_array_equal(np.array(before), np.array(after))
 
 
-def test_the_first_frame_and_a_frame_after_padding_have_no_motion() -> None:
+def test_first_frame_and_frame_after_padding_have_no_motion() -> None:
     frames, _ = _clips(0)
     valid = np.array([[True, True, False, True, True, True]] * 4)
     network = _network("cnn")
@@ -79,18 +79,18 @@ def test_the_first_frame_and_a_frame_after_padding_have_no_motion() -> None:
         (HeadConfig(), 160),
     ],
 )
-def test_a_config_chooses_between_what_is_shown_and_what_moved(head: HeadConfig, width: int) -> None:
+def test_config_selects_appearance_and_motion_features(head: HeadConfig, width: int) -> None:
     assert _network("cnn", head).features.output_shape == (None, 6, width)
 
 
-def test_a_backbone_that_sees_differences_sees_nothing_in_a_still_clip() -> None:
+def test_difference_input_of_a_still_clip_is_constant() -> None:
     frames, valid = np.repeat(_clips(0)[0][:, :1], 6, axis=1), np.ones((4, 6), bool)
     still = np.array(_network("cnn", input="differences").features([frames, valid]))
     np.testing.assert_array_equal(still, np.broadcast_to(still[:1, :1], still.shape))
     assert np.array(_network("cnn").features([frames, valid]))[0, 0].std() > 0
 
 
-def test_statistics_over_time_are_those_of_numpy() -> None:
+def test_time_statistics_equal_numpy() -> None:
     from model_training.networks.temporal import time_statistics
 
     x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
@@ -101,14 +101,14 @@ def test_statistics_over_time_are_those_of_numpy() -> None:
         np.testing.assert_allclose(row, np.concatenate(expected), atol=1e-5)
 
 
-def test_a_head_that_sees_statistics_is_as_blind_to_padding() -> None:
+def test_statistics_ignore_padding() -> None:
     frames, valid = _clips(0)
     other = np.where(valid[:, :, None, None, None], frames, _clips(1)[0])
     network = _network("cnn_bilstm_attention", HEAD.model_copy(update={"sees_statistics": True}))
     np.testing.assert_array_equal(np.array(network(frames, valid)[0]), np.array(network(other, valid)[0]))
 
 
-def test_a_sigmoid_answers_for_one_label_and_leaves_the_rest_to_the_other() -> None:
+def test_sigmoid_head_gives_complementary_probabilities() -> None:
     from model_training.networks.network import probabilities_of
 
     frames, valid = _clips(0)
@@ -119,14 +119,14 @@ def test_a_sigmoid_answers_for_one_label_and_leaves_the_rest_to_the_other() -> N
     np.testing.assert_allclose(np.array(probabilities_of(logits, "sigmoid")), np.c_[1 - sigmoid, sigmoid], atol=1e-6)
 
 
-def test_labels_of_their_own_have_probabilities_of_their_own() -> None:
+def test_multi_label_probabilities_are_independent() -> None:
     from model_training.networks.network import probabilities_of
 
     logits = np.array([[2.0, -1.0, 0.5]], np.float32)
     np.testing.assert_allclose(np.array(probabilities_of(logits, "multi_label")), 1 / (1 + np.exp(-logits)), atol=1e-6)
 
 
-def test_an_invalid_frame_is_the_last_valid_one_to_a_backbone_that_sees_time() -> None:
+def test_invalid_frame_repeats_the_last_valid_frame() -> None:
     from model_training.networks.temporal import repeat_last_valid
 
     frames = np.arange(10, dtype=np.uint8).reshape(2, 5, 1, 1, 1)
@@ -135,7 +135,7 @@ def test_an_invalid_frame_is_the_last_valid_one_to_a_backbone_that_sees_time() -
     np.testing.assert_array_equal(held, [[0, 1, 1, 3, 3], [6, 6, 7, 7, 7]])
 
 
-def test_the_frames_of_a_step_share_its_attention_and_padding_gets_none() -> None:
+def test_attention_of_a_step_is_split_among_its_valid_frames() -> None:
     from model_training.networks.temporal import spread_over_frames, valid_steps_of
 
     valid = np.arange(8) < np.array([[8], [5], [3]])
@@ -148,7 +148,7 @@ def test_the_frames_of_a_step_share_its_attention_and_padding_gets_none() -> Non
     assert (shared[~valid] == 0).all()
 
 
-def test_a_backbone_that_sees_time_gives_its_frames_the_attention_of_their_step() -> None:
+def test_temporal_backbone_gives_frames_the_attention_of_their_step() -> None:
     spec = SPEC.model_copy(update={"num_frames": 16})
     network = _network("cnn_bilstm_attention", backbone="i3d", clip=spec)
     random = np.random.default_rng(0)
@@ -171,12 +171,12 @@ def test_a_backbone_that_sees_time_gives_its_frames_the_attention_of_their_step(
         ({"head": {"sees_appearance": False, "sees_motion": False}}, "the head has no features left"),
     ],
 )
-def test_a_config_that_asks_for_the_impossible_is_refused(changes: dict[str, object], sentence: str) -> None:
+def test_inconsistent_config_is_rejected(changes: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         small_config(**changes)
 
 
-def test_order_means_nothing_to_the_mean_and_something_to_a_bilstm() -> None:
+def test_frame_order_changes_the_bilstm_but_not_the_mean() -> None:
     features = np.random.default_rng(3).normal(size=(4, 6, 160)).astype(np.float32)
     valid = np.ones((4, 6), bool)
     for architecture, is_order_blind in (("cnn", True), ("cnn_bilstm", False), ("cnn_bilstm_attention", False)):
@@ -185,7 +185,7 @@ def test_order_means_nothing_to_the_mean_and_something_to_a_bilstm() -> None:
         assert np.allclose(forward, backward, atol=1e-5) == is_order_blind
 
 
-def test_an_exported_clip_has_one_answer_whatever_batch_it_is_in(tmp_path: Path) -> None:
+def test_exported_model_gives_a_clip_the_same_output_in_every_batch(tmp_path: Path) -> None:
     from model_training.evaluation.exported_model import ExportedModel
     from model_training.export.saved_model import save_graph
 
@@ -201,7 +201,7 @@ def test_an_exported_clip_has_one_answer_whatever_batch_it_is_in(tmp_path: Path)
                 np.testing.assert_array_equal(rows, all_rows[start : start + size])
 
 
-def test_an_exported_model_answers_as_the_network_did(tmp_path: Path) -> None:
+def test_exported_model_equals_the_network(tmp_path: Path) -> None:
     from model_training.evaluation.exported_model import ExportedModel
     from model_training.export.saved_model import save_graph
 
@@ -215,7 +215,7 @@ def test_an_exported_model_answers_as_the_network_did(tmp_path: Path) -> None:
     np.testing.assert_allclose(exported_attention, attention, atol=1e-6)
 
 
-def test_numbers_kept_in_half_precision_take_half_the_room_and_hardly_change_the_answer(tmp_path: Path) -> None:
+def test_float16_storage_halves_the_files_and_hardly_changes_the_output(tmp_path: Path) -> None:
     from model_training.evaluation.exported_model import ExportedModel
     from model_training.export.saved_model import save_graph
     from model_training.networks.batch_norm_folding import fold_batch_norm
@@ -237,7 +237,7 @@ def test_numbers_kept_in_half_precision_take_half_the_room_and_hardly_change_the
 
 
 @pytest.mark.parametrize("backbone", get_args(BackboneName))
-def test_without_batch_norm_a_network_answers_the_same_and_none_is_left(backbone: BackboneName) -> None:
+def test_folded_batch_norm_gives_the_same_features(backbone: BackboneName) -> None:
     import keras
 
     from model_training.networks.batch_norm_folding import fold_batch_norm
@@ -247,7 +247,7 @@ def test_without_batch_norm_a_network_answers_the_same_and_none_is_left(backbone
     draw = np.random.default_rng(3)
     for variable in network.backbone.variables:
         if variable.path.split("/")[-2].endswith("_bn"):
-            # As after training: statistics, scales and shifts that all matter.
+            # Random values: after training all statistics, scales and shifts differ from their defaults.
             variable.assign(draw.uniform(0.5, 1.5, variable.shape))
     plain = fold_batch_norm(network, _config("cnn", backbone=backbone, clip=clip))
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in plain.backbone.layers)
@@ -257,7 +257,7 @@ def test_without_batch_norm_a_network_answers_the_same_and_none_is_left(backbone
     np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-4 * np.abs(before).max())
 
 
-def test_saved_files_name_no_folder_of_the_machine_that_made_them(tmp_path: Path) -> None:
+def test_saved_files_contain_no_path_of_this_machine(tmp_path: Path) -> None:
     from model_training.export.saved_model import save_graph
 
     save_graph(_network("cnn"), _config("cnn"), 1.0, tmp_path)
@@ -267,7 +267,7 @@ def test_saved_files_name_no_folder_of_the_machine_that_made_them(tmp_path: Path
         assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes()
 
 
-def test_a_disk_that_does_not_take_a_model_says_so_as_it_does_of_any_file(tmp_path: Path) -> None:
+def test_full_disk_during_save_is_an_os_error_that_names_the_folder(tmp_path: Path) -> None:
     from model_training.export.saved_model import save_graph
 
     network = _network("cnn")

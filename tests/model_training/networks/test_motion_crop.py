@@ -1,4 +1,4 @@
-"""The square of a clip in which most moves: where it lies, what it shows, and that it is the same when served."""
+"""The motion crop: its position, its scaling, and its equality in training and serving."""
 
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
@@ -27,7 +27,7 @@ SPEC = ClipSpec(num_frames=NUM_FRAMES, height=HEIGHT, width=WIDTH, frames_per_se
 
 
 def _still() -> NDArray[np.uint8]:
-    """A clip whose red tells the column and whose green tells the row, so that a crop tells where it is from."""
+    """A still clip whose red is the column and whose green is the row, so the colours of a crop reveal its position."""
     picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     picture[..., 0] = np.arange(WIDTH)
     picture[..., 1] = np.arange(HEIGHT)[:, None]
@@ -35,7 +35,7 @@ def _still() -> NDArray[np.uint8]:
 
 
 def _with_movement(top: int, left: int, *, reach: int = 12) -> NDArray[np.uint8]:
-    """The same with something blue that moves to and fro within a square."""
+    """The still clip with a blue bar that moves inside a square of `reach` pixels."""
     frames = _still()
     for index, frame in enumerate(frames):
         start = left + index * (reach - 6) // (NUM_FRAMES - 1)
@@ -49,60 +49,60 @@ def _cropped(frames: NDArray[np.uint8], config: MotionCropConfig = CROP) -> NDAr
     return np.asarray(motion_crop(frames[None], config))[0]
 
 
-def _place(crop: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    """First and last row, first and last column that a crop of `_still` shows."""
+def _extent(crop: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    """First and last row, first and last column of a crop of `_still`."""
     return crop[..., 1].min(), crop[..., 1].max(), crop[..., 0].min(), crop[..., 0].max()
 
 
 @pytest.mark.parametrize(("top", "left"), [(4, 6), (70, 130), (40, 70), (82, 2)])
-def test_what_moves_is_cut_out_and_enlarged(top: int, left: int) -> None:
-    first_row, last_row, first_column, last_column = _place(_cropped(_with_movement(top, left)))
+def test_moving_region_is_cropped_and_enlarged(top: int, left: int) -> None:
+    first_row, last_row, first_column, last_column = _extent(_cropped(_with_movement(top, left)))
     assert first_row <= top
     assert last_row >= top + 11
     assert first_column <= left
     assert last_column >= left + 11
-    # The smallest square that is tried: three tenths of the shorter side.
+    # The smallest square is 0.3 of the shorter side.
     assert last_row - first_row == pytest.approx(0.3 * HEIGHT, abs=2)
     assert last_column - first_column == pytest.approx(0.3 * HEIGHT, abs=2)
 
 
-def test_the_square_grows_until_it_holds_most_of_the_movement() -> None:
+def test_square_grows_until_it_holds_the_fraction_of_motion() -> None:
     frames = _with_movement(10, 40)
     frames[..., 2] = np.maximum(frames[..., 2], _with_movement(60, 80)[..., 2])
-    first_row, last_row, first_column, last_column = _place(
+    first_row, last_row, first_column, last_column = _extent(
         _cropped(frames, CROP.model_copy(update={"movement_fraction": 0.95}))
     )
     assert first_row <= 11
     assert last_row >= 70
     assert first_column <= 41
     assert last_column >= 90
-    # Half of the movement is enough for the smallest square.
-    first_row, last_row, _, _ = _place(_cropped(frames, CROP.model_copy(update={"movement_fraction": 0.4})))
+    # The smallest square holds half of the motion.
+    first_row, last_row, _, _ = _extent(_cropped(frames, CROP.model_copy(update={"movement_fraction": 0.4})))
     assert last_row - first_row == pytest.approx(0.3 * HEIGHT, abs=2)
 
 
-def test_of_a_clip_in_which_nothing_moves_the_middle_is_seen() -> None:
-    first_row, last_row, first_column, last_column = _place(_cropped(_still()))
+def test_still_clip_is_cropped_in_the_middle() -> None:
+    first_row, last_row, first_column, last_column = _extent(_cropped(_still()))
     assert first_row + last_row == pytest.approx(HEIGHT - 1, abs=2)
     assert first_column + last_column == pytest.approx(WIDTH - 1, abs=2)
 
 
-def test_a_camera_that_shakes_does_not_hide_what_moves() -> None:
+def test_camera_shake_does_not_hide_motion() -> None:
     rng = np.random.default_rng(0)
     scene = cv2.GaussianBlur(rng.integers(0, 256, (HEIGHT + 8, WIDTH + 8, 3), np.uint8), (0, 0), 2)
     frames = np.stack([scene[dy : dy + HEIGHT, dx : dx + WIDTH] for dy, dx in rng.integers(0, 8, (NUM_FRAMES, 2))])
     person = frames.copy()
     person[::2, 60:84, 120:144] = 255
     crop = _cropped(person)
-    # Most of the square is white in every other frame.
+    # The white region fills most of the square in every second frame.
     assert (crop[::2] > 250).mean() > 0.4
     assert (crop[1::2] > 250).mean() < 0.01
 
 
-def test_a_flash_of_the_whole_picture_is_not_movement() -> None:
+def test_flash_of_the_whole_picture_is_not_motion() -> None:
     frames = _with_movement(70, 130)
     frames[3] = np.minimum(frames[3].astype(int) + 60, 255).astype(np.uint8)
-    first_row, last_row, first_column, last_column = _place(_cropped(frames)[[0, 1, 2, 4, 5]])
+    first_row, last_row, first_column, last_column = _extent(_cropped(frames)[[0, 1, 2, 4, 5]])
     assert first_row <= 70
     assert last_row >= 81
     assert first_column <= 130
@@ -110,8 +110,8 @@ def test_a_flash_of_the_whole_picture_is_not_movement() -> None:
 
 
 @pytest.mark.parametrize("size", [48, 96, 192])
-def test_the_whole_of_a_square_picture_is_scaled_as_others_scale_it(size: int) -> None:
-    """Compared with Pillow's bilinear filter, which widens where pixels are averaged."""
+def test_whole_picture_is_scaled_like_pillow(size: int) -> None:
+    """Pillow's bilinear filter also widens when it reduces a picture."""
     from PIL import Image
 
     scene = np.random.default_rng(0).integers(0, 256, (HEIGHT, HEIGHT, 3), np.uint8)
@@ -122,7 +122,7 @@ def test_the_whole_of_a_square_picture_is_scaled_as_others_scale_it(size: int) -
 
 
 @pytest.mark.parametrize("backbone", ["tiny", "i3d"])
-def test_padding_changes_nothing_bit_for_bit(backbone: str) -> None:
+def test_padding_does_not_change_the_output(backbone: str) -> None:
     import keras
 
     from model_training.networks.network import build_network
@@ -139,8 +139,8 @@ def test_padding_changes_nothing_bit_for_bit(backbone: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "openvino"])
-def test_an_exported_model_looks_at_the_same_place(backend: str, tmp_path: Path) -> None:
-    """The model sees brightness in the square alone, so its answer tells which square that was."""
+def test_exported_model_crops_the_same_square(backend: str, tmp_path: Path) -> None:
+    """The model sees only the brightness inside the square, so its output depends on the position of the square."""
     import keras
 
     from model_training.export.saved_model import save_graph
@@ -170,7 +170,7 @@ def _engine(backend: str, directory: Path) -> Any:
     return SavedModelEngine(directory, manifest)
 
 
-def test_training_with_it_ends_in_a_model_whose_card_says_so(painted_dataset: Path, tmp_path: Path) -> None:
+def test_card_of_a_model_with_motion_crop_mentions_it(painted_dataset: Path, tmp_path: Path) -> None:
     crop = "\nCONFIG = CONFIG.model_copy(update={'motion_crop': MotionCropConfig(size=32)})\n"
     words = f"from model_training.config import MotionCropConfig\n{TINY_CONFIG}{crop}"
     (tmp_path / "tiny.py").write_text(words)
@@ -184,18 +184,18 @@ def test_training_with_it_ends_in_a_model_whose_card_says_so(painted_dataset: Pa
 @pytest.mark.parametrize(
     ("changes", "words"), [({"size": 8}, "size"), ({"min_side": 0}, "min_side"), ({"movement_fraction": 2}, "movement")]
 )
-def test_a_square_that_cannot_be_is_refused(changes: dict[str, Any], words: str) -> None:
+def test_invalid_motion_crop_is_rejected(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         MotionCropConfig(**{"size": 48, **changes})
 
 
-def test_one_frame_in_which_nothing_can_move_is_refused() -> None:
+def test_motion_crop_of_a_single_frame_is_rejected() -> None:
     with pytest.raises(ValidationError, match="two frames or more"):
         small_config(clip=SPEC.model_copy(update={"num_frames": 1}), motion_crop=CROP)
 
 
 @pytest.mark.parametrize("num_cells", [1, 2, 7, 200])
-def test_what_counts_as_the_whole_is_the_median(num_cells: int) -> None:
+def test_median_is_the_upper_median(num_cells: int) -> None:
     from model_training.networks.motion_crop import median
 
     grey_levels = np.random.default_rng(num_cells).uniform(0, 255, (2, 3, num_cells)).astype(np.float32)

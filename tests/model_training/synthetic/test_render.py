@@ -1,4 +1,4 @@
-"""Painted videos are what their manifest says."""
+"""Rendered videos match their manifest."""
 
 import hashlib
 from pathlib import Path
@@ -18,14 +18,14 @@ def _digests(directory: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.iterdir()}
 
 
-def test_the_same_seed_renders_the_same_bytes(tmp_path: Path) -> None:
+def test_same_seed_renders_the_same_bytes(tmp_path: Path) -> None:
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         synthesise_dataset(tmp_path / name, num_videos=4, seed=seed)
     assert _digests(tmp_path / "a") == _digests(tmp_path / "b")
     assert _digests(tmp_path / "a") != _digests(tmp_path / "c")
 
 
-def test_every_video_opens_and_holds_its_event(painted_dataset: Path) -> None:
+def test_every_video_opens_and_contains_its_event(painted_dataset: Path) -> None:
     examples = read_examples(painted_dataset)
     assert {example.label for example in examples} == set(EVENT_LABELS)
     for example in examples:
@@ -35,7 +35,7 @@ def test_every_video_opens_and_holds_its_event(painted_dataset: Path) -> None:
 
 
 @pytest.mark.parametrize("label", EVENT_LABELS)
-def test_the_actor_is_at_rest_outside_its_event(label: EventLabel) -> None:
+def test_actor_only_drifts_outside_its_event(label: EventLabel) -> None:
     scene = paint_scene(label, 160, 120, 4.0, seed=11)
     start, end = scene.event_start_seconds, scene.event_end_seconds
     middle = (start + end) / 2
@@ -50,7 +50,7 @@ def test_the_actor_is_at_rest_outside_its_event(label: EventLabel) -> None:
         assert (after.angle_degrees - resting.angle_degrees) % 360 == pytest.approx(0, abs=1e-6)
 
 
-def test_dropped_frames_make_the_rate_variable(tmp_path: Path) -> None:
+def test_dropped_frames_make_the_frame_rate_variable(tmp_path: Path) -> None:
     render_video(tmp_path / "v.mp4", "jump", seed=1, dropped_fraction=0.3)
     with open_video(tmp_path / "v.mp4", DecodeLimits()) as video:
         assert video.facts.is_variable_frame_rate
@@ -59,7 +59,7 @@ def test_dropped_frames_make_the_rate_variable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "codec"), [("v.avi", "h264"), ("v.m4v", "h264"), ("v.MOV", "h264"), ("v.ts", "h264"), ("v.webm", "vp9")]
 )
-def test_a_sample_is_of_the_container_that_its_name_says(tmp_path: Path, name: str, codec: str) -> None:
+def test_suffix_selects_the_encoding_of_a_sample(tmp_path: Path, name: str, codec: str) -> None:
     assert main(["synthesise", "--sample", str(tmp_path / name)]) == 0
     with open_video(tmp_path / name, DecodeLimits()) as video:
         assert video.facts.codec == codec
@@ -67,7 +67,7 @@ def test_a_sample_is_of_the_container_that_its_name_says(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("name", ["v.foo", "v", "v.ogv"])
-def test_a_sample_of_no_known_container_is_refused_with_those_that_are(
+def test_unknown_suffix_is_an_error_that_lists_the_known_ones(
     tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / name
@@ -77,7 +77,7 @@ def test_a_sample_of_no_known_container_is_refused_with_those_that_are(
     assert not path.exists()
 
 
-def test_frames_differ_where_the_sensor_is_noisy() -> None:
+def test_sensor_noise_makes_frames_differ() -> None:
     scene = paint_scene("spin", 64, 48, 3.0, seed=2)
     first, second = scene.frames_at(np.array([0.0, 0.04]))
     assert first.shape == (48, 64, 3)

@@ -1,4 +1,4 @@
-"""Learning above what is stored, and from what a larger network sees."""
+"""Training on stored lower blocks, and distillation from a teacher."""
 
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
@@ -70,7 +70,7 @@ LONG = ClipSpec(num_frames=16, height=32, width=32, frames_per_second=8, stride_
         },
     ],
 )
-def test_what_is_below_the_last_blocks_and_what_is_above_make_the_whole(changes: dict[str, Any]) -> None:
+def test_split_features_compose_to_the_whole(changes: dict[str, Any]) -> None:
     import tensorflow as tf
 
     from model_training.networks.features import split_features
@@ -84,15 +84,15 @@ def test_what_is_below_the_last_blocks_and_what_is_above_make_the_whole(changes:
     is_valid = np.ones((2, spec.num_frames), bool)
     is_valid[1, spec.num_frames // 2 :] = False
     frames, valid = tf.constant(pixels), tf.constant(is_valid)
-    kept = below([frames, valid])
-    assert kept.dtype.name == "float16"
+    stored = below([frames, valid])
+    assert stored.dtype.name == "float16"
     whole = np.array(network.features([frames, valid]))
-    np.testing.assert_allclose(above([kept, valid]), whole, atol=2e-3 * max(1.0, float(np.abs(whole).max())))
-    learnt = {variable.path for variable in above.trainable_variables}
-    assert learnt < {variable.path for variable in network.backbone.trainable_variables}
+    np.testing.assert_allclose(above([stored, valid]), whole, atol=2e-3 * max(1.0, float(np.abs(whole).max())))
+    trainable = {variable.path for variable in above.trainable_variables}
+    assert trainable < {variable.path for variable in network.backbone.trainable_variables}
 
 
-def test_blocks_that_a_map_comes_from_cannot_be_stored() -> None:
+def test_split_below_an_output_map_is_rejected() -> None:
     from model_training.networks.features import split_features
     from model_training.networks.network import build_network
 
@@ -106,7 +106,7 @@ def test_blocks_that_a_map_comes_from_cannot_be_stored() -> None:
         split_features(network.backbone, config, 2)
 
 
-def test_only_what_lies_above_the_stored_blocks_learns(clips: list[CachedClip], tmp_path: Path) -> None:
+def test_only_blocks_above_the_stored_ones_train(clips: list[CachedClip], tmp_path: Path) -> None:
     from model_training.networks.backbones.build import block_of
     from model_training.networks.network import build_network
 
@@ -129,8 +129,8 @@ def test_only_what_lies_above_the_stored_blocks_learns(clips: list[CachedClip], 
     }
 
 
-def test_a_network_learns_to_tell_what_its_teacher_sees(clips: list[CachedClip], tmp_path: Path) -> None:
-    """And answers no more than logits and attention once it has learnt."""
+def test_network_learns_to_predict_the_teacher_features(clips: list[CachedClip], tmp_path: Path) -> None:
+    """The trained network itself still returns only logits and attention."""
     import tensorflow as tf
 
     from model_training.networks.backbones.build import teacher_feature_width
@@ -138,12 +138,13 @@ def test_a_network_learns_to_tell_what_its_teacher_sees(clips: list[CachedClip],
 
     width = teacher_feature_width("i3d")
     directions = np.random.default_rng(1).normal(size=(2, width)).astype(np.float32)
-    taught = [replace(clip, distillation_target=3 + directions[i % 2]) for i, clip in enumerate(clips)]
-    mean, deviation = distillation_scale(taught)
+    clips_with_targets = [replace(clip, distillation_target=3 + directions[i % 2]) for i, clip in enumerate(clips)]
+    mean, deviation = distillation_scale(clips_with_targets)
     frames = tf.constant(np.stack([clip.frames() for clip in clips]))
     valid = tf.constant(np.stack([clip.valid for clip in clips]))
-    wanted = (
-        np.stack([clip.distillation_target for clip in taught if clip.distillation_target is not None]) - mean
+    expected = (
+        np.stack([clip.distillation_target for clip in clips_with_targets if clip.distillation_target is not None])
+        - mean
     ) / deviation
     errors = []
     for num_epochs in (1, 60):
@@ -155,15 +156,15 @@ def test_a_network_learns_to_tell_what_its_teacher_sees(clips: list[CachedClip],
             teacher=TEACHER,
             optimiser=OptimiserConfig(warmup_fraction=0),
         )
-        network = _train(config, taught, tmp_path / str(num_epochs))
+        network = _train(config, clips_with_targets, tmp_path / str(num_epochs))
         distillation_target = np.array(network.head([network.features([frames, valid]), valid])[2])
-        errors.append(float(np.square(distillation_target - wanted).mean()))
+        errors.append(float(np.square(distillation_target - expected).mean()))
         assert len(network(frames, valid)) == 2
     assert errors[1] < 0.5 * errors[0]
 
 
-def test_a_clip_is_told_of_what_overlaps_it(tmp_path: Path) -> None:
-    """What the teacher made of a video is kept, whole or not at all."""
+def test_distillation_target_is_the_mean_over_overlapping_teacher_clips(tmp_path: Path) -> None:
+    """The teacher's features are cached atomically."""
     from model_training.datasets.decoding import decode_examples
     from model_training.training.distillation import with_distillation_targets
 
@@ -177,30 +178,30 @@ def test_a_clip_is_told_of_what_overlaps_it(tmp_path: Path) -> None:
     clips = list(decode_examples([example], spec, cache).videos[0].clips)
     assert len(clips) > 2
     with RunProgress() as display:
-        told = with_distillation_targets(clips, TEACHER, cache, display, lambda: False)
+        with_targets = with_distillation_targets(clips, TEACHER, cache, display, lambda: False)
         distillation_targets = np.stack(
-            [clip.distillation_target for clip in told if clip.distillation_target is not None]
+            [clip.distillation_target for clip in with_targets if clip.distillation_target is not None]
         )
         assert distillation_targets.shape == (len(clips), 832)
-        # The first clips are black, the last ones white, and the teacher tells them apart.
+        # The first clips are black and the last ones white, so their features differ.
         assert (
             np.abs(distillation_targets[0] - distillation_targets[-1]).max()
             > 10 * np.abs(distillation_targets[-1] - distillation_targets[-2]).max()
         )
-        kept = next(cache.glob("*.i3d.npy"))
-        np.save(kept, np.full((len(np.load(kept)), 832), 7, np.float32))
+        cache_file = next(cache.glob("*.i3d.npy"))
+        np.save(cache_file, np.full((len(np.load(cache_file)), 832), 7, np.float32))
         again = with_distillation_targets(clips, TEACHER, cache, display, lambda: False)
         assert all((clip.distillation_target == 7).all() for clip in again if clip.distillation_target is not None)
-        kept.write_bytes(kept.read_bytes()[:-100])
-        mended = with_distillation_targets(clips, TEACHER, cache, display, lambda: False)
-        np.testing.assert_array_equal([clip.distillation_target for clip in mended], distillation_targets)
-        # A teacher that sees only where most moves has something else to tell, and keeps it apart.
+        cache_file.write_bytes(cache_file.read_bytes()[:-100])
+        recomputed = with_distillation_targets(clips, TEACHER, cache, display, lambda: False)
+        np.testing.assert_array_equal([clip.distillation_target for clip in recomputed], distillation_targets)
+        # A teacher with a motion crop computes different features and caches them in another file.
         closer = TEACHER.model_copy(update={"motion_crop": MotionCropConfig(size=48)})
         other = with_distillation_targets(clips, closer, cache, display, lambda: False)
-        told_closer = np.stack([clip.distillation_target for clip in other if clip.distillation_target is not None])
-        assert np.abs(told_closer - distillation_targets).max() > 0.01
+        closer_targets = np.stack([clip.distillation_target for clip in other if clip.distillation_target is not None])
+        assert np.abs(closer_targets - distillation_targets).max() > 0.01
         assert len(list(cache.glob("*.i3d*.npy"))) == 2
-        kept.unlink()
+        cache_file.unlink()
         with full_disk(8192), pytest.raises(TrainingDataError, match=r"cannot write the teacher.s features .* space"):
             with_distillation_targets(clips, TEACHER, cache, display, lambda: False)
         assert list(cache.glob("*.i3d.*")) == []
@@ -218,6 +219,6 @@ def test_a_clip_is_told_of_what_overlaps_it(tmp_path: Path) -> None:
         ({"stages": [STORED.model_dump() | {"num_backbone_blocks": 0}]}, "are_lower_blocks_stored"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_decoded(changes: dict[str, Any], words: str) -> None:
+def test_invalid_distillation_config_is_rejected(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         small_config(**changes)

@@ -1,4 +1,4 @@
-"""Several devices, and several machines, train one network."""
+"""Distributed training gives the weights of training on one device."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def _write_clips(path: Path) -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports nobody listens on; held together, so that they differ."""
+    """Distinct free ports; all are bound at the same time, so that they differ."""
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
@@ -60,14 +60,14 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def test_two_devices_end_with_the_weights_of_one(tmp_path: Path) -> None:
+def test_two_devices_train_the_weights_of_one(tmp_path: Path) -> None:
     _write_clips(tmp_path / "clips.npz")
     weights = _weights(tmp_path, "devices", _start(tmp_path, "devices", "one", "mirrored"))
     _assert_alike(weights, "one", "mirrored")
 
 
 @pytest.mark.distributed
-def test_two_machines_end_with_the_weights_of_one(tmp_path: Path) -> None:
+def test_two_machines_train_the_weights_of_one(tmp_path: Path) -> None:
     _write_clips(tmp_path / "clips.npz")
     cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(2)]}
     workers = {
@@ -88,5 +88,5 @@ def test_two_machines_end_with_the_weights_of_one(tmp_path: Path) -> None:
             process.wait()
     for worker in found[:2]:
         _assert_alike(worker | found[2], "one", "multi_worker")
-    # The first worker alone writes what a run leaves behind: one's file would be torn by the other.
+    # Only the first worker writes the checkpoint.
     assert (tmp_path / "multi_worker" / "checkpoint.npz").exists()

@@ -1,4 +1,4 @@
-"""What each step and epoch does to a network's numbers, tried on one that trains in a second."""
+"""The effect of steps and epochs on the weights of a small network."""
 
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
@@ -28,7 +28,7 @@ STAGE = StageConfig(name="all", num_epochs=1, learning_rate=1e-2, backbone="all"
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[CachedClip]:
-    """Ten clips; seven of them are to train on."""
+    """Ten clips; the first seven are for training."""
     return noise_clips(tmp_path_factory.mktemp("clips"), 10)
 
 
@@ -53,10 +53,10 @@ def _numbers(network: Any) -> Arrays:
     return [variable.numpy() for variable in network.variables]
 
 
-def test_a_stage_ends_when_its_patience_does_and_with_the_weights_of_its_best_epoch(
+def test_stage_stops_after_its_patience_with_the_weights_of_its_best_epoch(
     clips: list[CachedClip], tmp_path: Path
 ) -> None:
-    # What is learnt of the training clips is wrong of those that validate, so validation soon gets worse.
+    # The validation labels are swapped, so the validation loss soon rises.
     swapped = {"a": "b", "b": "a"}
     misled = clips[:NUM_TRAINING] + [
         replace(clip, example=replace(clip.example, labels=(swapped[clip.example.label],)))
@@ -67,13 +67,13 @@ def test_a_stage_ends_when_its_patience_does_and_with_the_weights_of_its_best_ep
     best = int(np.argmin([epoch["validation_loss"] for epoch in history]))
     assert len(history) == best + 1 + 3
     assert [number for number, epoch in enumerate(history) if epoch["is_kept"]][-1] == best
-    # The rate does not decay: a run of just so many epochs takes the same steps.
+    # The learning rate does not decay, so a run of exactly this many epochs takes the same steps.
     short, _ = _train(_config(STAGE.model_copy(update={"num_epochs": best + 1})), misled, tmp_path / "short")
     for one, other in zip(_numbers(stopped), _numbers(short), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_averaged_weights_are_those_worked_out_from_every_step(clips: list[CachedClip], tmp_path: Path) -> None:
+def test_averaged_weights_equal_the_ema_of_every_step(clips: list[CachedClip], tmp_path: Path) -> None:
     config = _config(optimiser=STEADY.model_copy(update={"ema_decay": 0.9}))
     steps: list[Arrays] = []
     for _ in range(3):
@@ -96,22 +96,20 @@ def test_averaged_weights_are_those_worked_out_from_every_step(clips: list[Cache
 
 
 @pytest.mark.parametrize("batch_norm", ["frozen", "updated"])
-def test_batch_norm_follows_the_data_only_where_it_is_to(
-    batch_norm: str, clips: list[CachedClip], tmp_path: Path
-) -> None:
+def test_batch_norm_is_updated_only_if_configured(batch_norm: str, clips: list[CachedClip], tmp_path: Path) -> None:
     import keras
 
     network, _ = _train(_config(STAGE.model_copy(update={"batch_norm": batch_norm})), clips, tmp_path)
     layers = [layer for layer in network.backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert len(layers) == 4
     for layer in layers:
-        # Scale, offset, mean and variance, as they are at first.
+        # Initial scale, offset, mean and variance.
         fresh = [1, 0, 0, 1]
         has_moved = [not np.all(value == first) for value, first in zip(layer.get_weights(), fresh, strict=True)]
         assert has_moved == [batch_norm == "updated"] * 4
 
 
-def test_half_precision_is_what_the_backbone_alone_computes_in(clips: list[CachedClip], tmp_path: Path) -> None:
+def test_only_the_backbone_computes_in_half_precision(clips: list[CachedClip], tmp_path: Path) -> None:
     from model_training.networks.network import build_network
 
     config = _config(precision="mixed_bfloat16")

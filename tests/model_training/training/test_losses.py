@@ -1,4 +1,4 @@
-"""Losses, decay and calibration, against values worked out by hand."""
+"""Losses, schedules and calibration against hand-computed values."""
 
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
@@ -10,7 +10,7 @@ from model_training.config import LossConfig, OptimiserConfig
 from model_training.evaluation.calibration import abstention_threshold, fit_temperature
 
 
-def test_overconfident_logits_are_cooled_and_timid_ones_sharpened() -> None:
+def test_temperature_corrects_overconfident_and_underconfident_logits() -> None:
     labels = np.random.default_rng(0).integers(0, 2, 4000)
     is_right = np.random.default_rng(1).uniform(size=4000) < 0.8
     sign = np.where(is_right == (labels == 1), 1.0, -1.0)
@@ -20,7 +20,7 @@ def test_overconfident_logits_are_cooled_and_timid_ones_sharpened() -> None:
         assert fit_temperature(logits, np.eye(2, dtype=np.float32)[labels], "softmax") == pytest.approx(scale, rel=0.1)
 
 
-def test_the_threshold_lets_through_the_share_it_was_asked_for() -> None:
+def test_abstention_threshold_reaches_the_requested_coverage() -> None:
     top = np.linspace(0.5, 1.0, 101)
     probabilities = np.stack([top, 1 - top], axis=1)
     threshold = abstention_threshold(probabilities, 0.9)
@@ -28,7 +28,7 @@ def test_the_threshold_lets_through_the_share_it_was_asked_for() -> None:
 
 
 @pytest.mark.tensorflow
-def test_the_learning_rate_warms_up_then_decays() -> None:
+def test_learning_rate_warms_up_then_decays() -> None:
     from model_training.training.optimisers import learning_rate_at
 
     cosine = [learning_rate_at(i, 100, 1.0, OptimiserConfig(decay="cosine", warmup_fraction=0.1)) for i in range(100)]
@@ -43,7 +43,7 @@ def test_the_learning_rate_warms_up_then_decays() -> None:
 
 
 @pytest.mark.tensorflow
-def test_losses_are_those_worked_out_by_hand() -> None:
+def test_softmax_losses_equal_hand_computed_values() -> None:
     from model_training.training.losses import clip_losses, label_weights
 
     logits = np.log(np.array([[0.8, 0.2]], np.float32))
@@ -62,24 +62,24 @@ def test_losses_are_those_worked_out_by_hand() -> None:
     assert loss(focal) == pytest.approx(-0.04 * np.log(0.8), rel=1e-4)
     smooth = LossConfig(label_smoothing=0.2)
     assert loss(smooth) == pytest.approx(-0.9 * np.log(0.8) - 0.1 * np.log(0.2), rel=1e-5)
-    taught = LossConfig(label_smoothing=0, attention_weight=0.5)
-    assert loss(taught) == pytest.approx(-np.log(0.8) - 0.5 * np.log(0.75), rel=1e-5)
+    with_attention = LossConfig(label_smoothing=0, attention_weight=0.5)
+    assert loss(with_attention) == pytest.approx(-np.log(0.8) - 0.5 * np.log(0.75), rel=1e-5)
     three_to_one = np.eye(2, dtype=np.float32)[[0, 0, 0, 1]]
     np.testing.assert_allclose(label_weights(three_to_one, "softmax", plain), [2 / 3, 2])
 
 
 @pytest.mark.tensorflow
-def test_losses_of_labels_that_stand_for_themselves_are_those_worked_out_by_hand() -> None:
+def test_multi_label_losses_equal_hand_computed_values() -> None:
     from model_training.training.losses import clip_losses, correct_predictions, label_weights
 
-    # Probabilities 0.8 and 0.4 of two labels that are both there, and 0.1 of one that is not.
+    # Probabilities 0.8 and 0.4 for two present labels, and 0.1 for an absent one.
     logits = np.log(np.array([[0.8, 0.4, 0.1]], np.float32) / np.array([[0.2, 0.6, 0.9]], np.float32))
     targets, nowhere = np.array([[1, 1, 0]], np.float32), np.zeros((1, 2), bool)
 
     def loss(config: LossConfig, weights: tuple[float, ...] = (1, 1, 1)) -> float:
-        answers = (logits, np.ones((1, 2), np.float32) / 2)
+        outputs = (logits, np.ones((1, 2), np.float32) / 2)
         given = np.array(weights, np.float32)
-        return float(clip_losses(answers, targets, nowhere, given, config=config, kind="multi_label")[0])
+        return float(clip_losses(outputs, targets, nowhere, given, config=config, kind="multi_label")[0])
 
     plain = LossConfig(label_smoothing=0)
     parts = -np.log([0.8, 0.4, 0.9])
@@ -95,7 +95,7 @@ def test_losses_of_labels_that_stand_for_themselves_are_those_worked_out_by_hand
 
 
 @pytest.mark.tensorflow
-def test_gradients_are_scaled_down_together_and_never_up() -> None:
+def test_gradients_are_clipped_by_their_global_norm() -> None:
     from model_training.training.optimisers import clipped_gradients
 
     gradients = [np.array([3.0], np.float32), np.array([[4.0]], np.float32)]
@@ -105,20 +105,20 @@ def test_gradients_are_scaled_down_together_and_never_up() -> None:
 
 
 @pytest.mark.tensorflow
-def test_pruning_takes_the_smallest_numbers_and_rises_to_its_share_by_half_way() -> None:
+def test_pruning_zeroes_the_smallest_parameters_and_ramps_up_by_half_way() -> None:
     from model_training.training.pruning import pruned, pruned_fraction_at
 
     kernel = np.array([[0.1, -5.0], [0.2, 3.0]], np.float32)
     np.testing.assert_array_equal(np.array(pruned(kernel, 0.5)), [[0, -5], [0, 3]])
     np.testing.assert_array_equal(np.array(pruned(kernel, 0.0)), kernel)
-    shares = [pruned_fraction_at(step, 10, 0.8) for step in range(10)]
-    assert shares == sorted(shares)
-    assert shares[:2] == pytest.approx([0.8 * (1 - 0.8**3), 0.8 * (1 - 0.6**3)])
-    assert shares[4:] == [0.8] * 6
+    fractions = [pruned_fraction_at(step, 10, 0.8) for step in range(10)]
+    assert fractions == sorted(fractions)
+    assert fractions[:2] == pytest.approx([0.8 * (1 - 0.8**3), 0.8 * (1 - 0.6**3)])
+    assert fractions[4:] == [0.8] * 6
 
 
 @pytest.mark.tensorflow
-def test_averaged_weights_forget_where_they_began() -> None:
+def test_ema_decay_is_lower_at_first() -> None:
     from model_training.training.optimisers import ema_decay_at
 
     config = OptimiserConfig(ema_decay=0.9)
@@ -128,8 +128,8 @@ def test_averaged_weights_forget_where_they_began() -> None:
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(("weight_decay", "expected"), [(0.0, (0.7, 0.35)), (0.5, (0.65, 0.2675))])
-def test_steps_of_sgd_are_those_worked_out_by_hand(weight_decay: float, expected: tuple[float, float]) -> None:
-    """Nesterov momentum: a step goes by its gradient and by half of a velocity that holds it already."""
+def test_sgd_steps_equal_hand_computed_values(weight_decay: float, expected: tuple[float, float]) -> None:
+    """Nesterov momentum: a step is the gradient plus the momentum times the updated velocity."""
     import keras
 
     from model_training.training.optimisers import build_optimiser

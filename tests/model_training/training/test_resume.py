@@ -1,4 +1,4 @@
-"""What a training run promises, tried on a network that trains in a second."""
+"""Interruption, pruning, weight clipping and logging of training runs, on a small network."""
 
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
@@ -23,7 +23,7 @@ from tests.support.training.small_config import STAGES, small_config
 pytestmark = pytest.mark.tensorflow
 
 NUM_TRAINING = 7
-# The mean over frames is the quickest to make a graph of; all that has to be resumed is there.
+# `cnn` is the fastest to trace, and it has all kinds of state that a run must restore.
 CONFIG = small_config(
     architecture="cnn",
     stages=(
@@ -70,19 +70,19 @@ def _checkpoint(directory: Path) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def whole(clips: list[CachedClip], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that nothing interrupted."""
+    """The folder of an uninterrupted run."""
     directory = tmp_path_factory.mktemp("whole")
     _train(clips, directory)
     return directory
 
 
-def test_a_run_interrupted_in_every_stage_ends_with_the_weights_of_one_that_was_not(
+def test_run_interrupted_in_every_stage_ends_with_the_weights_of_an_uninterrupted_run(
     whole: Path, clips: list[CachedClip], tmp_path: Path
 ) -> None:
-    # Asked for each of three batches of features and after each step, of which an epoch has three: it stops while
-    # features are made, inside the first stage, and inside the second at an epoch's last step.
-    for num_questions in (1, 4, 6):
-        answers = iter([False] * num_questions)
+    # `is_stopping` is polled for each of three batches of features and after each of an epoch's three steps. The run
+    # stops while it computes features, inside the first stage, and at the last step of an epoch of the second.
+    for num_polls in (1, 4, 6):
+        answers = iter([False] * num_polls)
         with pytest.raises(TrainingInterrupted, match="run the same command again"):
             _train(clips, tmp_path, is_stopping=lambda answers=answers: next(answers, True))  # type: ignore[misc]
     assert not _checkpoint(tmp_path).state.is_finished
@@ -93,7 +93,7 @@ def test_a_run_interrupted_in_every_stage_ends_with_the_weights_of_one_that_was_
         np.testing.assert_array_equal(one, other)
 
 
-def test_pruning_leaves_the_share_of_zeros_it_was_asked_for(whole: Path) -> None:
+def test_pruning_reaches_the_configured_sparsity(whole: Path) -> None:
     history = _checkpoint(whole).state.history
     (effect,) = pruning_effects(history, ["pruned"])
     assert effect["before"]["sparsity"] < 0.05
@@ -102,7 +102,7 @@ def test_pruning_leaves_the_share_of_zeros_it_was_asked_for(whole: Path) -> None
     assert [entry["is_kept"] for entry in history if entry["stage"] == "pruned"][-1]
 
 
-def test_weight_clipping_holds_every_column_of_the_head(clips: list[CachedClip], tmp_path: Path) -> None:
+def test_weight_clipping_limits_every_column_of_the_head(clips: list[CachedClip], tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"stages": STAGES[:1], "optimiser": OptimiserConfig()})
     network, _ = _train(clips, tmp_path, config)
     norms = [np.linalg.norm(v.numpy(), axis=0).max() for v in network.head.trainable_variables if len(v.shape) > 1]
@@ -110,7 +110,7 @@ def test_weight_clipping_holds_every_column_of_the_head(clips: list[CachedClip],
     assert len(norms) > 1
 
 
-def test_a_run_can_be_followed_in_tensorboard(whole: Path) -> None:
+def test_run_writes_tensorboard_events(whole: Path) -> None:
     import tensorflow as tf
 
     found: dict[str, list[int]] = {}
@@ -125,7 +125,7 @@ def test_a_run_can_be_followed_in_tensorboard(whole: Path) -> None:
     assert found["validation_loss"] == found["sparsity"] == [2, 5, 8, 11]
 
 
-def test_figures_for_tensorboard_that_cannot_be_kept_are_one_sentence(tmp_path: Path) -> None:
+def test_tensorboard_write_error_is_one_sentence(tmp_path: Path) -> None:
     from model_training.training.tensorboard import EventFile
 
     with (
@@ -136,14 +136,14 @@ def test_figures_for_tensorboard_that_cannot_be_kept_are_one_sentence(tmp_path: 
         events.write(1, {"loss": 1.0})
 
 
-def test_a_loss_that_is_no_number_ends_the_run(clips: list[CachedClip], tmp_path: Path) -> None:
+def test_loss_that_is_not_finite_ends_the_run(clips: list[CachedClip], tmp_path: Path) -> None:
     stage = StageConfig(name="wild", num_epochs=9, learning_rate=1e30, backbone="frozen", num_feature_views=1)
     config = CONFIG.model_copy(update={"stages": (stage,)})
     with pytest.raises(TrainingError, match=r"^stage 'wild', epoch \d: the loss is (nan|inf); give the stage a lower"):
         _train(clips, tmp_path / "run", config)
 
 
-def test_half_precision_is_for_training_only(clips: list[CachedClip], tmp_path: Path) -> None:
+def test_trained_network_is_in_float32(clips: list[CachedClip], tmp_path: Path) -> None:
     config = small_config(architecture="cnn", precision="mixed_bfloat16", stages=STAGES[1:])
     network, history = _train(clips, tmp_path, config)
     assert {layer.compute_dtype for layer in network.backbone.layers} == {"float32"}
@@ -152,7 +152,7 @@ def test_half_precision_is_for_training_only(clips: list[CachedClip], tmp_path: 
         np.testing.assert_array_equal(one.numpy(), other)
 
 
-def test_a_stage_ends_with_its_best_epoch_or_with_its_last(clips: list[CachedClip], tmp_path: Path) -> None:
+def test_stage_keeps_its_best_or_its_last_epoch(clips: list[CachedClip], tmp_path: Path) -> None:
     stage = StageConfig(name="all", num_epochs=6, learning_rate=0.05, backbone="all", batch_norm="updated")
     for kept in ("best", "last"):
         config = small_config(architecture="cnn", stages=(stage.model_copy(update={"kept_epoch": kept}),))
