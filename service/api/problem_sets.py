@@ -5,8 +5,9 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 
-from service import egress, lifecycle
+from service import lifecycle
 from service.api.problem_table import TABLE, ProblemKind
+from service.egress import errors as egress_errors
 from service.inference import errors as model_errors
 from service.jobs import errors as job_errors
 from service.keys import errors as key_errors
@@ -37,7 +38,7 @@ RECEIVED: Errors = ADMITTED | {
     upload_errors.MalformedRequest,
     upload_errors.UnknownField,
     upload_errors.StorageFull,
-    egress.UrlNotAllowed,
+    egress_errors.UrlNotAllowed,
     upload_errors.UrlUnreachable,
     upload_errors.UrlTooSlow,
 }

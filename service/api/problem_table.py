@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from fastapi.exceptions import RequestValidationError
 
-from service import egress, lifecycle
+from service import lifecycle
+from service.egress import errors as egress_errors
 from service.inference import errors as model_errors
 from service.jobs import errors as job_errors
 from service.keys import errors as key_errors
@@ -45,7 +46,7 @@ TABLE: dict[type[Exception], ProblemKind] = {
     key_errors.Forbidden: ProblemKind(
         403, "forbidden", "Forbidden", "The API key lacks the required scope, or the operation is disabled."
     ),
-    egress.UrlNotAllowed: ProblemKind(
+    egress_errors.UrlNotAllowed: ProblemKind(
         403, "url_not_allowed", "URL not allowed", "The service may not fetch this URL, or a URL that it redirects to."
     ),
     model_errors.UnknownModel: ProblemKind(

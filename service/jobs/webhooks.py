@@ -8,7 +8,8 @@ import time
 
 import httpx
 
-from service.egress import UrlNotAllowed, async_client, check_url
+from service.egress.client import async_client, check_url
+from service.egress.errors import UrlNotAllowed
 from service.jobs.database import Database
 from service.jobs.deliveries import (
     DELIVERY_SECONDS,

@@ -11,7 +11,8 @@ import httpx
 from pydantic import ValidationError
 
 from framewise.schemas.prediction import VideoUrl
-from service.egress import Resolve, UrlNotAllowed, async_client, resolve_host
+from service.egress.client import Resolve, async_client, resolve_host
+from service.egress.errors import UrlNotAllowed
 from service.telemetry.spans import current_traceparent
 from service.uploads.bounded_file import too_large
 from service.uploads.errors import MalformedRequest, UnknownField, UploadTooSlow, UrlTooSlow, UrlUnreachable
@@ -34,7 +35,7 @@ class UrlFetcher:
         resolve: Resolve = resolve_host,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """`resolve` and `transport` are those of `service.egress.async_client`."""
+        """`resolve` and `transport` are those of `service.egress.client.async_client`."""
         self._client = async_client(
             settings.url_allowed_hosts,
             is_private_allowed=settings.url_private_allowed,

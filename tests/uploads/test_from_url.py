@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.egress import UrlNotAllowed
+from service.egress.errors import UrlNotAllowed
 from service.uploads.errors import MalformedRequest, UnknownField, UploadTooLarge, UrlTooSlow, UrlUnreachable
 from service.uploads.from_url import UrlFetcher
 from service.uploads.receive import ReceivedVideo

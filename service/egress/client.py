@@ -8,9 +8,11 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Collection
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import httpx
+
+from service.egress.addresses import is_public
+from service.egress.errors import UrlNotAllowed
 
 Resolve = Callable[[str, int | None], Awaitable[list[str]]]
 """Resolves host and port to IP addresses; raises OSError or UnicodeError if it cannot."""
@@ -18,23 +20,6 @@ Resolve = Callable[[str, int | None], Awaitable[list[str]]]
 _TIMEOUT = httpx.Timeout(10, connect=5)
 # All addresses of a host are checked; connections are attempted to the first of them only.
 _MAX_ADDRESSES_TRIED = 4
-
-_GLOBAL_UNICAST = IPv6Network("2000::/3")
-_NAT64 = IPv6Network("64:ff9b::/96")
-_NOT_PUBLIC = (
-    # Teredo and 6to4 addresses embed an IPv4 address, which an unknown relay connects to.
-    IPv6Network("2001::/23"),
-    IPv6Network("2002::/16"),
-    # In IANA's special-purpose registries, but unknown to older versions of Python.
-    IPv6Network("3fff::/20"),
-    IPv4Network("192.0.0.0/24"),
-    # Azure's virtual machine agent: a public address by range, but local to the machine.
-    IPv4Network("168.63.129.16/32"),
-)
-
-
-class UrlNotAllowed(Exception):
-    """The URL's scheme, host or address is not allowed; `str(error)` is safe to show to the client."""
 
 
 async def resolve_host(host: str, port: int | None) -> list[str]:
@@ -80,22 +65,6 @@ def check_url(url: httpx.URL, allowed_hosts: Collection[str], *, is_private_allo
         UrlNotAllowed: the scheme, host or port is not allowed.
     """
     _check_url(url, frozenset(map(_host_and_port, allowed_hosts)), is_private_allowed=is_private_allowed)
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address, as the resolver writes it, belongs to the public internet."""
-    parsed = ip_address(address)
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped is None and parsed not in _NAT64:
-            return parsed in _GLOBAL_UNICAST and _is_ordinary(parsed)
-        # Connections to IPv4-mapped and NAT64 addresses reach the IPv4 address in the last four bytes.
-        parsed = IPv4Address(parsed.packed[-4:])
-    return _is_ordinary(parsed)
-
-
-def _is_ordinary(address: IPv4Address | IPv6Address) -> bool:
-    is_special = address.is_multicast or address.is_reserved or any(address in network for network in _NOT_PUBLIC)
-    return address.is_global and not is_special
 
 
 def _network_transport() -> httpx.AsyncHTTPTransport:

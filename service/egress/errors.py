@@ -1,0 +1,5 @@
+"""Errors of outgoing requests."""
+
+
+class UrlNotAllowed(Exception):
+    """The URL's scheme, host or address is not allowed; `str(error)` is safe to show to the client."""
