@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -77,11 +78,11 @@ def keyed_service(grey_models_dir: Path, tmp_path_factory: pytest.TempPathFactor
     token, key = new_key("tests", ("predict",), None)
     with edit_keys(place / "keys.json") as keys:
         keys.append(key)
-    settings = {
+    service_settings: dict[str, Any] = {
         "api_keys_file": place / "keys.json",
         "jobs_dir": place / "jobs",
         "job_from_seconds": 2.5,
         "job_from_bytes": 300,
     }
-    with running_service(grey_models_dir, place, **settings) as running:
+    with running_service(grey_models_dir, place, **service_settings) as running:
         yield KeyedService(running, token)

@@ -111,7 +111,7 @@ def test_the_response_of_another_server_is_a_problem_error(status: int) -> None:
             self.end_headers()
             self.wfile.write(b"<p>Hi</p>")
 
-        def log_message(self, *_: object) -> None:  # type: ignore[override]
+        def log_message(self, *_: object) -> None:
             """Log nothing."""
 
     with http.server.HTTPServer(("127.0.0.1", 0), OtherServer) as server:

@@ -128,7 +128,7 @@ def client_bin(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment that holds the client's wheel and its dependencies."""
     venv = tmp_path_factory.mktemp("client") / "venv"
     uv("venv", "--python", sys.executable, venv)
-    command = [UV, "pip", "install", "--python", venv / "bin" / "python", wheel(dist, "framewise")]
+    command: list[str | Path] = [UV, "pip", "install", "--python", venv / "bin/python", wheel(dist, "framewise")]
     installed = subprocess.run(command, capture_output=True, text=True, check=False)
     if "Failed to fetch" in installed.stderr or "network was disabled" in installed.stderr:
         pytest.skip("the package index cannot be reached")

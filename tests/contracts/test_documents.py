@@ -18,8 +18,10 @@ ROOT = Path(service.__file__).parents[1]
 # Base classes, and the errors that no response reports.
 NOT_REPORTED = {"UploadError", "VideoError", "InferenceError", "ClientDisconnected"}
 
-PATH_PREFIXES = ("benchmarks/", "docs/", "framewise/", "fuzz/", "model_training/", "monitoring/", "requirements/")
-PATH_PREFIXES += ("samples/", "service/", "tests/")
+PATH_PREFIXES = (
+    *("benchmarks/", "docs/", "framewise/", "fuzz/", "model_training/"),
+    *("monitoring/", "requirements/", "samples/", "service/", "tests/"),
+)
 
 
 def errors_of_the_service() -> set[type[Exception]]:

@@ -13,6 +13,7 @@ import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -57,7 +58,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 @pytest.mark.tensorflow
 def test_every_answer_is_one_that_the_openapi_lists(service: RunningService) -> None:
     document = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
-    operations = [result.ok() for result in document.get_all_operations()]
+    operations = [result.ok() for result in document.get_all_operations() if isinstance(result, Ok)]
     assert len(operations) > 20
     met: set[str] = set()
 
@@ -100,7 +101,8 @@ def ask(service: RunningService, name: str, example: dict[str, Any], job_id: str
     # A key of our own: whoever asked at random may have used the example's, for another video.
     in_head = {name: f"{parameters[name]}-{uuid4()}" for name in ("Idempotency-Key",) if name in parameters}
     query = {name: value for name, value in parameters.items() if name not in in_path and name not in in_head}
-    body, files = example.get("body"), None
+    body: Any = example.get("body")
+    files = None
     if path.endswith("/infer"):
         (frames,) = body["inputs"]
         shape = service.client.get(f"/v2/models/{in_path['name']}").json()["inputs"][0]["shape"]

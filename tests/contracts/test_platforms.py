@@ -39,7 +39,7 @@ class Resolution:
 
 def resolve(file: Path, platform: str, python: str, target: Path, **environment: str) -> Resolution:
     """Resolve the pins in `file` for that platform; nothing is installed."""
-    command = [UV, "pip", "install", "--dry-run", "--only-binary", ":all:", "--require-hashes"]
+    command = [str(UV), "pip", "install", "--dry-run", "--only-binary", ":all:", "--require-hashes"]
     command += ["--python", sys.executable, "--python-platform", platform, "--python-version", python]
     command += ["--target", str(target), "-r", str(file)]
     if file.name == "weights.txt":

@@ -37,8 +37,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def cramped(grey_models_dir: Path, small_disk: Path, files: FileServer) -> Iterator[RunningService]:
     """A service with little room for uploads and little patience with whoever sends them."""
-    settings = {"url_allowed_hosts": f'["{files.host}"]', "url_private_allowed": True, "upload_idle_timeout_seconds": 3}
-    with running_service(grey_models_dir, small_disk, **settings) as service:
+    hosts = f'["{files.host}"]'
+    with running_service(
+        grey_models_dir, small_disk, url_allowed_hosts=hosts, url_private_allowed=True, upload_idle_timeout_seconds=3
+    ) as service:
         yield service
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -39,7 +40,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     subprocess.run([sys.executable, "-c", export, str(models_dir)], check=True, cwd=ROOT, timeout=120)
     uploads = tmp_path_factory.mktemp("uploads")
     # One thread, so one call of the model at a time: a second clip queues.
-    places = {"max_working_requests": 2, "max_waiting_requests": 2}
+    places: dict[str, Any] = {"max_working_requests": 2, "max_waiting_requests": 2}
     with running_service(models_dir, uploads, engine="tensorflow", engine_threads=1, **places) as service:
         yield service
 

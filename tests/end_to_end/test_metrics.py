@@ -14,7 +14,7 @@ from tests.support.running_service import RunningService, running_service
 
 pytestmark = pytest.mark.tensorflow
 
-Sample = Callable[..., float | None]
+Sample = Callable[..., float]
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from tests.support.running_service import RunningService, running_service
 
 pytestmark = pytest.mark.tensorflow
 
-FAST = {"engine": "openvino", "answer_cache_bytes": 0}
+FAST: dict[str, Any] = {"engine": "openvino", "answer_cache_bytes": 0}
 """The engine that starts fast, and no answer that was given before."""
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,11 @@ def test_sigterm_lets_requests_in_progress_finish_and_refuses_new_ones(
 
 def test_a_drain_ends_at_its_time_limit(grey_models_dir: Path, tmp_path: Path, ramp: Path) -> None:
     # Nothing else would end this upload before the test gives up.
-    patient = {"upload_idle_timeout_seconds": 600, "upload_timeout_seconds": 600, "deadline_seconds": 600}
+    patient: dict[str, Any] = {
+        "upload_idle_timeout_seconds": 600,
+        "upload_timeout_seconds": 600,
+        "deadline_seconds": 600,
+    }
     with running_service(grey_models_dir, tmp_path, drain_seconds=0.1, **patient) as service:
         stuck = SlowUpload(service, ramp.read_bytes())
         service.post_video(ramp).raise_for_status()

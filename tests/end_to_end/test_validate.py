@@ -57,6 +57,6 @@ def test_it_refuses_what_a_prediction_refuses(shared_service: RunningService, lo
         (video, {"top_k": 1}, 422, "invalid_parameter"),
         (video, {"deadline_seconds": 0.0001}, 504, "deadline_exceeded"),
     ):
-        refused = validate(shared_service, body, **query)  # type: ignore[arg-type]
+        refused = validate(shared_service, body, **query)
         assert (refused.status_code, refused.json()["code"]) == (status, code)
     assert shared_service.uploads_left() == []

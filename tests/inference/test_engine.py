@@ -57,7 +57,7 @@ def test_a_batch_gives_the_outputs_of_the_model(load_engine: LoadEngine, grey_mo
     assert probabilities == pytest.approx(np.array([[0.8, 0.2], [0.8, 0.2]]), abs=1e-6)
     assert attention[0] == pytest.approx(np.full(8, 1 / 8))
     assert attention[1].tolist() == [0.5, 0.5, 0, 0, 0, 0, 0, 0]
-    assert (probabilities.dtype, attention.dtype) == (np.float32, np.float32)
+    assert (probabilities.dtype, attention.dtype) == (np.dtype(np.float32), np.dtype(np.float32))
     assert verified_batch_sizes(engine.run, CLIP_SHAPE, [1, 2, 4]) == [1, 2, 4]
 
 

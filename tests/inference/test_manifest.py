@@ -32,6 +32,6 @@ def test_independent_labels_are_not_normalised() -> None:
 @given(CLIPS)
 def test_combined_probabilities_sum_to_one_and_a_single_clip_is_unchanged(clips: np.ndarray) -> None:
     for how in ("mean", "max"):
-        combined = combine_clips(clips, how)  # type: ignore[arg-type]
+        combined = combine_clips(clips, how)
         assert combined.sum() == pytest.approx(1, abs=1e-5)
     assert combine_clips(clips[:1], "mean") == pytest.approx(clips[0])

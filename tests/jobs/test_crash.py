@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.tensorflow, pytest.mark.timeout(900)]
 SEED = 20260101
 NUM_JOBS_A_ROUND = 6
 # Longer than a busy machine makes a living process silent, or a job would be run twice: harmless, but not told apart.
-SETTINGS: dict[str, object] = {
+SETTINGS: dict[str, Any] = {
     "job_lease_seconds": 2,
     "job_beat_seconds": 0.1,
     "job_max_attempts": 20,
@@ -84,19 +85,19 @@ def test_no_job_is_lost_or_done_twice_when_the_service_is_killed_at_any_moment(
         client = JobClient(service)
         for job in done_before.values():
             assert client.get(f"/{job['id']}").json()["finished_at"] == job["finished_at"], "done once"
-        again = dict(submit_until_killed(client, video, names))
-        assert {name: again[name] for name in accepted} == accepted, "accepted is accepted"
+        repeated = dict(submit_until_killed(client, video, names))
+        assert {name: repeated[name] for name in accepted} == accepted, "accepted is accepted"
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            jobs = list(pool.map(client.wait, again.values()))
+            jobs = list(pool.map(client.wait, repeated.values()))
         listed = client.get("", limit=200).json()["jobs"]
         assert service.stop() == 0
         lines = log_lines(service)
     assert [job["state"] for job in jobs] == ["done"] * len(names)
     assert len({json.dumps(job["result"]["probabilities"]) for job in jobs}) == 1
     # No job is there that nobody asked for: one accepted by a service that died before it could say so is the same.
-    assert {job["id"] for job in listed} == set(again.values())
+    assert {job["id"] for job in listed} == set(repeated.values())
     ended = [line["job_id"] for line in lines if line["message"] == "job attempt ended"]
     assert len(set(ended)) == len(ended)
     left = {path.name for path in (jobs_dir / "uploads").iterdir()}
-    assert not left & set(again.values()), "an upload is not kept longer than its job runs"
+    assert not left & set(repeated.values()), "an upload is not kept longer than its job runs"
     assert orphan.name not in left, "nor one whose service died while it came"

@@ -61,9 +61,8 @@ def test_a_listener_that_comes_back_is_told_what_it_missed_and_nothing_twice() -
 def test_progress_says_how_far_the_attempt_is() -> None:
     (_, first, second) = missed_events(row("running", 1, 2), None)
     assert first.data is not None
-    assert second.data is not None
     assert (first.data.attempt, first.data.state) == (1, "running")
-    progress = [event.data.progress for event in (first, second)]
+    progress = [event.data.progress for event in (first, second) if event.data is not None]
     assert [(p.num_clips_done, p.num_clips) for p in progress if p is not None] == [(1, 3), (2, 3)]
 
 

@@ -66,7 +66,7 @@ def settings(directory: Path, receiver: Receiver) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def service(grey_models_dir: Path, directory: Path, settings: dict[str, object]) -> Iterator[RunningService]:
+def service(grey_models_dir: Path, directory: Path, settings: dict[str, Any]) -> Iterator[RunningService]:
     """A service that takes jobs from those who have a key."""
     with running_service(grey_models_dir, directory / "incoming", **settings) as service:
         yield service
@@ -294,7 +294,7 @@ def test_another_process_shares_the_work_and_tells_and_cancels_what_runs_elsewhe
     admin: JobClient,
     grey_models_dir: Path,
     directory: Path,
-    settings: dict[str, object],
+    settings: dict[str, Any],
     ramp: Path,
 ) -> None:
     with running_service(grey_models_dir, directory / "incoming", **settings) as second_service:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -334,7 +335,7 @@ def test_a_job_given_back_is_anybodys_and_that_attempt_does_not_count(database_u
             held = await claimed(database, max_attempts=1)
             assert held is not None
             assert held.attempt == 1
-            assert await database.write(lambda connection: give_back(connection, held, 0))  # noqa: B023 - awaited
+            assert await database.write(partial(give_back, held=held, after_seconds=0))
         assert (await job(database, job_id)).attempt == 0
         held = await claimed(database)
         assert held is not None

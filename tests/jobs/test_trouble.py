@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the decode children under /proc"),
 ]
 
-SETTINGS: dict[str, object] = {"decode_children": 2, "job_beat_seconds": 0.1, "answer_cache_bytes": 0}
+SETTINGS: dict[str, Any] = {"decode_children": 2, "job_beat_seconds": 0.1, "answer_cache_bytes": 0}
 
 
 @pytest.fixture

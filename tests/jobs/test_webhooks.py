@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from framewise.schemas.jobs import Job
+from service.jobs.database import Database
 from service.jobs.deliveries import Persistence, give_up_stale, take_due
 from service.jobs.errors import CallbackNotAllowed
 from service.jobs.leases import cancel
@@ -19,7 +20,6 @@ from service.video.sandbox.formats import Formats
 from tests.jobs.test_store import (
     FAILED,
     KEPT_SECONDS,
-    Database,
     asked,
     claimed,
     finished,

@@ -12,7 +12,7 @@ from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
 from kserve.protocol.infer_type import RequestedOutput
 
 
-def request(model: str, frames: np.ndarray, *, is_binary: bool) -> InferRequest:  # type: ignore[type-arg]
+def request(model: str, frames: np.ndarray, *, is_binary: bool) -> InferRequest:
     """An inference request for these clips, as JSON or with binary tensor data both ways."""
     tensor = InferInput("frames", list(frames.shape), "UINT8")
     tensor.set_data_from_numpy(frames, binary_data=is_binary)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.tensorflow
 def small_service(grey_models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service that is still starting, takes one upload at a time, and takes small files."""
     uploads = tmp_path_factory.mktemp("uploads")
-    limits = {"max_concurrent_uploads": 1, "max_upload_bytes": 8000, "upload_idle_timeout_seconds": 60}
+    limits: dict[str, Any] = {"max_concurrent_uploads": 1, "max_upload_bytes": 8000, "upload_idle_timeout_seconds": 60}
     with running_service(grey_models_dir, uploads, until_ready=False, **limits) as service:
         yield service
 

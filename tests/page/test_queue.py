@@ -1,7 +1,6 @@
 """Several videos, one after another; what is under way is shown, and can be taken back."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def on_a_slow_line(visitor: Visitor) -> Iterator[Visitor]:
+def on_a_slow_line(visitor: Visitor) -> Visitor:
     """A visitor whose uploads take seconds."""
     session = visitor.page.context.new_cdp_session(visitor.page)
     session.send("Network.enable")

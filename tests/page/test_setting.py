@@ -67,7 +67,7 @@ def test_every_control_has_a_name(visitor: Visitor, ramp: Path) -> None:
     visitor.choose(ramp)
     visitor.wait_for_answer()
     for role in ("button", "option", "combobox", "link", "progressbar"):
-        for control in visitor.page.get_by_role(role).all():  # type: ignore[arg-type]
+        for control in visitor.page.get_by_role(role).all():
             name = control.evaluate(
                 "(node) => node.getAttribute('aria-label') || node.labels?.[0]?.textContent || node.textContent"
             )

@@ -1,6 +1,7 @@
 """Places: bounded, freed however the request ends, in turn, kept from nobody who is quick, refused while draining."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 
@@ -174,7 +175,7 @@ def test_the_time_to_return_follows_from_the_line_and_the_measured_time_of_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = iter(range(0, 10_000, 5))
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(module, "FRESH_SECONDS", 1e9)
     admission = places(uploads=100, per_caller=100, working=2, waiting=4)
 

@@ -36,11 +36,8 @@ def running_postgres() -> Iterator[str]:
         data = f"{directory}/data"
         options = f"-k {directory} -c listen_addresses= -c fsync=off"
         _run(*as_user, binaries / "initdb", "--no-sync", "-A", "trust", "-U", _USER, "-D", data, cwd=directory)
-        _run(
-            *(*as_user, binaries / "pg_ctl", "-D", data, "-l", f"{directory}/log", "-w", "-t", "120", "-o", options),
-            "start",
-            cwd=directory,
-        )
+        start = ("-D", data, "-l", f"{directory}/log", "-w", "-t", "120", "-o", options, "start")
+        _run(*as_user, binaries / "pg_ctl", *start, cwd=directory)
         try:
             yield f"postgresql+psycopg://{_USER}@/postgres?host={directory}"
         finally:

@@ -4,7 +4,7 @@ Where no library writes such a file, a muxer of a few lines does, or the bytes o
 """
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -189,7 +189,7 @@ def matroska(
     *,
     shift_seconds: float = 0.0,
     duration_seconds: float | None = None,
-    video: dict[int, int | float | bytes] | None = None,
+    video: Mapping[int, int | float | bytes] | None = None,
     is_encrypted: bool = False,
 ) -> Path:
     """The H.264 track of `source` in Matroska, later by `shift_seconds`, with more elements in its `Video`."""
@@ -237,7 +237,7 @@ def tracks(path: Path, *sources: Path, default: Sequence[int] = ()) -> Path:
         streams: list[VideoStream] = []
         for number, source in enumerate(opened):
             stream = out.add_stream_from_template(source.streams.video[0])
-            stream.disposition = av.stream.Disposition.default if number in default else 0
+            stream.disposition = av.stream.Disposition.default if number in default else av.stream.Disposition(0)
             streams.append(stream)
         for source, stream in zip(opened, streams, strict=True):
             for packet in source.demux(source.streams.video[0]):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av import VideoStream
 from numpy.typing import NDArray
 
 Picture = Callable[[int], NDArray[np.uint8]]
@@ -35,6 +36,7 @@ def encode(
     def write() -> None:
         with av.open(str(path), "w", container_options=container_options or {}) as container:
             stream = container.add_stream(codec, rate=rate, options=lossless | (options or {}))
+            assert isinstance(stream, VideoStream)
             stream.height, stream.width = pictures[0].shape[:2]
             stream.pix_fmt = pixel_format
             if rotation_degrees:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -45,7 +46,7 @@ def codes(report: DecodeReport) -> set[str]:
 EXPECTED = [20, 40, 60, 80, 100, 120, 140, 160]
 """On screen 125 ms after the start and every 250 ms on: frames 1, 3, 5, ..."""
 
-KINDS = {
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "mp4": ("mp4", {}),
     "mov": ("mov", {}),
     "matroska": ("mkv", {}),
@@ -213,12 +214,16 @@ def tracks(path: Path, *pictures: int, sound: bool = False) -> Path:
         for _ in range(16):
             for stream, level in zip(streams, pictures, strict=True):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(grey(level), format="rgb24")))
-        for number in range(32 if audio else 0):
+        for number in range(32):
+            if audio is None:
+                break
             silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
             silence.sample_rate, silence.pts = 16000, number * 1024
             container.mux(audio.encode(silence))
-        for stream in [*streams, *([audio] if audio else [])]:
+        for stream in streams:
             container.mux(stream.encode(None))
+        if audio is not None:
+            container.mux(audio.encode(None))
     return path
 
 

@@ -78,7 +78,9 @@ def every_frame(path: Path, spec: ClipSpec) -> dict[float, NDArray[np.uint8]]:
         frames = {frame.pts: fitter.fit(frame) for frame in container.decode(stream)}
         # AVI bears no times of presentation: what PyAV says there instead is not in order.
         order = range(len(frames)) if list(frames) != sorted(frames) else (pts - min(frames) for pts in frames)
-        return {ticks * float(stream.time_base): picture for ticks, picture in zip(order, frames.values(), strict=True)}
+        return {
+            ticks * float(stream.time_base or 0): picture for ticks, picture in zip(order, frames.values(), strict=True)
+        }
 
 
 def assert_same_as_full_decode(path: Path, spec: ClipSpec, num_threads: int = 1) -> None:

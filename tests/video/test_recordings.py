@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -135,7 +136,7 @@ def test_a_size_that_grows_on_the_way_is_refused_by_its_true_size(tmp_path: Path
 
 # --- A clock that goes back or leaps ---
 
-APPENDED = {
+APPENDED: dict[str, tuple[str, dict[str, Any]]] = {
     "webm of vp8": ("webm", {"codec": "libvpx"}),
     "webm of vp9": ("webm", {"codec": "libvpx-vp9"}),
     "matroska with B-frames": ("mkv", {"options": B_FRAMES}),
@@ -322,6 +323,13 @@ def test_the_whole_display_matrix_is_applied(tmp_path: Path, suffix: str, degree
     assert_oriented(path, expected)
 
 
+def side_data_of(frame: av.VideoFrame) -> dict[Type, bytes]:
+    """The side data that PyAV reports for a frame."""
+    # PyAV declares that the iterator yields strings.
+    found: Any = frame.side_data
+    return {data.type: bytes(data) for data in found}
+
+
 @pytest.mark.parametrize(("degrees", "is_mirrored"), ORIENTATIONS)
 def test_matroskas_projection_is_applied(tmp_path: Path, degrees: int, *, is_mirrored: bool) -> None:
     source = encode(tmp_path / "source.mp4", [CORNERS] * 3)
@@ -329,7 +337,7 @@ def test_matroskas_projection_is_applied(tmp_path: Path, degrees: int, *, is_mir
     path = matroska(tmp_path / "turned.mkv", source, video={PROJECTION: pose})
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
-        by_type = {data.type: bytes(data) for data in frame.side_data}
+        by_type = side_data_of(frame)
     upright = np.array([1, 0, 0, 0, 1], dtype=np.int32).tobytes()
     a, b, _, c, d = (float(value) for value in np.frombuffer(by_type.get(Type.DISPLAYMATRIX, upright), np.int32)[:5])
     assert_oriented(path, Orientation.from_matrix((a, b, c, d)))
@@ -348,7 +356,7 @@ def test_an_orientation_in_the_stream_holds_for_all_pictures(
     path = remuxed(tmp_path / "turned.ts", source, filtered_by=message)
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
-        by_type = {data.type: bytes(data) for data in frame.side_data}
+        by_type = side_data_of(frame)
     if Type.DISPLAYMATRIX in by_type:
         a, b, _, c, d = (float(value) for value in np.frombuffer(by_type[Type.DISPLAYMATRIX], dtype=np.int32)[:5])
         expected = Orientation.from_matrix((a, b, c, d))

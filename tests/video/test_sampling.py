@@ -73,7 +73,7 @@ def test_one_frame_is_enough_for_a_clip() -> None:
 
 
 def test_a_frame_due_exactly_at_a_moment_is_on_screen() -> None:
-    times = np.arange(30) * (1001 / 30000)
+    times = np.arange(30, dtype=np.float64) * (1001 / 30000)
     (clip,) = plan_clips(times, 30 * 1001 / 30000, spec(30, 30000 / 1001, 1).model_copy())
     assert clip.frame_indices.tolist() == list(range(30))
 

@@ -40,7 +40,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[CachedClip]:
     """Sixteen clips that get brighter from frame to frame, in two folds of four groups."""
     file = tmp_path_factory.mktemp("clips") / "clips.npz"
     ramp = np.arange(0, 200, 50, dtype=np.uint8)[:, None, None, None]
-    np.savez(file, **{f"frames.{i}": np.broadcast_to(ramp + i, (4, 16, 16, 3)) for i in range(16)})
+    frames: dict[str, Any] = {f"frames.{i}": np.broadcast_to(ramp + i, (4, 16, 16, 3)) for i in range(16)}
+    np.savez(file, **frames)
     examples = [Example(Path(f"{i}.mp4"), ("ab"[i % 2],), f"group-{i // 2}", i // 8) for i in range(16)]
     return [CachedClip(examples[i], file, i, np.ones(4, bool), np.arange(4) / 2) for i in range(16)]
 
@@ -109,7 +110,7 @@ def test_answers_of_other_folds_or_events_are_not_read_back(
     def told_otherwise(clip: CachedClip) -> CachedClip:
         swapped = {"group-0": 1, "group-4": 0}.get(clip.example.group, clip.example.fold)
         told = {"fold": swapped} if changed == "fold" else {"event_seconds": (0.0, 1.0)}
-        return replace(clip, example=replace(clip.example, **told))  # type: ignore[arg-type]
+        return replace(clip, example=replace(clip.example, **told))
 
     config = small_config(architecture="cnn", stages=(FROZEN.model_copy(update={"num_epochs": 1}),))
     held_out_predictions(config, _data(clips, tmp_path), _features(clips), folds=(0, 1), seeds=(1,))

@@ -44,7 +44,7 @@ def test_attention_that_decides_is_told_from_attention_that_does_not(grey_models
     of: dict[str, Any] = {}
     for label, lights in (("bright", (140, 250)), ("dark", (0, 100))):
         examples = [
-            Example(painted(tmp_path / f"{label}-{n}.mp4", rng.integers(*lights, 16)), (label,), f"group-{n}")
+            Example(painted(tmp_path / f"{label}-{n}.mp4", rng.integers(*lights, 16).tolist()), (label,), f"group-{n}")
             for n in range(5)
         ]
         of[label] = measure_faithfulness(model, manifest, examples)

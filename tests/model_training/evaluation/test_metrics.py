@@ -83,13 +83,13 @@ def test_an_interval_is_wider_when_videos_come_from_few_sources() -> None:
     # Ten sources of thirty videos each; what is right in one of a source is right in all.
     sources = np.repeat(np.arange(10), 30).astype(str)
     values = np.repeat(rng.integers(0, 2, 10), 30).astype(float)
-    of_sources = mean_interval(values, list(sources))
-    of_videos = mean_interval(values, [str(place) for place in range(300)])
+    of_sources = mean_interval(values.tolist(), list(sources))
+    of_videos = mean_interval(values.tolist(), [str(place) for place in range(300)])
     assert of_sources is not None
     assert of_videos is not None
     assert of_sources.high - of_sources.low > 3 * (of_videos.high - of_videos.low)
     assert of_sources.low <= values.mean() <= of_sources.high
-    assert mean_interval(values, list(sources)) == of_sources
+    assert mean_interval(values.tolist(), list(sources)) == of_sources
 
 
 def test_one_source_alone_gives_no_interval() -> None:

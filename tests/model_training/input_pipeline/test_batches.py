@@ -66,7 +66,7 @@ def clips(painted_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> li
     return [video.clips[0] for video in decoding.videos]
 
 
-def _dataset(clips: list[CachedClip], **augment: float) -> Any:
+def _dataset(clips: list[CachedClip], **augment: Any) -> Any:
     from model_training.input_pipeline.pixel_dataset import PixelDataset
 
     labels = sorted({label for clip in clips for label in clip.example.labels})

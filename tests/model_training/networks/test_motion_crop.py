@@ -46,7 +46,8 @@ def _with_movement(top: int, left: int, *, reach: int = 12) -> NDArray[np.uint8]
 def _cropped(frames: NDArray[np.uint8], config: MotionCropConfig = CROP) -> NDArray[np.float32]:
     from model_training.networks.motion_crop import motion_crop
 
-    return np.asarray(motion_crop(frames[None], config))[0]
+    cropped: NDArray[np.float32] = np.asarray(motion_crop(frames[None], config))[0]
+    return cropped
 
 
 def _extent(crop: NDArray[np.float32]) -> tuple[float, float, float, float]:
@@ -89,7 +90,8 @@ def test_still_clip_is_cropped_in_the_middle() -> None:
 
 def test_camera_shake_does_not_hide_motion() -> None:
     rng = np.random.default_rng(0)
-    scene = cv2.GaussianBlur(rng.integers(0, 256, (HEIGHT + 8, WIDTH + 8, 3), np.uint8), (0, 0), 2)
+    noise = rng.integers(0, 256, (HEIGHT + 8, WIDTH + 8, 3), np.uint8)
+    scene = cv2.GaussianBlur(noise, (0, 0), 2).astype(np.uint8)
     frames = np.stack([scene[dy : dy + HEIGHT, dx : dx + WIDTH] for dy, dx in rng.integers(0, 8, (NUM_FRAMES, 2))])
     person = frames.copy()
     person[::2, 60:84, 120:144] = 255

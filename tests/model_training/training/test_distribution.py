@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,8 @@ def _assert_alike(weights: dict[str, NDArray[np.float32]], one: str, other: str)
 
 def _write_clips(path: Path) -> None:
     random = np.random.default_rng(0)
-    np.savez(path, **{f"frames.{i}": random.integers(0, 255, (4, 16, 16, 3)).astype(np.uint8) for i in range(6)})
+    frames: dict[str, Any] = {f"frames.{i}": random.integers(0, 255, (4, 16, 16, 3), np.uint8) for i in range(6)}
+    np.savez(path, **frames)
 
 
 def _free_ports(count: int) -> list[int]:

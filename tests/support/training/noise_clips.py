@@ -1,6 +1,7 @@
 """Clips that a small network learns in a second, made without decoding."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ def noise_clips(directory: Path, num_clips: int) -> list[CachedClip]:
     """Clips of noise, labelled `a` and `b` alternately, `b` brighter; the fourth clip is short."""
     file = directory / "clips.npz"
     random = np.random.default_rng(0)
-    frames = {
+    frames: dict[str, Any] = {
         f"frames.{i}": random.integers(0, 128 + 64 * (i % 2), (4, 16, 16, 3)).astype(np.uint8) for i in range(num_clips)
     }
     np.savez(file, **frames)

@@ -5,6 +5,7 @@ Given: the folder of the run, the file of clips, where the weights go, and the d
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +28,7 @@ def main(directory: Path, clips_file: Path, weights_file: Path, distributions: l
         CachedClip(Example(Path(f"{i}.mp4"), ("ab"[i % 2],), str(i)), clips_file, i, np.ones(4, bool), np.arange(4) / 2)
         for i in range(6)
     ]
-    weights = {}
+    weights: dict[str, Any] = {}
     for distribution in distributions:
         run_directory = directory / distribution
         run_directory.mkdir(exist_ok=True)
@@ -48,4 +49,5 @@ def main(directory: Path, clips_file: Path, weights_file: Path, distributions: l
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]), sys.argv[4:])  # type: ignore[arg-type]
+    run_dir, clips_path, weights_path = map(Path, sys.argv[1:4])
+    main(run_dir, clips_path, weights_path, sys.argv[4:])  # type: ignore[arg-type]
