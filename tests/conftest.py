@@ -33,8 +33,8 @@ def shared_service(grey_models_dir: Path, tmp_path_factory: pytest.TempPathFacto
     Its response cache is off, so that equal requests are processed twice, and its queue is long.
     """
     uploads = tmp_path_factory.mktemp("uploads")
-    settings = {"engine": "tensorflow", "answer_cache_bytes": 0, "max_waiting_requests": 100}
-    with running_service(grey_models_dir, uploads, **settings) as service:
+    service_settings: dict[str, Any] = {"engine": "tensorflow", "answer_cache_bytes": 0, "max_waiting_requests": 100}
+    with running_service(grey_models_dir, uploads, **service_settings) as service:
         yield service
 
 

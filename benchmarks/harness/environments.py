@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "benchmarks"
-PEERS = Path(__file__).parent / "peers"
+PEERS = ROOT / "benchmarks" / "peers"
 
 _INSTALL_TIMEOUT_SECONDS = 1200
 
@@ -34,10 +34,11 @@ def peer_python(name: str) -> Path:
         return python
     print(f"installing {name} into {environment.relative_to(ROOT)}", file=sys.stderr)
     uv = Path(sys.executable).parent / "uv"
-    for command in (
+    commands: tuple[list[str | Path], ...] = (
         [uv, "venv", "--quiet", "--clear", "--python", sys.executable, environment],
         [uv, "pip", "install", "--quiet", "--python", python, "-r", requirements],
-    ):
+    )
+    for command in commands:
         try:
             outcome = subprocess.run(  # noqa: S603 - our own command
                 command, check=False, capture_output=True, text=True, timeout=_INSTALL_TIMEOUT_SECONDS

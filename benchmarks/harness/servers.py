@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -69,7 +70,7 @@ def ours(name: str = "ours", **settings: object) -> Contender:
     )
 
 
-def ours_with_each_engine(**settings: object) -> list[Contender]:
+def ours_with_each_engine(**settings: Any) -> list[Contender]:
     """Our service with its default engine, and with OpenVINO where that is installed."""
     contenders = [ours(**settings)]
     if find_spec("openvino") is not None:
@@ -141,7 +142,15 @@ def _litserve(model_dir: Path) -> AbstractContextManager[Server]:
 def _bentoml(model_dir: Path) -> AbstractContextManager[Server]:
     port = free_port()
     python = peer_python("bentoml")
-    command = [python.parent / "bentoml", "serve", "server:Videos", "--host", "127.0.0.1", "--port", str(port)]
+    command: list[str | Path] = [
+        python.parent / "bentoml",
+        "serve",
+        "server:Videos",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     environment = _tuned_environment(model_dir, port) | {
         "BENTOML_HOME": str(CACHE / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "True",
@@ -173,7 +182,7 @@ def _mlserver(model_dir: Path) -> AbstractContextManager[Server]:
     (folder / "model-settings.json").write_text((PEERS / "mlserver" / "model-settings.json").read_text())
     python = peer_python("mlserver")
     ready_url = f"http://127.0.0.1:{ports[0]}/v2/models/video/ready"
-    command = [python.parent / "mlserver", "start", folder]
+    command: list[str | Path] = [python.parent / "mlserver", "start", folder]
     running = running_server("mlserver", command, _tuned_environment(model_dir, ports[0]), ready_url, folder=folder)
     return _at(running, f"http://127.0.0.1:{ports[0]}")
 

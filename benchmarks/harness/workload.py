@@ -93,6 +93,7 @@ def paint_video(name: str, codec: str, height: int, *, duration_seconds: int, fr
     noise = random.integers(-6, 7, (8, height, width, 1), dtype=np.int16)
     with av.open(str(unfinished), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(frame_rate))
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number in range(duration_seconds * frame_rate):
             picture = np.roll(texture, 4 * number, axis=1)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,7 @@ def measure(_: Path, *, is_quick: bool) -> Report:
 
 
 def _specs(duration_seconds: float) -> dict[str, ClipSpec]:
-    size = {"height": _SIZE, "width": _SIZE}
+    size: dict[str, Any] = {"height": _SIZE, "width": _SIZE}
     return {
         "windows of 16 at 8/s": ClipSpec(num_frames=16, frames_per_second=8, stride_seconds=2, **size),
         "32 spread": ClipSpec(num_frames=32, frames_per_second=32 / duration_seconds, stride_seconds=3600, **size),

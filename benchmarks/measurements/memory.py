@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -27,7 +28,7 @@ MEBIBYTE = 1 << 20
 
 _LONGEST_SECONDS = 15
 _NUM_CLIENTS = 4
-_HOUR_LIMITS = {
+_HOUR_LIMITS: dict[str, Any] = {
     "max_duration_seconds": 4000,
     "max_upload_bytes": 4096 * MEBIBYTE,
     "deadline_seconds": 3600,

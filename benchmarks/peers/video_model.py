@@ -34,19 +34,22 @@ class VideoReader:
         """The clips of a whole video: one pass over its packets for the times, one over its frames."""
         import av  # noqa: PLC0415 - the usual service has OpenCV instead
 
-        with av.open(io.BytesIO(content)) as container:
+        with av.open(io.BytesIO(content), "r") as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = self._num_threads
             stream.thread_type = "AUTO"
             packets = [packet for packet in container.demux(stream) if packet.pts is not None]
             ticks = np.sort(np.array([packet.pts for packet in packets], dtype=np.int64))
-            seconds = (ticks - ticks[0]) * float(stream.time_base)
-            last_seconds = float((packets[-1].duration or 0) * stream.time_base)
+            tick_seconds = float(stream.time_base or 0)
+            seconds = (ticks - ticks[0]) * tick_seconds
+            last_seconds = (packets[-1].duration or 0) * tick_seconds
             plan = plan_clips(seconds, float(seconds[-1]) + last_seconds, self.spec)
             wanted = {int(index) for times in plan for index in times.frame_indices[times.valid]}
             container.seek(0)
             pictures = {
-                index: frame.to_ndarray(format="rgb24", width=self.spec.width, height=self.spec.height)
+                index: frame.to_ndarray(format="rgb24", width=self.spec.width, height=self.spec.height).astype(
+                    np.uint8, copy=False
+                )
                 for index, frame in enumerate(container.decode(stream))
                 if index in wanted
             }

@@ -41,12 +41,12 @@ class WaitingBatcher:
         self._executor = executor
         self._queue: asyncio.Queue[tuple[Frames, Valid, asyncio.Future[None]]] = asyncio.Queue()
 
-    async def predict(self, frames: Frames, valid: Valid, caller: object) -> object:
+    async def predict(self, frames: Frames, valid: Valid, caller: object) -> None:
         """Return when the clip is answered; `caller` makes no difference."""
         del caller
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         await self._queue.put((frames, valid, done))
-        return await done
+        await done
 
     async def serve(self) -> None:
         """Answer for ever."""
@@ -60,7 +60,8 @@ class WaitingBatcher:
                 pass
             size = next(size for size in (1, 2, 4) if size >= len(batch))
             padded = [*batch, *[batch[0]] * (size - len(batch))]
-            frames, valid = (np.stack([item[part] for item in padded]) for part in (0, 1))
+            frames = np.stack([frames for frames, _, _ in padded])
+            valid = np.stack([valid for _, valid, _ in padded])
             await asyncio.get_running_loop().run_in_executor(self._executor, self._run, frames, valid)
             for _, _, done in batch:
                 done.set_result(None)

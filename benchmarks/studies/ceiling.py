@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,8 @@ def videos_per_second(model_dir: Path, paths: Sequence[Path], seconds: float, en
                 answering.add(callers.submit(_answer, engine, batch))
             if not decoding and not answering:
                 return num_videos / (time.perf_counter() - started_at)
-            done, _ = wait([*decoding, *answering], return_when=FIRST_COMPLETED)
+            pending: list[Future[Any]] = [*decoding, *answering]
+            done, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in done & decoding:
                 num_videos += 1
                 clips.extend(future.result())

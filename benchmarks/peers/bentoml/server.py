@@ -27,7 +27,7 @@ class Model:
     @bentoml.api(batchable=True, batch_dim=0, max_batch_size=8, max_latency_ms=60_000)
     def predict(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities of a batch of clips; a frame of zeros that ends a clip is none."""
-        valid = frames.any(axis=(2, 3, 4))
+        valid: NDArray[np.bool_] = np.asarray(frames.any(axis=(2, 3, 4)))
         valid[:, 0] = True
         return self.model.run(frames, valid)
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from ray import serve
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from benchmarks.peers.video_model import Clips, VideoModel, VideoReader
@@ -49,12 +50,14 @@ class Videos:
             await self.model.is_ready.remote()
             return {"probabilities": []}
         form = await request.form()
-        clips = self.reader.decode(await form["video"].read())
+        video = form["video"]
+        assert isinstance(video, UploadFile)
+        clips = self.reader.decode(await video.read())
         return {"probabilities": await self.model.remote(clips)}
 
 
 if __name__ == "__main__":
     serve.start(http_options={"host": "127.0.0.1", "port": int(os.environ["PORT"])})
-    serve.run(Videos.bind(Model.bind()), route_prefix="/predict")
+    serve.run(Videos.bind(Model.bind()), route_prefix="/predict")  # type: ignore[attr-defined] # the decorator's
     while True:
         time.sleep(3600)

@@ -23,7 +23,7 @@ from service.video.sampling import plan_clips
 MODEL_DIR = Path(os.environ["MODEL_DIR"])
 
 
-class Served(keras.Model):  # type: ignore[misc]
+class Served(keras.Model):
     """The SavedModel as a Keras model, which is what gives it `predict`."""
 
     def __init__(self, directory: Path) -> None:
@@ -33,7 +33,8 @@ class Served(keras.Model):  # type: ignore[misc]
 
     def call(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Answer a batch of clips."""
-        return self._signature(**inputs)
+        outputs: dict[str, tf.Tensor] = self._signature(**inputs)
+        return outputs
 
 
 app = FastAPI()
@@ -80,7 +81,7 @@ def read_clips(path: str) -> Clips:
     num_frames = max(1, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
     plan = plan_clips(np.arange(num_frames) / frame_rate, num_frames / frame_rate, spec)
     wanted = {int(index) for times in plan for index in times.frame_indices[times.valid]}
-    pictures = {}
+    pictures: dict[int, NDArray[np.uint8]] = {}
     index = 0
     while True:
         decoded, picture = capture.read()
@@ -88,7 +89,7 @@ def read_clips(path: str) -> Clips:
             break
         if index in wanted:
             resized = cv2.resize(picture, (spec.width, spec.height))
-            pictures[index] = cv2.cvtColor(resized, cv2.COLOR_BGR2RGB)
+            pictures[index] = cv2.cvtColor(resized, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
         index += 1
     capture.release()
     return assemble([(times.frame_indices, times.valid) for times in plan], pictures, spec)
