@@ -85,7 +85,7 @@ class Jobs:
 
         Raises what `Classifier.predict` raises before it looks at the video, and what `submit` does.
         """
-        with self._admission.visit(upload.caller, is_for_later=True):
+        with self._admission.admit(upload.caller, is_background=True):
             self._models.get(request.query.model, request.query.version)
             if request.query.callback_url is not None:
                 self._webhooks.require_allowed(request.query.callback_url)

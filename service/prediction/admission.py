@@ -1,12 +1,11 @@
-"""Who may upload, who waits, and who is worked on; the rest are told, before their body, when to come back.
+"""Admission: upload slots, a short queue and few work slots. Other requests get 429 before their body is read.
 
-                upload places                 line        work places
-    request ──> [.][.][.][.][.][.] ──body──> [.][.] ────> [.][.][.] ──> answer
-        └──> 429, where the upload places, those of its caller, or line and work places are full
+                upload slots                 queue       work slots
+    request ──> [.][.][.][.][.][.] ──body──> [.][.] ────> [.][.][.] ──> response
+        └──> 429 if the upload slots, those of the caller, or the queue and the work slots are full
 
-Uploading costs next to nothing and takes as long as a network does, so its places are many. Working
-costs a processor, so its places are few, and the line before them is short: whoever is let in is
-worked on soon. See `docs/decisions/0003-admission.md`.
+An upload costs almost nothing and takes as long as the network does, so there are many upload slots. Work costs a
+processor, so there are few work slots, and the queue before them is short. See `docs/decisions/0003-admission.md`.
 """
 
 import asyncio
@@ -14,7 +13,7 @@ import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -22,152 +21,162 @@ from service.prediction.errors import Busy, Draining
 from service.prediction.settings import PredictionSettings
 from service.telemetry.spans import span
 
-FRESH_SECONDS = 1.0
-"""For so long a place in the line is kept for who began to upload. A slow upload finds its place when it has
-ended; it could otherwise keep a place, for which nobody works, from all those that are quick."""
+RESERVATION_SECONDS = 1.0
+"""A recently started upload reserves a position in the queue for this long.
+
+A slower upload joins the queue when it ends. Slow uploads would otherwise reserve positions for which no work arrives.
+"""
 
 
 @dataclass(eq=False, slots=True)
-class Visit:
-    """One request that was let in."""
+class Ticket:
+    """The admission ticket of one request."""
 
     caller: str
     started_at: float
     is_uploading: bool = True
-    has_upload_place: bool = True
+    has_upload_slot: bool = True
 
 
 class Admission:
-    """Places for requests, each freed however its request ends. Belongs to the event loop: not safe from threads."""
+    """Hands out the slots; each is released however its request ends. Not thread-safe: use it in the event loop."""
 
-    # Weight of the newest request in a running mean.
+    # Weight of the newest request in the running means.
     _SMOOTHING = 0.1
 
-    def __init__(self, settings: PredictionSettings) -> None:
+    def __init__(
+        self,
+        settings: PredictionSettings,
+        *,
+        reservation_seconds: float = RESERVATION_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` returns seconds."""
         self.settings = settings
         self.num_working = 0
         self.num_waiting = 0
+        self._reservation_seconds = reservation_seconds
+        self._clock = clock
         self._uploads: Counter[str] = Counter()
-        # The uploads that a place in the line is still kept for, oldest first.
-        self._fresh: dict[Visit, None] = {}
-        self._work_places = asyncio.Semaphore(settings.max_working_requests)
+        # Recently started uploads, oldest first; each reserves a position in the queue.
+        self._recent: dict[Ticket, None] = {}
+        self._work_slots = asyncio.Semaphore(settings.max_working_requests)
         self._mean_upload_seconds = 1.0
         self._mean_work_seconds = 1.0
         self._is_draining = False
-        self._num_visits = 0
+        self._num_tickets = 0
         self._is_idle = asyncio.Event()
         self._is_idle.set()
 
     @property
     def num_uploads(self) -> int:
-        """How many upload places are taken."""
+        """Number of upload slots that are taken."""
         return self._uploads.total()
 
     @contextmanager
-    def visit(self, caller: str, *, is_for_later: bool = False) -> Iterator[Visit]:
-        """Hold an upload place for `caller`, until the visit's work begins or the context is left.
+    def admit(self, caller: str, *, is_background: bool = False) -> Iterator[Ticket]:
+        """Hold an upload slot for `caller`, until the work of the ticket begins or the context ends.
 
-        One `is_for_later` that is only received now: it needs no place in the line.
+        An upload with `is_background` (of a job) needs no position in the queue.
 
         Raises:
-            Busy: every place is taken, or every one that this caller may have, or line and work places are full.
+            Busy: no upload slot is free, or none for this caller, or queue and work slots are full.
             Draining: the service is shutting down.
         """
-        self._require_upload_place(caller)
-        if not is_for_later:
-            self._require_place_in_line()
-        visit = Visit(caller, time.monotonic())
+        self._require_upload_slot(caller)
+        if not is_background:
+            self._require_queue_position()
+        ticket = Ticket(caller, self._clock())
         self._uploads[caller] += 1
-        if not is_for_later:
-            self._fresh[visit] = None
-        self._num_visits += 1
+        if not is_background:
+            self._recent[ticket] = None
+        self._num_tickets += 1
         self._is_idle.clear()
         try:
-            yield visit
+            yield ticket
         finally:
-            self._end_upload(visit)
-            self._leave_upload_place(visit)
-            self._num_visits -= 1
-            if self._num_visits == 0:
+            self._end_upload(ticket)
+            self._release_upload_slot(ticket)
+            self._num_tickets -= 1
+            if self._num_tickets == 0:
                 self._is_idle.set()
 
     @asynccontextmanager
-    async def work(self, visit: Visit) -> AsyncIterator[None]:
-        """Hold a work place for the length of the context, once the line has moved up; the upload is over.
+    async def work(self, ticket: Ticket) -> AsyncIterator[None]:
+        """Wait in the queue, then hold a work slot while the context lasts. The upload of the ticket has ended.
 
-        Whoever has uploaded is not sent away any more: that has cost them more than the wait will.
+        A request is never refused here: that would waste its whole upload.
         """
-        self._end_upload(visit)
+        self._end_upload(ticket)
         self.num_waiting += 1
         try:
             with span("wait"):
-                await self._work_places.acquire()
+                await self._work_slots.acquire()
         finally:
             self.num_waiting -= 1
-        self._leave_upload_place(visit)
+        self._release_upload_slot(ticket)
         self.num_working += 1
-        started_at = time.monotonic()
+        started_at = self._clock()
         try:
             yield
         finally:
             self.num_working -= 1
-            self._work_places.release()
-            self._mean_work_seconds += self._SMOOTHING * (time.monotonic() - started_at - self._mean_work_seconds)
+            self._work_slots.release()
+            self._mean_work_seconds += self._SMOOTHING * (self._clock() - started_at - self._mean_work_seconds)
 
     def drain(self) -> None:
-        """Refuse new visits from now on; those let in go on."""
+        """Refuse new requests from now on; admitted requests go on."""
         self._is_draining = True
 
     async def wait_until_idle(self, timeout_seconds: float) -> None:
-        """Wait until every visit has ended, or for `timeout_seconds`."""
+        """Wait until every admitted request has ended, at most `timeout_seconds`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 await self._is_idle.wait()
 
-    def _require_upload_place(self, caller: str) -> None:
+    def _require_upload_slot(self, caller: str) -> None:
         settings = self.settings
         if self._is_draining:
             raise Draining("The service is shutting down.")
         if self.num_uploads >= settings.max_concurrent_uploads:
-            raise self._no_upload_place("Every upload place is taken", self.num_uploads)
+            raise self._no_upload_slot("All upload slots are taken", self.num_uploads)
         if self._uploads[caller] >= settings.max_uploads_per_caller:
-            raise self._no_upload_place("Every upload place of one caller is taken", self._uploads[caller])
+            raise self._no_upload_slot("All upload slots of this caller are taken", self._uploads[caller])
 
-    def _require_place_in_line(self) -> None:
+    def _require_queue_position(self) -> None:
         settings = self.settings
-        num_ahead = self._num_fresh() + self.num_waiting + self.num_working
+        num_ahead = self._num_reserved() + self.num_waiting + self.num_working
         if num_ahead >= settings.max_working_requests + settings.max_waiting_requests:
             seconds = seconds_until_served(num_ahead, self._mean_work_seconds, settings.max_working_requests)
-            raise Busy("Enough requests are waiting already", seconds)
+            raise Busy("The queue of requests is full", seconds)
 
-    def _no_upload_place(self, detail: str, num_taken: int) -> Busy:
-        # It takes one of them to end.
+    def _no_upload_slot(self, detail: str, num_taken: int) -> Busy:
+        # One of the uploads must end first.
         return Busy(detail, seconds_until_served(1, self._mean_upload_seconds, num_taken))
 
-    def _num_fresh(self) -> int:
-        stale_before = time.monotonic() - FRESH_SECONDS
-        while self._fresh and (oldest := next(iter(self._fresh))).started_at <= stale_before:
-            del self._fresh[oldest]
-        # Of one caller no more than half of the places: beginning to upload again and again costs next to nothing.
+    def _num_reserved(self) -> int:
+        expired_at = self._clock() - self._reservation_seconds
+        while self._recent and (oldest := next(iter(self._recent))).started_at <= expired_at:
+            del self._recent[oldest]
+        # At most half of the positions for one caller, because starting many uploads costs a client almost nothing.
         most = max(1, (self.settings.max_working_requests + self.settings.max_waiting_requests) // 2)
-        return sum(min(number, most) for number in Counter(visit.caller for visit in self._fresh).values())
+        return sum(min(number, most) for number in Counter(ticket.caller for ticket in self._recent).values())
 
-    def _end_upload(self, visit: Visit) -> None:
-        self._fresh.pop(visit, None)
-        if visit.is_uploading:
-            visit.is_uploading = False
-            self._mean_upload_seconds += self._SMOOTHING * (
-                time.monotonic() - visit.started_at - self._mean_upload_seconds
-            )
+    def _end_upload(self, ticket: Ticket) -> None:
+        self._recent.pop(ticket, None)
+        if ticket.is_uploading:
+            ticket.is_uploading = False
+            seconds = self._clock() - ticket.started_at
+            self._mean_upload_seconds += self._SMOOTHING * (seconds - self._mean_upload_seconds)
 
-    def _leave_upload_place(self, visit: Visit) -> None:
-        if visit.has_upload_place:
-            visit.has_upload_place = False
-            self._uploads[visit.caller] -= 1
-            if not self._uploads[visit.caller]:
-                del self._uploads[visit.caller]
+    def _release_upload_slot(self, ticket: Ticket) -> None:
+        if ticket.has_upload_slot:
+            ticket.has_upload_slot = False
+            self._uploads[ticket.caller] -= 1
+            if not self._uploads[ticket.caller]:
+                del self._uploads[ticket.caller]
 
 
-def seconds_until_served(num_ahead: int, mean_seconds: float, num_places: int) -> int:
-    """In how many whole seconds, at least 1, `num_places` are through with `num_ahead`: Little's law."""
-    return max(1, math.ceil(num_ahead * mean_seconds / num_places))
+def seconds_until_served(num_ahead: int, mean_seconds: float, num_slots: int) -> int:
+    """Return in how many whole seconds, at least 1, `num_slots` serve `num_ahead` requests (Little's law)."""
+    return max(1, math.ceil(num_ahead * mean_seconds / num_slots))

@@ -8,7 +8,7 @@ from framewise.schemas.prediction import Prediction, PredictQuery, ValidateQuery
 from service.inference.repository import ModelRepository, ReadyModel
 from service.open_inference.codec import write_response
 from service.open_inference.parser import RequestParser
-from service.prediction.admission import Admission, Visit
+from service.prediction.admission import Admission, Ticket
 from service.prediction.cache import CacheKey, PredictionCache
 from service.prediction.errors import DeadlineExceeded
 from service.prediction.pipeline import ClipProgress, Pipeline, clip_requests
@@ -56,11 +56,11 @@ class Classifier:
         cancellation, the request holds no slot, no file, no decode worker and no position in a queue.
         """
         stopwatch = Stopwatch()
-        async with self._admitted(upload, query, stopwatch) as (visit, model, received):
+        async with self._admitted(upload, query, stopwatch) as (ticket, model, received):
             key = CacheKey(received.sha256, model.stored.digest)
             video = self._cache.get(key)
             if video is None:
-                async with self._admission.work(visit):
+                async with self._admission.work(ticket):
                     video = await self._pipeline.classify(received.path, model)
                 self._cache.put(key, video)
         prediction = compose_prediction(video, model.stored, query, request_id, stopwatch)
@@ -95,7 +95,7 @@ class Classifier:
     async def validate(self, upload: Upload, query: ValidateQuery, request_id: str) -> Validation:
         """Decode the video of `upload` as `predict` does, without calling the model."""
         stopwatch = Stopwatch()
-        async with self._admitted(upload, query, stopwatch) as (visit, model, received), self._admission.work(visit):
+        async with self._admitted(upload, query, stopwatch) as (ticket, model, received), self._admission.work(ticket):
             video = await self._pipeline.decode(received.path, model.stored.manifest.clip)
         validation = compose_validation(video, model.stored, model.batcher.seconds_per_clip, request_id, stopwatch)
         self._metrics.observe_timings(validation.timings_ms.model_dump())
@@ -108,11 +108,11 @@ class Classifier:
 
         Returns the body of the response, and the number of its bytes that are JSON if binary tensors follow.
         """
-        with self._admission.visit(upload.caller) as visit, self._models.acquire(name, version) as model:
+        with self._admission.admit(upload.caller) as ticket, self._models.acquire(name, version) as model:
             manifest = model.stored.manifest
             with span("receive"):
                 body = await self._receiver.receive_bytes(upload, self._settings.max_inference_bytes)
-            async with _deadline(None, self._settings.deadline_seconds), self._admission.work(visit):
+            async with _deadline(None, self._settings.deadline_seconds), self._admission.work(ticket):
                 inference = await self._inference_parser.parse(body, num_json_bytes, manifest.clip)
                 async with clip_requests(model.batcher, self._settings.max_clips_in_flight) as requests:
                     for frames, valid in zip(inference.frames, inference.valid, strict=True):
@@ -122,10 +122,10 @@ class Classifier:
     @asynccontextmanager
     async def _admitted(
         self, upload: Upload, query: ValidateQuery, stopwatch: Stopwatch
-    ) -> AsyncIterator[tuple[Visit, ReadyModel, ReceivedVideo]]:
+    ) -> AsyncIterator[tuple[Ticket, ReadyModel, ReceivedVideo]]:
         """Hold an admission ticket, the requested model and the received video; the deadline bounds the context."""
         with (
-            self._admission.visit(upload.caller) as visit,
+            self._admission.admit(upload.caller) as ticket,
             self._models.acquire(query.model, query.version) as model,
             self._uploads.reserve_path() as path,
         ):
@@ -133,7 +133,7 @@ class Classifier:
                 received = await self._receiver.receive(upload, path)
             stopwatch.received()
             async with _deadline(query, self._settings.deadline_seconds):
-                yield visit, model, received
+                yield ticket, model, received
 
 
 @asynccontextmanager

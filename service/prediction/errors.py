@@ -1,12 +1,12 @@
-"""Errors of a prediction that are not the fault of the video."""
+"""Errors of a prediction that the video does not cause."""
 
 
 class DeadlineExceeded(Exception):
-    """The answer was not there in time."""
+    """The prediction took longer than its deadline."""
 
 
 class Busy(Exception):
-    """There is no place; `retry_after_seconds` says when one is likely to be free."""
+    """All slots are taken; one is likely to be free after `retry_after_seconds`."""
 
     def __init__(self, detail: str, retry_after_seconds: int) -> None:
         super().__init__(f"{detail}; try again in {retry_after_seconds} s.")
@@ -14,4 +14,4 @@ class Busy(Exception):
 
 
 class Draining(Exception):
-    """The service is shutting down and takes no new work."""
+    """The service is shutting down and accepts no new work."""
