@@ -21,17 +21,15 @@ class ServerSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
-    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 selects a free port.")
     cors_origins: tuple[str, ...] = Field(
-        default=(), description="Origins whose pages may ask, such as `https://example.org`; a JSON list."
+        default=(), description="Origins whose pages may call the API, such as `https://example.org`; a JSON list."
     )
-    drain_seconds: float = Field(
-        default=30, ge=0, description="After SIGTERM, longest time for requests in progress to finish."
-    )
+    drain_seconds: float = Field(default=30, ge=0, description="Time for requests in progress to finish after SIGTERM.")
 
 
 class Settings(
-    # Pydantic orders the fields from the last of these to the first.
+    # Pydantic orders fields from the last base class to the first.
     JobSettings,
     InferenceSettings,
     ModelControlSettings,
@@ -43,7 +41,7 @@ class Settings(
     ServerSettings,
     BaseSettings,
 ):
-    """Settings from environment variables named `SERVICE_` and the field's name in capitals; empty is not set."""
+    """Settings from the environment: `SERVICE_` and the field's name in capitals. An empty variable counts as unset."""
 
     model_config = SettingsConfigDict(env_prefix="SERVICE_", env_ignore_empty=True, frozen=True, extra="forbid")
 

@@ -17,19 +17,19 @@ class InferenceSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     engine: EngineName = Field(
-        default="tensorflow", description="What computes the models, `tensorflow` or `openvino`; see the extras."
+        default="tensorflow", description="Inference engine, `tensorflow` or `openvino`; each needs its extra."
     )
     engine_threads: int = Field(
         default_factory=num_cores,
         ge=1,
         le=256,
-        description="Processor threads of the model; TensorFlow answers as many calls at once.",
+        description="Processor threads of the engine. TensorFlow runs this many batches at once.",
     )
     batch_sizes: BatchSizes = Field(
-        default=(1, 2, 4), description="Batch sizes the model is called with, 1 among them; a JSON list."
+        default=(1, 2, 4), description="Batch sizes for calls of the model; must contain 1. A JSON list."
     )
     max_queued_clips: int = Field(
-        default=256, ge=1, description="Clips waiting for one model; further ones are refused (429)."
+        default=256, ge=1, description="Length of each model's queue of clips. Further requests are refused (429)."
     )
 
     @model_validator(mode="after")

@@ -12,5 +12,5 @@ class KeySettings(BaseModel):
 
     api_keys_file: Path | None = Field(
         default=None,
-        description="File of the API keys, as `python -m service.keys` makes it; without it none is asked for.",
+        description="File of API keys, written by `python -m service.keys`. Without it, requests need no key.",
     )

@@ -10,25 +10,32 @@ class ModelControlSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models_dir: Path = Field(default=Path("models"), description="Where models lie, as `<name>/<version>/`.")
+    models_dir: Path = Field(default=Path("models"), description="Directory of the models, as `<name>/<version>/`.")
     default_model: str = Field(
-        default="fights", description="Model that answers when none is named; a sole model needs no naming."
+        default="fights",
+        description="Model for requests that name none. If the directory has only one model, that is the default.",
     )
     models_at_start: tuple[str, ...] = Field(
-        default=(), description="Names of the models to load at start, a JSON list; none: all in the directory."
+        default=(),
+        description="Names of the models to load at start; a JSON list. If it is empty, all models are loaded.",
     )
     max_loaded_models: int = Field(
         default=16,
         ge=1,
         le=1000,
-        description="Models and versions loaded at once; at start the default model and the latest versions come "
-        "first.",
+        description=(
+            "Most versions of models loaded at once. At start, the default model and the latest versions come first."
+        ),
     )
     model_control: bool = Field(
         default=False,
-        description="Whether models may be loaded and unloaded over HTTP where no API keys are configured; with keys, "
-        "the scope `admin` may.",
+        description=(
+            "Whether models may be loaded and unloaded over HTTP if no API keys are configured. With "
+            "keys, the scope `admin` allows it."
+        ),
     )
     watch_models_seconds: float = Field(
-        default=0, ge=0, description="How often to look for new models in the models directory; 0: never."
+        default=0,
+        ge=0,
+        description="Interval at which the models directory is scanned for new models; 0 disables the scan.",
     )

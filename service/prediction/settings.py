@@ -14,36 +14,44 @@ class PredictionSettings(BaseModel):
         default=64,
         ge=1,
         le=10_000,
-        description="Uploads in progress, or waiting to be worked on; more are refused.",
+        description=(
+            "Upload slots: requests that upload a video or wait in the queue. Further requests are refused (429)."
+        ),
     )
     max_uploads_per_caller: int = Field(
-        default=16, ge=1, le=10_000, description="Of these, how many may be one key's, or without keys one address's."
+        default=16,
+        ge=1,
+        le=10_000,
+        description="Upload slots of one API key, or of one client address if there are no keys.",
     )
     max_working_requests: int = Field(
         default_factory=lambda: max(2, num_cores()),
         ge=1,
         le=1000,
-        description="Requests being decoded or asked of the model at once.",
+        description="Work slots: requests that are decoded or classified at the same time.",
     )
     max_waiting_requests: int = Field(
         default_factory=lambda: max(2, num_cores()),
         ge=0,
         le=10_000,
-        description="Requests that may wait to be worked on; beyond them new ones are refused (429).",
+        description="Length of the queue for work slots. Further requests are refused (429).",
     )
     deadline_seconds: float = Field(
-        default=60, gt=0, le=3600, description="Longest time from the end of the upload to the answer."
+        default=60, gt=0, le=3600, description="Longest time from the end of the upload to the response."
     )
     max_clips_in_flight: int = Field(
-        default=8, ge=1, le=256, description="Clips of one request decoded ahead of their answers."
+        default=8,
+        ge=1,
+        le=256,
+        description="Clips of one request that may be in the model or its queue at the same time.",
     )
     answer_cache_bytes: int = Field(
         default=16 << 20,
         ge=0,
-        description="Memory for answers given before, some 3 kB for each video of one clip; 0 keeps none.",
+        description="Memory for cached predictions, about 3 kB for a video of one clip; 0 disables the cache.",
     )
     max_inference_bytes: int = Field(
         default=8 << 20,
         ge=1,
-        description="Largest body of an inference request that brings clips; kept in memory.",
+        description="Largest body of an inference request; it is held in memory.",
     )

@@ -11,16 +11,22 @@ class TelemetrySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
+    log_level: str = Field(
+        default="info",
+        pattern="^(debug|info|warning|error)$",
+        description="Lowest level that is logged: `debug`, `info`, `warning` or `error`.",
+    )
     tracing: bool = Field(
         default=False,
-        description="Whether requests are traced, by OpenTelemetry's own variables (`OTEL_EXPORTER_OTLP_ENDPOINT` and "
-        "its like); needs the extra `tracing`.",
+        description=(
+            "Whether requests are traced. Configure the export with OpenTelemetry's own variables, such "
+            "as `OTEL_EXPORTER_OTLP_ENDPOINT`. Needs the extra `tracing`."
+        ),
     )
 
     @model_validator(mode="after")
     def _tracing_is_possible(self) -> Self:
-        # A library that is there for other reasons brings the first of them without the second.
+        # Other libraries may install `opentelemetry` without its SDK.
         if self.tracing and (find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None):
             raise ValueError("SERVICE_TRACING needs the extra `tracing`: pip install 'framewise-server[tracing]'.")
         return self

@@ -16,19 +16,22 @@ class UploadSettings(BaseModel):
 
     upload_dir: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()),
-        description="Where uploads lie while they are worked on, in a directory that is removed with the service.",
+        description=(
+            "Directory for uploads in progress. The service creates a directory of its own in it, and "
+            "deletes that at its end."
+        ),
     )
-    max_upload_bytes: int = Field(default=100 << 20, ge=1, description="Largest video file taken.")
-    upload_idle_timeout_seconds: float = Field(
-        default=10, gt=0, description="Longest pause of an upload before it is cut off."
-    )
-    upload_timeout_seconds: float = Field(default=120, gt=0, description="Longest time one upload may take.")
+    max_upload_bytes: int = Field(default=100 << 20, ge=1, description="Largest video file.")
+    upload_idle_timeout_seconds: float = Field(default=10, gt=0, description="Longest pause within an upload.")
+    upload_timeout_seconds: float = Field(default=120, gt=0, description="Longest time for one upload.")
     url_allowed_hosts: tuple[HostAndPort, ...] = Field(
         default=(),
-        description="Hosts, as `host` or `host:port`, from which videos may be fetched by URL; a JSON list. None: "
-        "no URL is taken.",
+        description=(
+            "Hosts from which the service may fetch videos by URL, each as `host` or `host:port`; a JSON "
+            "list. If it is empty, requests with a URL are refused (403)."
+        ),
     )
     url_private_allowed: bool = Field(
         default=False,
-        description="Whether these hosts may have addresses of private networks, and be asked without TLS.",
+        description="Whether hosts of SERVICE_URL_ALLOWED_HOSTS may have private addresses and plain `http` URLs.",
     )
