@@ -1,7 +1,7 @@
 """Count words that make technical English hard to read: pronouns without a noun, and two literary turns.
 
 `python -m docs.count_words` prints how many there are in 1,000 words of docstrings and of documents, and exits with 1
-if either figure is above 4.
+if either rate is above 4.
 """
 
 import ast
@@ -46,7 +46,7 @@ def per_thousand(texts: Iterable[str]) -> tuple[float, Counter[str]]:
 
 
 def main() -> int:
-    """Print both figures; 1 if one of them is too high."""
+    """Print both rates; return 1 if one of them is too high."""
     code = tracked_files(*(f"{folder}/*.py" for folder in CODE_DIRS))
     kinds = {
         "docstrings": (text for path in code for text in docstrings(path.read_text(encoding="utf-8"))),
@@ -54,10 +54,10 @@ def main() -> int:
     }
     status = 0
     for kind, texts in kinds.items():
-        figure, hard = per_thousand(texts)
+        rate, hard = per_thousand(texts)
         counted = ", ".join(f"{word} {count}" for word, count in hard.most_common())
-        print(f"{kind}: {figure:.1f} in 1,000 words, at most {MAX_PER_THOUSAND:.0f} ({counted})")
-        if figure > MAX_PER_THOUSAND:
+        print(f"{kind}: {rate:.1f} in 1,000 words, at most {MAX_PER_THOUSAND:.0f} ({counted})")
+        if rate > MAX_PER_THOUSAND:
             status = 1
     return status
 

@@ -67,7 +67,7 @@ def test_code_comments_and_link_targets_are_no_prose() -> None:
     assert hard_words(prose(DOCUMENT)) == {}
 
 
-def test_the_figure_is_per_thousand_words() -> None:
-    figure, counted = per_thousand(["word " * 499 + "what", "word " * 499 + "anew"])
-    assert figure == pytest.approx(2)
+def test_the_rate_is_per_thousand_words() -> None:
+    rate, counted = per_thousand(["word " * 499 + "what", "word " * 499 + "anew"])
+    assert rate == pytest.approx(2)
     assert counted == {"what": 1, "anew": 1}
