@@ -1,1 +1,1 @@
-"""Measures the service against what a user might pick instead, on the machine at hand."""
+"""Benchmarks of the service against alternatives, within one run on one machine."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME [--json] [--quick]`: measure, print the ratios, compare nothing across runs."""
+"""`python -m benchmarks NAME [--json] [--quick]`: run a benchmark and print its ratios within this run."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ NAMES = ("decode", "latency", "throughput", "overload", "memory", "startup")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmarks asked for; the exit status is 0 when they came to an end."""
+    """Run the named benchmark, or all; the exit status is 0 if they complete."""
     options = _parser().parse_args(arguments)
     model_dir: Path = options.model_dir or default_model_dir()
     lines = []
@@ -23,8 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         machine = this_machine()
         model = f"{model_dir.resolve().parent.name}/{model_dir.resolve().name}"
         print(f"{name}, model {model}: {machine}", file=sys.stderr)
-        # Each is imported when it runs: one loads OpenCV, another TensorFlow.
-        measure: Callable[..., Report] = import_module(f"benchmarks.{name}").measure
+        # Imported only when it runs, because some load OpenCV or TensorFlow.
+        measure: Callable[..., Report] = import_module(f"benchmarks.measurements.{name}").measure
         report = measure(model_dir, is_quick=options.quick)
         print(f"on {machine}\n")
         print_report(report)
@@ -33,18 +33,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.out.mkdir(parents=True, exist_ok=True)
             (options.out / f"{name}.json").write_text(json.dumps(json.loads(lines[-1]), indent=1) + "\n")
     if options.json:
-        whole = {name: json.loads(line) for name, line in zip(NAMES, lines, strict=False)}
-        print(json.dumps(whole) if options.name == "all" else lines[0])
+        by_name = {name: json.loads(line) for name, line in zip(NAMES, lines, strict=False)}
+        print(json.dumps(by_name) if options.name == "all" else lines[0])
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", choices=(*NAMES, "all"))
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
-    parser.add_argument("--quick", action="store_true", help="a smaller run, to see that it works; do not quote it")
-    parser.add_argument("--model-dir", type=Path, help="the model to serve (the latest models/fights where it is)")
-    parser.add_argument("--out", type=Path, help="also write each benchmark's JSON into this folder")
+    parser.add_argument("--json", action="store_true", help="print the results as one line of JSON at the end")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="run a smaller benchmark to check that it works; its figures are not comparable",
+    )
+    parser.add_argument("--model-dir", type=Path, help="the model to serve (default: the latest models/fights)")
+    parser.add_argument("--out", type=Path, help="also write the JSON of each benchmark into this folder")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The contestants of the decode benchmark: each decodes the wanted frames of a video and says how long it took."""
+"""The decoders of the decode benchmark. Each decodes the wanted frames of a video and measures its processor time."""
 
 import json
 import os
@@ -21,27 +21,27 @@ Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
-    """`pictures` uint8 [H, W, 3] and the seconds they took; of another process, only how many came."""
+class DecodeRun:
+    """Seconds and pictures uint8 [H, W, 3] of one run; a decoder in another process returns no pictures."""
 
     seconds: float
     num_pictures: int
     pictures: list[Picture]
 
 
-def decode_ours(path: Path, spec: ClipSpec, wanted: NDArray[np.int64]) -> Timed:
-    """Timestamps, plan, and every clip of it; a picture that two clips share is counted once."""
+def decode_ours(path: Path, spec: ClipSpec, wanted: NDArray[np.int64]) -> DecodeRun:
+    """Read the timestamps, plan the clips and decode them; a picture of two clips counts once."""
     started_at = time.process_time()
     with open_video(path, DecodeLimits(), num_threads=1) as video:
         clips = list(video.clips(spec, video.plan(spec)))
     seconds = time.process_time() - started_at
     found = np.unique(np.concatenate([clip.times.frame_indices[clip.times.valid] for clip in clips]))
     pictures = [picture for clip in clips for picture in clip.frames[clip.times.valid]]
-    return Timed(seconds, int(np.isin(wanted, found).sum()), pictures)
+    return DecodeRun(seconds, int(np.isin(wanted, found).sum()), pictures)
 
 
-def decode_with_pyav(path: Path, spec: ClipSpec, wanted: NDArray[np.int64]) -> Timed:
-    """Every frame up to the last wanted one, as PyAV hands them out; the wanted ones are fitted as ours are."""
+def decode_with_pyav(path: Path, spec: ClipSpec, wanted: NDArray[np.int64]) -> DecodeRun:
+    """Decode all frames up to the last wanted one with PyAV; fit the wanted frames with our fitter."""
     started_at = time.process_time()
     pictures = []
     wanted_indices = set(wanted.tolist())
@@ -54,11 +54,11 @@ def decode_with_pyav(path: Path, spec: ClipSpec, wanted: NDArray[np.int64]) -> T
                 pictures.append(fitter.fit(frame))
                 if len(pictures) == len(wanted):
                     break
-    return Timed(time.process_time() - started_at, len(pictures), pictures)
+    return DecodeRun(time.process_time() - started_at, len(pictures), pictures)
 
 
-def decode_with_opencv(path: Path, spec: ClipSpec, wanted: NDArray[np.int64]) -> Timed:
-    """A loop of `grab`, with `retrieve` for wanted frames only: faster than a loop of `read`."""
+def decode_with_opencv(path: Path, spec: ClipSpec, wanted: NDArray[np.int64]) -> DecodeRun:
+    """Call `grab` for each frame and `retrieve` only for wanted frames, which is faster than `read`."""
     cv2.setNumThreads(1)
     started_at = time.process_time()
     pictures: list[Picture] = []
@@ -74,11 +74,11 @@ def decode_with_opencv(path: Path, spec: ClipSpec, wanted: NDArray[np.int64]) ->
             pictures.append(cv2.cvtColor(fitted, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False))
         index += 1
     capture.release()
-    return Timed(time.process_time() - started_at, len(pictures), pictures)
+    return DecodeRun(time.process_time() - started_at, len(pictures), pictures)
 
 
 class DecordWorker:
-    """decord, in a process with an environment of its own, on the core this process is bound to."""
+    """decord in a process with its own environment, on the core of this process."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own program
@@ -89,27 +89,27 @@ class DecordWorker:
             env={"PATH": os.environ["PATH"]},
             text=True,
         )
-        if self._answer() != {"ready": True}:
+        if self._response() != {"ready": True}:
             self.close()
             raise PeerUnavailable("cannot be started")
 
     def close(self) -> None:
-        """End its process."""
+        """End the process."""
         self._process.kill()
         self._process.wait()
 
-    def decode(self, path: Path, spec: ClipSpec, wanted: NDArray[np.int64]) -> Timed:
-        """As the others; measured inside the other process."""
-        job = {"path": str(path), "height": spec.height, "width": spec.width, "wanted": wanted.tolist()}
+    def decode(self, path: Path, spec: ClipSpec, wanted: NDArray[np.int64]) -> DecodeRun:
+        """Decode the wanted frames; the time is measured in the other process."""
+        request = {"path": str(path), "height": spec.height, "width": spec.width, "wanted": wanted.tolist()}
         assert self._process.stdin is not None
-        print(json.dumps(job), file=self._process.stdin, flush=True)
-        answer = self._answer()
-        return Timed(float(answer["seconds"]), int(answer["num_pictures"]), [])
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        response = self._response()
+        return DecodeRun(float(response["seconds"]), int(response["num_pictures"]), [])
 
-    def _answer(self) -> dict[str, float]:
+    def _response(self) -> dict[str, float]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             return {"seconds": 0.0, "num_pictures": 0}
-        answer: dict[str, float] = json.loads(line)
-        return answer
+        response: dict[str, float] = json.loads(line)
+        return response

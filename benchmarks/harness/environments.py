@@ -1,7 +1,4 @@
-"""One virtual environment for each peer, made when first needed, so that no peer meets our packages.
-
-Knows nothing of what a peer does.
-"""
+"""A virtual environment for each peer, created on first use, so that its packages cannot conflict with ours."""
 
 import hashlib
 import subprocess
@@ -16,11 +13,11 @@ _INSTALL_TIMEOUT_SECONDS = 1200
 
 
 class PeerUnavailable(Exception):
-    """A peer could not be installed or started here; `str(error)` says why."""
+    """A peer cannot be installed or started on this machine; the message states the reason."""
 
 
 def peer_python(name: str) -> Path:
-    """The interpreter of the peer's own environment, which holds just its pinned requirements.
+    """The interpreter of the peer's environment, which holds only its pinned requirements.
 
     Raises:
         PeerUnavailable: the requirements cannot be installed on this machine.

@@ -1,4 +1,4 @@
-"""What the figures were measured on, and how busy it was with other things."""
+"""Describes the machine of a measurement, and its load before the run."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ _PACKAGES = ("av", "tensorflow-cpu", "tensorflow", "opencv-python-headless", "op
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Hardware, system and versions, and the load of the last minute when the run began."""
+    """Hardware, system, versions, and the load average of the minute before the run."""
 
     measured_at: str
     processor: str
@@ -24,7 +24,7 @@ class Machine:
     load_before: float
 
     def to_dict(self) -> dict[str, object]:
-        """As it is written to JSON."""
+        """The fields for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """The machine this runs on."""
+    """Describe this machine."""
     return Machine(
         measured_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         processor=_processor(),

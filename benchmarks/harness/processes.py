@@ -1,4 +1,4 @@
-"""A server in a process of its own: started, waited for, measured, ended with everything it started."""
+"""Starts a server process, waits until it is ready, measures it, and ends it with all its child processes."""
 
 import os
 import signal
@@ -16,8 +16,8 @@ from benchmarks.harness.environments import CACHE, PeerUnavailable
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """A server that answers."""
+class RunningServer:
+    """A server process that is ready."""
 
     name: str
     url: str
@@ -25,7 +25,7 @@ class Server:
     log_path: Path
 
     def tree(self) -> list[int]:
-        """Its process and all that descend from it."""
+        """Process ids of the server and all its descendants."""
         parents = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -35,11 +35,11 @@ class Server:
             parents[int(stat.parent.name)] = int(fields[1])
         tree = [self.process.pid]
         for parent in tree:
-            tree += [child for child, its_parent in parents.items() if its_parent == parent]
+            tree += [child for child, parent_of_child in parents.items() if parent_of_child == parent]
         return tree
 
     def resident_bytes(self) -> int:
-        """Resident memory of the whole tree; pages that its processes share are counted once for each."""
+        """Resident memory of the process tree; shared pages are counted once for each process."""
         page_bytes = os.sysconf("SC_PAGE_SIZE")
         total = 0
         for process_id in self.tree():
@@ -50,7 +50,7 @@ class Server:
         return total
 
     def cpu_seconds(self) -> float:
-        """Processor time that the tree has used so far."""
+        """Processor time of the process tree so far."""
         ticks = 0
         for process_id in self.tree():
             try:
@@ -70,11 +70,11 @@ def running_server(
     *,
     folder: Path | None = None,
     timeout_seconds: float = 240,
-) -> Iterator[Server]:
-    """Start `command`, wait until `ready_url` answers, and end it with the context.
+) -> Iterator[RunningServer]:
+    """Start `command`, wait until `ready_url` responds, and end it when the context exits.
 
     Raises:
-        PeerUnavailable: it ends, or does not answer in time.
+        PeerUnavailable: the process ends or does not respond in time.
     """
     log_path = CACHE / "logs" / f"{name}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def running_server(
             cwd=folder,
             start_new_session=True,
         )
-    server = Server(name, ready_url.rpartition("/")[0], process, log_path)
+    server = RunningServer(name, ready_url.rpartition("/")[0], process, log_path)
     try:
         _wait_until_ready(server, ready_url, timeout_seconds)
         yield server
@@ -96,7 +96,7 @@ def running_server(
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """A free port of the loopback interface."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -104,12 +104,12 @@ def free_port() -> int:
 
 
 def base_environment() -> dict[str, str]:
-    """What every server is started with: nothing of our own settings."""
+    """Environment of every server, without settings of the service."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
     return {name: os.environ[name] for name in kept if name in os.environ} | {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
-def _wait_until_ready(server: Server, ready_url: str, timeout_seconds: float) -> None:
+def _wait_until_ready(server: RunningServer, ready_url: str, timeout_seconds: float) -> None:
     give_up_at = time.monotonic() + timeout_seconds
     while time.monotonic() < give_up_at:
         if server.process.poll() is not None:
@@ -120,12 +120,12 @@ def _wait_until_ready(server: Server, ready_url: str, timeout_seconds: float) ->
         except httpx.HTTPError:
             pass
         time.sleep(0.1)
-    lines = server.log_path.read_text(errors="replace").strip().splitlines() or ["nothing in its log"]
-    state = "did not answer in time" if server.process.poll() is None else f"ended with {server.process.returncode}"
+    lines = server.log_path.read_text(errors="replace").strip().splitlines() or ["its log is empty"]
+    state = "did not respond in time" if server.process.poll() is None else f"ended with {server.process.returncode}"
     raise PeerUnavailable(f"cannot be started: it {state}: {lines[-1][:300]}")
 
 
-def _end(server: Server) -> None:
+def _end(server: RunningServer) -> None:
     tree = server.tree()
     server.process.send_signal(signal.SIGTERM)
     try:
@@ -133,7 +133,7 @@ def _end(server: Server) -> None:
     except subprocess.TimeoutExpired:
         server.process.kill()
         server.process.wait()
-    # What it started and left behind: by number, and only from its own tree.
+    # Remaining descendants are killed by process id.
     for process_id in tree[1:]:
         try:
             os.kill(process_id, signal.SIGKILL)

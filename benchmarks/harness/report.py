@@ -1,4 +1,4 @@
-"""What a benchmark hands back, and how people and programs read it."""
+"""The result of a benchmark, as printed tables and as JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from benchmarks.harness.machine import Machine
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows for people; cells are ready to print."""
+    """A table of printable cells."""
 
     title: str
     header: Sequence[str]
@@ -26,10 +26,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The outcome of one benchmark.
+    """The result of one benchmark.
 
-    `figures` are the numbers that are held against targets, by name. `details` is everything
-    measured, for JSON. `notes` are what a reader must know: who could not take part, and why.
+    `figures` are the metrics that have targets, by name. `details` are all measurements, for JSON. `notes` explain the
+    result, such as a peer that could not be started.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Report:
 
 
 def print_report(report: Report) -> None:
-    """Print the tables, the notes, and the figures."""
+    """Print the tables, the notes and the figures."""
     for table in report.tables:
         print(table, end="\n\n")
     for note in report.notes:
@@ -51,7 +51,7 @@ def print_report(report: Report) -> None:
 
 
 def to_json(report: Report, machine: Machine, model: str, *, is_quick: bool) -> str:
-    """One line of JSON: the figures by name, then what they stand on; `model` as `name/version`."""
+    """One line of JSON: the figures by name, then command, model (`name/version`), machine and details."""
     rounded = {name: round(value, 4) for name, value in report.figures.items()}
     return json.dumps(
         {

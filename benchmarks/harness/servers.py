@@ -1,4 +1,4 @@
-"""The servers that are compared: ours and the peers, all with the same SavedModel on the same machine."""
+"""The servers under benchmark: our service and its peers, with the same SavedModel on the same machine."""
 
 import base64
 import json
@@ -14,36 +14,38 @@ from typing import Any
 import httpx
 
 from benchmarks.harness.environments import CACHE, PEERS, ROOT, peer_python
-from benchmarks.harness.processes import Server, base_environment, free_port, running_server
+from benchmarks.harness.processes import RunningServer, base_environment, free_port, running_server
 
-LONG_LINE = {"max_concurrent_uploads": 64, "max_uploads_per_caller": 64, "max_waiting_requests": 64}
-"""Settings of ours with a place for every client of a closed loop: peers queue without a bound."""
+LONG_QUEUE = {"max_concurrent_uploads": 64, "max_uploads_per_caller": 64, "max_waiting_requests": 64}
+"""Settings of our service with a slot for every client of a closed loop, because peers queue without a limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
-    """How to start one server, how to ask it about a video, and how to read its answer."""
+class BenchmarkServer:
+    """How to start one server, send it a video, and read the probabilities of its response."""
 
     name: str
-    start: Callable[[Path], AbstractContextManager[Server]]
+    start: Callable[[Path], AbstractContextManager[RunningServer]]
     request: Callable[[str, bytes], httpx.Request]
     probabilities: Callable[[httpx.Response], list[float]]
 
 
 @contextmanager
-def our_service(model_dir: Path, **settings: object) -> Iterator[Server]:
-    """The service of this checkout with one model and its default settings, but those given.
+def our_service(model_dir: Path, **settings: object) -> Iterator[RunningServer]:
+    """Run the service of this checkout with one model and default settings, except `settings`.
 
-    It keeps no answers: the same videos are sent over and over, and remembering them is no work.
+    Its response cache is off, because the same videos are sent repeatedly.
     """
     port = free_port()
-    chosen = {f"SERVICE_{name.upper()}": str(value) for name, value in ({"answer_cache_bytes": 0} | settings).items()}
+    variables = {
+        f"SERVICE_{name.upper()}": str(value) for name, value in ({"answer_cache_bytes": 0} | settings).items()
+    }
     environment = base_environment() | {
         "SERVICE_PORT": str(port),
         "SERVICE_MODELS_DIR": str(models_dir_of(model_dir)),
         "SERVICE_DEFAULT_MODEL": model_dir.parent.name,
         "PYTHONPATH": str(ROOT),
-        **chosen,
+        **variables,
     }
     ready_url = f"http://127.0.0.1:{port}/health"
     with running_server("ours", [sys.executable, "-m", "service"], environment, ready_url) as server:
@@ -51,7 +53,7 @@ def our_service(model_dir: Path, **settings: object) -> Iterator[Server]:
 
 
 def models_dir_of(model_dir: Path) -> Path:
-    """A models directory in which `model_dir` is the only one."""
+    """A models directory with `model_dir` as its only model."""
     models_dir = CACHE / "models" / f"only-{model_dir.parent.name}"
     models_dir.mkdir(parents=True, exist_ok=True)
     link = models_dir / model_dir.parent.name
@@ -60,9 +62,9 @@ def models_dir_of(model_dir: Path) -> Path:
     return models_dir
 
 
-def ours(name: str = "ours", **settings: object) -> Contender:
-    """Our service, as a contender."""
-    return Contender(
+def ours(name: str = "ours", **settings: object) -> BenchmarkServer:
+    """Our service."""
+    return BenchmarkServer(
         name,
         lambda model_dir: our_service(model_dir, **settings),
         _multipart_request,
@@ -70,27 +72,29 @@ def ours(name: str = "ours", **settings: object) -> Contender:
     )
 
 
-def ours_with_each_engine(**settings: Any) -> list[Contender]:
-    """Our service with its default engine, and with OpenVINO where that is installed."""
-    contenders = [ours(**settings)]
+def ours_with_each_engine(**settings: Any) -> list[BenchmarkServer]:
+    """Our service with its default engine, and with OpenVINO if it is installed."""
+    servers = [ours(**settings)]
     if find_spec("openvino") is not None:
-        contenders.append(ours("ours, OpenVINO", engine="openvino", **settings))
-    return contenders
+        servers.append(ours("ours, OpenVINO", engine="openvino", **settings))
+    return servers
 
 
-def peers() -> list[Contender]:
-    """LitServe, BentoML, Ray Serve and MLServer, each with its own batching on."""
+def peers() -> list[BenchmarkServer]:
+    """LitServe, BentoML, Ray Serve and MLServer, each with its own batching."""
     return [
-        Contender("LitServe", _litserve, _multipart_request, _plain),
-        Contender("BentoML", _bentoml, _multipart_request, _plain),
-        Contender("Ray Serve", _ray_serve, _multipart_request, _plain),
-        Contender("MLServer", _mlserver, _v2_request, lambda response: list(response.json()["outputs"][0]["data"])),
+        BenchmarkServer("LitServe", _litserve, _multipart_request, _plain),
+        BenchmarkServer("BentoML", _bentoml, _multipart_request, _plain),
+        BenchmarkServer("Ray Serve", _ray_serve, _multipart_request, _plain),
+        BenchmarkServer(
+            "MLServer", _mlserver, _v2_request, lambda response: list(response.json()["outputs"][0]["data"])
+        ),
     ]
 
 
-def usual_service() -> Contender:
-    """What most people write."""
-    return Contender("usual service", _usual, _multipart_request, _plain)
+def usual_service() -> BenchmarkServer:
+    """The usual service: FastAPI, OpenCV and Keras without batching."""
+    return BenchmarkServer("usual service", _usual, _multipart_request, _plain)
 
 
 def _plain(response: httpx.Response) -> list[float]:
@@ -99,7 +103,7 @@ def _plain(response: httpx.Response) -> list[float]:
 
 
 def _in_manifest_order(ranked: list[dict[str, object]]) -> list[float]:
-    # Ours ranks labels; the others give them in the manifest's order, which is alphabetical.
+    # Our service ranks labels; peers return them in the order of the manifest, which is alphabetical.
     return [float(str(entry["probability"])) for entry in sorted(ranked, key=lambda entry: str(entry["label"]))]
 
 
@@ -123,23 +127,23 @@ def _environment(model_dir: Path, port: int) -> dict[str, str]:
 
 
 def _tuned_environment(model_dir: Path, port: int) -> dict[str, str]:
-    # TensorFlow's faster kernels, as our service asks for them: on by themselves on some processors only.
+    # Enable the oneDNN kernels of TensorFlow as our service does; they are the default only on some processors.
     return _environment(model_dir, port) | {"TF_ENABLE_ONEDNN_OPTS": "1"}
 
 
-def _usual(model_dir: Path) -> AbstractContextManager[Server]:
+def _usual(model_dir: Path) -> AbstractContextManager[RunningServer]:
     port = free_port()
     command = [peer_python("usual"), PEERS / "usual" / "server.py"]
     return running_server("usual", command, _environment(model_dir, port), f"http://127.0.0.1:{port}/health")
 
 
-def _litserve(model_dir: Path) -> AbstractContextManager[Server]:
+def _litserve(model_dir: Path) -> AbstractContextManager[RunningServer]:
     port = free_port()
     command = [peer_python("litserve"), PEERS / "litserve" / "server.py"]
     return running_server("litserve", command, _tuned_environment(model_dir, port), f"http://127.0.0.1:{port}/health")
 
 
-def _bentoml(model_dir: Path) -> AbstractContextManager[Server]:
+def _bentoml(model_dir: Path) -> AbstractContextManager[RunningServer]:
     port = free_port()
     python = peer_python("bentoml")
     command: list[str | Path] = [
@@ -160,14 +164,14 @@ def _bentoml(model_dir: Path) -> AbstractContextManager[Server]:
     return running_server("bentoml", command, environment, ready_url, folder=PEERS / "bentoml")
 
 
-def _ray_serve(model_dir: Path) -> AbstractContextManager[Server]:
+def _ray_serve(model_dir: Path) -> AbstractContextManager[RunningServer]:
     port = free_port()
     environment = _tuned_environment(model_dir, port) | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
     command = [peer_python("ray_serve"), PEERS / "ray_serve" / "server.py"]
     return running_server("ray_serve", command, environment, f"http://127.0.0.1:{port}/predict")
 
 
-def _mlserver(model_dir: Path) -> AbstractContextManager[Server]:
+def _mlserver(model_dir: Path) -> AbstractContextManager[RunningServer]:
     ports = [free_port() for _ in range(3)]
     folder = CACHE / "mlserver"
     folder.mkdir(parents=True, exist_ok=True)
@@ -184,10 +188,10 @@ def _mlserver(model_dir: Path) -> AbstractContextManager[Server]:
     ready_url = f"http://127.0.0.1:{ports[0]}/v2/models/video/ready"
     command: list[str | Path] = [python.parent / "mlserver", "start", folder]
     running = running_server("mlserver", command, _tuned_environment(model_dir, ports[0]), ready_url, folder=folder)
-    return _at(running, f"http://127.0.0.1:{ports[0]}")
+    return _with_url(running, f"http://127.0.0.1:{ports[0]}")
 
 
 @contextmanager
-def _at(running: AbstractContextManager[Server], url: str) -> Iterator[Server]:
+def _with_url(running: AbstractContextManager[RunningServer], url: str) -> Iterator[RunningServer]:
     with running as server:
-        yield Server(server.name, url, server.process, server.log_path)
+        yield RunningServer(server.name, url, server.process, server.log_path)

@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What a sample of at least one value looks like."""
+    """Number of values, quartiles and percentiles of a sample of at least one value."""
 
     num_values: int
     p25: float
@@ -20,7 +20,7 @@ class Spread:
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
         """The spread of `values`."""
-        p25, median, p75, p90, p99 = (float(np.percentile(values, share)) for share in (25, 50, 75, 90, 99))
+        p25, median, p75, p90, p99 = (float(np.percentile(values, percent)) for percent in (25, 50, 75, 90, 99))
         return cls(len(values), p25, median, p75, p90, p99)
 
     def scaled(self, factor: float) -> "Spread":

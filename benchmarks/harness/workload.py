@@ -1,7 +1,7 @@
-"""The videos that are measured with: real ones where a folder of them lies beside the checkout, painted ones otherwise.
+"""The videos for benchmarks: real ones from a folder beside the checkout if it exists, otherwise painted ones.
 
-`../shared/data/clips` holds ten seconds and more in six codecs, `../shared/data/fights` the short
-clips of surveillance cameras that the default model is for. Nothing of them is copied.
+`../shared/data/clips` holds videos of ten seconds and more in six codecs, `../shared/data/fights` short clips of
+surveillance cameras, for which the default model was trained.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _SUFFIXES = frozenset({".mp4", ".webm", ".avi"})
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkVideo:
-    """A video file, and what its first picture track is."""
+    """A video file and the properties of its first video track."""
 
     path: Path
     codec: str
@@ -30,19 +30,19 @@ class BenchmarkVideo:
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """The name in tables."""
         return self.path.name
 
     @classmethod
     def read(cls, path: Path) -> "BenchmarkVideo":
-        """The video in `path`, by its header."""
+        """Read the header of the video in `path`."""
         with av.open(str(path)) as container:
             context = container.streams.video[0].codec_context
             return cls(path, context.codec.canonical_name, context.height, (container.duration or 0) / av.time_base)
 
 
 def default_model_dir() -> Path:
-    """The latest version of the default model, or the first of the models that are there."""
+    """The latest version of the default model, or the first model found."""
     directories = find_models(ROOT / "models")
     preferred = [directory for directory in directories if directory.parent.name == "fights"]
     return preferred[-1] if preferred else directories[0]
@@ -55,7 +55,7 @@ def long_videos() -> list[BenchmarkVideo]:
 
 
 def short_videos(num_videos: int = 24) -> list[BenchmarkVideo]:
-    """Videos of some seconds, as clients of the default model send them; H.264."""
+    """Short H.264 videos, as clients of the default model send them."""
     real = sorted(REAL_VIDEOS.glob("fights/*/*.mp4"))
     chosen = real[:: max(1, len(real) // num_videos)][:num_videos]
     return [BenchmarkVideo.read(path) for path in chosen or _painted_short(num_videos)]
@@ -79,7 +79,7 @@ def _painted_short(num_videos: int) -> list[Path]:
 
 
 def paint_video(name: str, codec: str, height: int, *, duration_seconds: int, frame_rate: int = 30) -> Path:
-    """A video of textures that slide at two speeds under some noise, made once and kept in the cache."""
+    """Write a video of textures that move at two speeds with noise, once; later calls return the cached file."""
     path = CACHE / "videos" / name
     if path.exists():
         return path

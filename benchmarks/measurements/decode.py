@@ -1,9 +1,8 @@
-"""Decoding: the frames a model wants, by our decoder and by three that a user might pick instead.
+"""Decode benchmark: the wanted frames of a model, by our decoder and by three alternatives.
 
-Every contestant is told which frames are wanted, runs on one core with one thread, scales to the
-same size, and stops after the last frame wanted. Ours also reads the timestamps that say which
-frames those are: the others are given them. They take turns on each video. What counts is processor
-time, which for one thread is the time it takes on an idle core, whatever else the machine does.
+Each decoder runs on one core with one thread, scales to the same size, and stops after the last wanted frame. Our
+decoder also reads the timestamps to select the frames; the other decoders get the frame indices. The decoders take
+turns on each video. The metric is processor time, which does not depend on other load of the machine.
 """
 
 import os
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.harness.decoders import DecordWorker, Timed, decode_ours, decode_with_opencv, decode_with_pyav
+from benchmarks.harness.decoders import DecodeRun, DecordWorker, decode_ours, decode_with_opencv, decode_with_pyav
 from benchmarks.harness.environments import PeerUnavailable
 from benchmarks.harness.report import Report, Table
 from benchmarks.harness.spread import Spread
@@ -27,12 +26,12 @@ from service.video.decode import open_video
 _SIZE = 160
 _MAIN_CODECS = frozenset({"h264", "hevc"})
 
-Decode = Callable[[Path, ClipSpec, NDArray[np.int64]], Timed]
+Decode = Callable[[Path, ClipSpec, NDArray[np.int64]], DecodeRun]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One video under one specification: seconds of each contestant's runs, by name; None if it cannot."""
+    """One video under one specification: seconds of each decoder's runs by name; None if it cannot decode the video."""
 
     video: BenchmarkVideo
     spec_name: str
@@ -41,21 +40,21 @@ class Outcome:
 
     @property
     def medians(self) -> dict[str, float]:
-        """Median seconds of each contestant that can decode the video."""
+        """Median seconds of each decoder that can decode the video."""
         return {name: float(np.median(runs)) for name, runs in self.seconds.items() if runs}
 
     @property
     def speedup(self) -> float:
-        """How many times faster than the best of the others ours is."""
+        """Time of the fastest other decoder divided by ours."""
         return min(seconds for name, seconds in self.medians.items() if name != "ours") / self.medians["ours"]
 
 
 def measure(_: Path, *, is_quick: bool) -> Report:
-    """The report of this benchmark."""
+    """Run the benchmark."""
     videos = long_videos()
     if is_quick:
         videos = [video for video in videos if video.codec in _MAIN_CODECS and video.height <= 360][:2]  # noqa: PLR2004
-    contestants: dict[str, Decode] = {"ours": decode_ours, "OpenCV": decode_with_opencv, "PyAV full": decode_with_pyav}
+    decoders: dict[str, Decode] = {"ours": decode_ours, "OpenCV": decode_with_opencv, "PyAV full": decode_with_pyav}
     notes = []
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})
@@ -63,17 +62,15 @@ def measure(_: Path, *, is_quick: bool) -> Report:
     try:
         try:
             decord = DecordWorker()
-            contestants["decord"] = decord.decode
+            decoders["decord"] = decord.decode
         except PeerUnavailable as error:
-            notes.append(f"decord took no part: {error}")
-        outcomes = [
-            outcome for video in videos for outcome in _compare(video, contestants, num_runs=1 if is_quick else 3)
-        ]
+            notes.append(f"decord did not take part: {error}")
+        outcomes = [outcome for video in videos for outcome in _compare(video, decoders, num_runs=1 if is_quick else 3)]
     finally:
         os.sched_setaffinity(0, cores)
         if decord is not None:
             decord.close()
-    return _report(outcomes, contestants, notes)
+    return _report(outcomes, decoders, notes)
 
 
 def _specs(duration_seconds: float) -> dict[str, ClipSpec]:
@@ -84,7 +81,7 @@ def _specs(duration_seconds: float) -> dict[str, ClipSpec]:
     }
 
 
-def _compare(video: BenchmarkVideo, contestants: dict[str, Decode], num_runs: int) -> list[Outcome]:
+def _compare(video: BenchmarkVideo, decoders: dict[str, Decode], num_runs: int) -> list[Outcome]:
     with open_video(video.path, DecodeLimits()) as opened:
         duration_seconds = opened.facts.duration_seconds
     outcomes = []
@@ -92,17 +89,17 @@ def _compare(video: BenchmarkVideo, contestants: dict[str, Decode], num_runs: in
         with open_video(video.path, DecodeLimits()) as opened:
             plan = opened.plan(spec)
         wanted = np.unique(np.concatenate([times.frame_indices[times.valid] for times in plan]))
-        seconds: dict[str, list[float] | None] = {name: [] for name in contestants}
+        seconds: dict[str, list[float] | None] = {name: [] for name in decoders}
         pictures: dict[str, list[NDArray[np.uint8]]] = {}
         for _ in range(num_runs):
-            for name, decode in contestants.items():
-                timed = decode(video.path, spec, wanted)
-                pictures[name] = timed.pictures
+            for name, decode in decoders.items():
+                run = decode(video.path, spec, wanted)
+                pictures[name] = run.pictures
                 runs = seconds[name]
-                if runs is None or timed.num_pictures < len(wanted):
+                if runs is None or run.num_pictures < len(wanted):
                     seconds[name] = None
                 else:
-                    runs.append(timed.seconds)
+                    runs.append(run.seconds)
         by_index = dict(zip(wanted.tolist(), pictures["PyAV full"], strict=True))
         expected = [by_index[index] for times in plan for index in times.frame_indices[times.valid].tolist()]
         is_identical = all(np.array_equal(one, other) for one, other in zip(expected, pictures["ours"], strict=True))
@@ -112,7 +109,7 @@ def _compare(video: BenchmarkVideo, contestants: dict[str, Decode], num_runs: in
     return outcomes
 
 
-def _report(outcomes: Sequence[Outcome], contestants: dict[str, Decode], notes: list[str]) -> Report:
+def _report(outcomes: Sequence[Outcome], decoders: dict[str, Decode], notes: list[str]) -> Report:
     speedups = [outcome.speedup for outcome in outcomes if outcome.video.codec in _MAIN_CODECS]
     return Report(
         name="decode",
@@ -123,8 +120,8 @@ def _report(outcomes: Sequence[Outcome], contestants: dict[str, Decode], notes: 
         },
         tables=[
             Table(
-                "Processor milliseconds to the wanted frames, one thread: median [quartiles]; - where it cannot",
-                ["video", "frames", *contestants, "ours vs best", "bit-identical"],
+                "Processor milliseconds for the wanted frames, one thread: median [quartiles]; -: cannot decode",
+                ["video", "frames", *decoders, "ours vs best", "bit-identical"],
                 [
                     [
                         outcome.video.name,

@@ -1,7 +1,6 @@
-"""Memory: the resident bytes of the service and its children, over many mixed requests and one very long video.
+"""Memory benchmark: resident bytes of the service and its decode workers, over mixed requests and one very long video.
 
-Pages that processes share are counted once for each of them, so the sums are upper bounds. Knows
-only processes and requests, nothing of what the service does.
+Shared pages are counted once for each process, so the sums are upper bounds.
 """
 
 import sys
@@ -19,9 +18,9 @@ import numpy as np
 
 from benchmarks.harness.environments import CACHE
 from benchmarks.harness.load import Generator
-from benchmarks.harness.processes import Server
+from benchmarks.harness.processes import RunningServer
 from benchmarks.harness.report import Report, Table
-from benchmarks.harness.servers import Contender, ours
+from benchmarks.harness.servers import BenchmarkServer, ours
 from benchmarks.harness.workload import long_videos, paint_video, short_videos
 
 MEBIBYTE = 1 << 20
@@ -37,15 +36,15 @@ _HOUR_LIMITS: dict[str, Any] = {
 
 
 @dataclass(slots=True)
-class Watch:
-    """Resident bytes at moments in seconds from the beginning."""
+class MemorySamples:
+    """Resident bytes at `times`, in seconds from the start of sampling."""
 
     times: list[float] = field(default_factory=list)
     num_bytes: list[int] = field(default_factory=list)
 
 
 def measure(model_dir: Path, *, is_quick: bool) -> Report:
-    """The report of this benchmark."""
+    """Run the benchmark."""
     num_requests = 200 if is_quick else 2000
     after_200, at_end, rows = _mixed_requests(model_dir, num_requests)
     minutes = 3 if is_quick else 60
@@ -58,100 +57,100 @@ def measure(model_dir: Path, *, is_quick: bool) -> Report:
             "hour_extra_mb": extra,
         },
         tables=[
-            Table("Resident MiB of the service and its children", ["after requests", "MiB"], rows),
+            Table("Resident MiB of the service and its decode workers", ["after requests", "MiB"], rows),
             Table(
                 "Largest resident MiB while one video is classified, 720p at 4 frames a second",
                 ["video", "MiB"],
                 [
                     ["ten seconds", f"{short_peak / MEBIBYTE:.0f}"],
-                    [f"{minutes} minutes, {seconds:.0f} s of work", f"{long_peak / MEBIBYTE:.0f}"],
+                    [f"{minutes} minutes, in {seconds:.0f} s", f"{long_peak / MEBIBYTE:.0f}"],
                 ],
             ),
         ],
-        notes=["a quick run takes three minutes of video for the hour"] if is_quick else [],
+        notes=["a quick run uses three minutes of video instead of an hour"] if is_quick else [],
         details={"resident_mib": rows, "long_minutes": minutes, "short_peak": short_peak, "long_peak": long_peak},
     )
 
 
 def _mixed_requests(model_dir: Path, num_requests: int) -> tuple[float, float, list[list[object]]]:
-    """Resident bytes after a tenth of the requests and at the end, and a table of what was between.
+    """Resident bytes after a tenth of the requests and at the end, and a table of all levels.
 
-    The first 200 of 2000 fill every pool and cache. Of the videos, most are short; some are long,
-    of other codecs; some are cut off, and some are no video at all.
+    The first 200 of 2000 requests fill all pools and caches. Most videos are short; some are long, with other codecs;
+    some are truncated or not videos.
     """
     shorts = [video.path.read_bytes() for video in short_videos()]
     longs = [video.path.read_bytes() for video in long_videos() if video.duration_seconds < _LONGEST_SECONDS]
     longs = [content for content in longs if len(content) < MEBIBYTE]
     broken = [shorts[0][: len(shorts[0]) // 2], b"not a video" * 1000, b"", longs[0][: len(longs[0]) * 2 // 3]]
-    contender = ours()
-    with contender.start(model_dir) as server:
+    server = ours()
+    with server.start(model_dir) as running:
         # One in 32 is long, one in eight is broken.
         contents = [*(shorts * 4)[:84], *longs[:4], *(broken * 3)[:12]]
-        generator = Generator(server.url, contender.request, contents)
+        generator = Generator(running.url, server.request, contents)
         rows: list[list[object]] = []
         step = num_requests // 10
         levels = []
         for number in range(10):
             load = generator.closed_loop(_NUM_CLIENTS, 600, max_requests=step)
-            levels.append(_steady_bytes(server))
+            levels.append(_steady_bytes(running))
             rows.append([step * (number + 1), f"{levels[-1] / MEBIBYTE:.0f}"])
             print(f"{rows[-1]} {load.statuses()} {load.per_second:.1f}/s", file=sys.stderr)
     return levels[0], float(np.mean(levels[-2:])), rows
 
 
-def _steady_bytes(server: Server) -> float:
+def _steady_bytes(running: RunningServer) -> float:
     samples = []
     for _ in range(10):
-        samples.append(server.resident_bytes())
+        samples.append(running.resident_bytes())
         time.sleep(0.05)
     return float(np.median(samples))
 
 
 def _long_video(model_dir: Path, minutes: int) -> tuple[int, int, float]:
-    """The largest resident bytes during a ten-second video and during a long one, and the latter's seconds."""
+    """Largest resident bytes during a ten-second video and during a long one, and the seconds of the long one."""
     ten_seconds = paint_video("libx264-720p-4fps-10s.mp4", "libx264", 720, duration_seconds=10, frame_rate=4)
-    contender = ours(**_HOUR_LIMITS)
-    with contender.start(model_dir) as server:
+    server = ours(**_HOUR_LIMITS)
+    with server.start(model_dir) as running:
         for _ in range(3):
-            _ask(contender, server, ten_seconds)
-        with _watched(server) as short:
-            _ask(contender, server, ten_seconds)
-        with _watched(server) as long:
-            _ask(contender, server, _repeated(ten_seconds, 6 * minutes))
+            _send(server, running, ten_seconds)
+        with _sampled(running) as short:
+            _send(server, running, ten_seconds)
+        with _sampled(running) as long:
+            _send(server, running, _repeated(ten_seconds, 6 * minutes))
     return max(short.num_bytes), max(long.num_bytes), long.times[-1]
 
 
-def _ask(contender: Contender, server: Server, path: Path) -> None:
-    generator = Generator(server.url, contender.request, [path.read_bytes()], _HOUR_LIMITS["deadline_seconds"])
-    [answer] = generator.closed_loop(1, 1, max_requests=1).answers
-    if answer.status != 200:  # noqa: PLR2004
-        raise RuntimeError(f"{path.name} was answered {answer.status}: {answer.content[:300]!r}")
+def _send(server: BenchmarkServer, running: RunningServer, path: Path) -> None:
+    generator = Generator(running.url, server.request, [path.read_bytes()], _HOUR_LIMITS["deadline_seconds"])
+    [response] = generator.closed_loop(1, 1, max_requests=1).responses
+    if response.status != 200:  # noqa: PLR2004
+        raise RuntimeError(f"{path.name} got status {response.status}: {response.content[:300]!r}")
 
 
 @contextmanager
-def _watched(server: Server) -> Iterator[Watch]:
-    """Sample the resident memory every tenth of a second for the length of the context."""
-    watch = Watch()
+def _sampled(running: RunningServer) -> Iterator[MemorySamples]:
+    """Sample the resident memory every tenth of a second within the context."""
+    samples = MemorySamples()
     has_ended = threading.Event()
     started_at = time.perf_counter()
 
     def sample() -> None:
         while not has_ended.is_set():
-            watch.times.append(time.perf_counter() - started_at)
-            watch.num_bytes.append(server.resident_bytes())
+            samples.times.append(time.perf_counter() - started_at)
+            samples.num_bytes.append(running.resident_bytes())
             has_ended.wait(0.1)
 
     thread = threading.Thread(target=sample)
     thread.start()
     try:
-        yield watch
+        yield samples
     finally:
         has_ended.set()
         thread.join()
 
 
 def _repeated(source: Path, num_times: int) -> Path:
-    """The pictures of `source` over and over, its packets copied with later times: nothing is encoded anew."""
+    """Repeat the video `source`: its packets are copied with later times, nothing is encoded."""
     path = CACHE / "videos" / f"{source.stem}-x{num_times}.mp4"
     if path.exists():
         return path

@@ -1,7 +1,6 @@
-"""Start-up: how long from the start of the process to `ready`, and where that time goes, in each engine.
+"""Start-up benchmark: seconds from process start to `ready`, and the seconds of each stage, for each engine.
 
-All of it is measured on the real service with the one model that is benchmarked. The stages are those that the
-service itself logs; some overlap, so they need not add up.
+The stages are logged by the service. Some overlap, so their sum may exceed the total.
 """
 
 import json
@@ -22,7 +21,7 @@ _LISTENING, _READY = "listening", "ready"
 
 
 def measure(model_dir: Path, *, is_quick: bool) -> Report:
-    """The report of this benchmark."""
+    """Run the benchmark."""
     models_dir = models_dir_of(model_dir)
     num_runs = 1 if is_quick else 3
     engines = [name for name in ("tensorflow", "openvino") if find_spec(name)]
@@ -35,7 +34,7 @@ def measure(model_dir: Path, *, is_quick: bool) -> Report:
     return Report(
         name="startup",
         figures={
-            # The default engine's go by the plain name.
+            # Figures of the default engine have no prefix.
             f"{'' if engine == 'tensorflow' else f'{engine}_'}{end}_seconds": Spread.of(seconds[engine][end]).median
             for engine in engines
             for end in (_LISTENING, _READY)
@@ -48,13 +47,13 @@ def measure(model_dir: Path, *, is_quick: bool) -> Report:
             )
             for engine in engines
         ],
-        notes=["stages overlap: children start and formats are probed while the engine is imported"],
+        notes=["stages overlap: decode workers start and formats are probed while the engine is imported"],
         details={"seconds": seconds},
     )
 
 
 def _start(models_dir: Path, engine: str) -> dict[str, float]:
-    """Seconds of each stage, then from the start of the process until the service listens and until it is ready."""
+    """Seconds of each stage, and from process start until the service listens and until it is ready."""
     port = free_port()
     environment = base_environment() | {
         "SERVICE_PORT": str(port),

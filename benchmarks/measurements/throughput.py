@@ -1,11 +1,9 @@
-"""Throughput: closed loops of 1, 4, 16 and 32 clients against ours and every peer, beside the offline ceiling.
+"""Throughput benchmark: closed loops of 1, 4, 16 and 32 clients on our service and all peers, and the offline ceiling.
 
-The contestants run one after another, each alone on the machine, and the ceiling is measured before
-and after them all, once for each of our engines. Our line is made long enough for every client:
-peers queue without a bound, so nobody refuses. Ours takes part with its default engine and, where it
-is installed, with OpenVINO: the figures that begin with `openvino_` are those. Beside the rates
-stands the processor time that a contestant's processes used for each video: unlike a rate it hardly
-depends on what else the machine does.
+The servers run one after another, each alone on the machine. The ceiling is measured before and after them, once for
+each engine. Our queue is long enough for all clients, because peers queue without a limit. Our service runs with its
+default engine and, if installed, with OpenVINO (figures with the prefix `openvino_`). The processor time per video is
+reported too: it depends less than the rate on other load of the machine.
 """
 
 import sys
@@ -19,9 +17,9 @@ import httpx
 import numpy as np
 
 from benchmarks.harness.environments import PeerUnavailable
-from benchmarks.harness.load import Answer, Generator
+from benchmarks.harness.load import Generator, TimedResponse
 from benchmarks.harness.report import Report, Table
-from benchmarks.harness.servers import LONG_LINE, Contender, ours_with_each_engine, peers
+from benchmarks.harness.servers import LONG_QUEUE, BenchmarkServer, ours_with_each_engine, peers
 from benchmarks.harness.spread import Spread
 from benchmarks.harness.workload import BenchmarkVideo, short_videos
 from benchmarks.studies import ceiling
@@ -29,12 +27,12 @@ from service.inference.engine import EngineName
 
 _NUM_CLIENTS = (1, 4, 16, 32)
 _NUM_WARM_UP = 8
-_LAST_COLUMNS = ("processor ms a video", "failed", "probabilities differ by")
+_LAST_COLUMNS = ("processor ms per video", "failed", "probabilities differ by")
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What every contestant goes through; `expected` is what ours answered, by the video's number."""
+    """The load on every server; `expected` are the probabilities of our service by video number."""
 
     model_dir: Path
     contents: list[bytes]
@@ -45,7 +43,7 @@ class Trial:
 
 @dataclass(slots=True)
 class Outcome:
-    """What one contestant reached: runs of videos a second, and answer times, by number of clients."""
+    """Results of one server: videos per second of each run, and response times, by number of clients."""
 
     name: str
     per_second: dict[int, list[float]] = field(default_factory=dict)
@@ -56,26 +54,26 @@ class Outcome:
 
     @property
     def best_per_second(self) -> float:
-        """The best median over the numbers of clients."""
+        """The best median rate over all numbers of clients."""
         return max(float(np.median(runs)) for runs in self.per_second.values())
 
 
 def measure(model_dir: Path, *, is_quick: bool) -> Report:
-    """The report of this benchmark."""
+    """Run the benchmark."""
     videos = short_videos(6 if is_quick else 24)
     seconds = 3.0 if is_quick else 8.0
     levels = (1, 4) if is_quick else _NUM_CLIENTS
-    own = ours_with_each_engine(**LONG_LINE)
-    ceilings = {contender.name: [_ceiling(model_dir, videos, 2 * seconds, contender.name)] for contender in own}
+    own = ours_with_each_engine(**LONG_QUEUE)
+    ceilings = {server.name: [_ceiling(model_dir, videos, 2 * seconds, server.name)] for server in own}
     outcomes: list[Outcome] = []
     notes: list[str] = []
     trial = Trial(model_dir, [video.path.read_bytes() for video in videos], levels, seconds)
-    for contender in (*own, *peers(), *own):
+    for server in (*own, *peers(), *own):
         try:
-            outcome = next((known for known in outcomes if known.name == contender.name), Outcome(contender.name))
-            _run(contender, trial, outcome)
+            outcome = next((known for known in outcomes if known.name == server.name), Outcome(server.name))
+            _run(server, trial, outcome)
         except PeerUnavailable as error:
-            notes.append(f"{contender.name} took no part: {error}")
+            notes.append(f"{server.name} did not take part: {error}")
             continue
         if outcome not in outcomes:
             outcomes.append(outcome)
@@ -85,7 +83,7 @@ def measure(model_dir: Path, *, is_quick: bool) -> Report:
 
 
 def _ceiling(model_dir: Path, videos: Sequence[BenchmarkVideo], seconds: float, name: str) -> float:
-    # In a process of its own: the engine's threads and memory are not to stay.
+    # In a separate process, so that threads and memory of the engine are released.
     engine: EngineName = "tensorflow" if name == "ours" else "openvino"
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         paths = [video.path for video in videos]
@@ -94,36 +92,34 @@ def _ceiling(model_dir: Path, videos: Sequence[BenchmarkVideo], seconds: float, 
     return per_second
 
 
-def _run(contender: Contender, trial: Trial, outcome: Outcome) -> None:
-    with contender.start(trial.model_dir) as server:
-        generator = Generator(server.url, contender.request, trial.contents)
+def _run(server: BenchmarkServer, trial: Trial, outcome: Outcome) -> None:
+    with server.start(trial.model_dir) as running:
+        generator = Generator(running.url, server.request, trial.contents)
         warm_up = generator.closed_loop(2, 60, max_requests=_NUM_WARM_UP)
-        _compare_answers(contender, warm_up.good, outcome, trial.expected)
+        _compare_probabilities(server, warm_up.successful, outcome, trial.expected)
         for num_clients in trial.levels:
-            cpu_seconds_before = server.cpu_seconds()
+            cpu_seconds_before = running.cpu_seconds()
             load = generator.closed_loop(num_clients, trial.seconds)
-            cpu_seconds = server.cpu_seconds() - cpu_seconds_before
-            outcome.num_failed += len(load.answers) - len(load.good)
-            if load.good:
-                outcome.cpu_seconds_per_video.append(cpu_seconds / len(load.answers))
+            cpu_seconds = running.cpu_seconds() - cpu_seconds_before
+            outcome.num_failed += len(load.responses) - len(load.successful)
+            if load.successful:
+                outcome.cpu_seconds_per_video.append(cpu_seconds / len(load.responses))
                 outcome.per_second.setdefault(num_clients, []).append(load.per_second)
-                outcome.seconds[num_clients] = Spread.of([answer.seconds for answer in load.good])
-            print(
-                f"{contender.name}, {num_clients} clients: {load.per_second:.2f}/s {load.statuses()}", file=sys.stderr
-            )
+                outcome.seconds[num_clients] = Spread.of([response.seconds for response in load.successful])
+            print(f"{server.name}, {num_clients} clients: {load.per_second:.2f}/s {load.statuses()}", file=sys.stderr)
     if not outcome.per_second:
-        raise PeerUnavailable(f"not one good answer; see {server.log_path}")
+        raise PeerUnavailable(f"no successful response; see {running.log_path}")
 
 
-def _compare_answers(
-    contender: Contender, answers: list[Answer], outcome: Outcome, expected: dict[int, list[float]]
+def _compare_probabilities(
+    server: BenchmarkServer, responses: list[TimedResponse], outcome: Outcome, expected: dict[int, list[float]]
 ) -> None:
-    # Peers scale pictures with other settings, so their probabilities differ a little.
+    # Peers scale pictures with other settings, so their probabilities differ slightly.
     probabilities = {
-        answer.video: contender.probabilities(httpx.Response(answer.status, content=answer.content))
-        for answer in answers
+        response.video: server.probabilities(httpx.Response(response.status, content=response.content))
+        for response in responses
     }
-    if contender.name == "ours":
+    if server.name == "ours":
         expected.update(probabilities)
     differences = [
         float(np.abs(np.array(found) - np.array(expected[video])).max()) for video, found in probabilities.items()
@@ -139,7 +135,7 @@ def _report(
     outcomes: list[Outcome], ceilings: dict[str, list[float]], notes: list[str], levels: Sequence[int]
 ) -> Report:
     own = [outcome for outcome in outcomes if outcome.name in ceilings]
-    others = [outcome for outcome in outcomes if outcome.name not in ceilings]
+    peer_outcomes = [outcome for outcome in outcomes if outcome.name not in ceilings]
     our_best = own[0].best_per_second
     figures: dict[str, float] = {}
     for outcome in own:
@@ -150,11 +146,11 @@ def _report(
             f"{prefix}videos_per_second": outcome.best_per_second,
             f"{prefix}ceiling_per_second": highest,
         }
-        if others:
+        if peer_outcomes:
             figures |= {
                 f"{prefix}throughput_vs_best_peer": outcome.best_per_second
-                / max(other.best_per_second for other in others),
-                f"{prefix}cpu_per_video_of_cheapest_peer_vs_ours": min(map(_cpu_seconds, others))
+                / max(other.best_per_second for other in peer_outcomes),
+                f"{prefix}cpu_per_video_of_cheapest_peer_vs_ours": min(map(_cpu_seconds, peer_outcomes))
                 / _cpu_seconds(outcome),
             }
     rows = []
@@ -180,8 +176,8 @@ def _report(
         figures=figures,
         tables=[
             Table(
-                "Videos a second / median milliseconds to the answer, by number of clients",
-                ["", *(f"{level} clients" for level in levels), "best, to ours", *_LAST_COLUMNS],
+                "Videos per second / median milliseconds to the response, by number of clients",
+                ["", *(f"{level} clients" for level in levels), "best vs ours", *_LAST_COLUMNS],
                 rows,
             )
         ],
@@ -194,7 +190,7 @@ def _report(
         ],
         details={
             "ceilings_per_second": ceilings,
-            "contestants": {
+            "servers": {
                 outcome.name: {
                     "per_second": outcome.per_second,
                     "seconds": {level: asdict(spread) for level, spread in outcome.seconds.items()},

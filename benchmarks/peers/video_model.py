@@ -1,7 +1,7 @@
-"""What every peer's server needs: the clips of a video, decoded in full with PyAV, and the SavedModel's answer.
+"""Shared by the servers of all peers: full decoding with PyAV, and prediction with the SavedModel.
 
-The same windows, frames and sizes as the service takes, planned by the same arithmetic; decoded as
-PyAV's documentation shows, with the scaler's own settings. Runs in each peer's own environment.
+Windows, frames and sizes equal the ones of the service. Decoding follows the documentation of PyAV, with default settings of
+the scaler. Runs in the environment of each peer.
 """
 
 import io
@@ -19,19 +19,19 @@ Clips = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
 
 def read_spec(directory: Path) -> ClipSpec:
-    """The clips that the model in `directory` looks at."""
+    """Read the clip specification of the model in `directory`."""
     return ClipSpec.model_validate(json.loads((directory / "manifest.json").read_text())["clip"])
 
 
 class VideoReader:
-    """Decodes videos as the model in `directory` wants them."""
+    """Decodes videos into the clips of the model in `directory`."""
 
     def __init__(self, directory: Path, num_threads: int = 1) -> None:
         self.spec = read_spec(directory)
         self._num_threads = num_threads
 
     def decode(self, content: bytes) -> Clips:
-        """The clips of a whole video: one pass over its packets for the times, one over its frames."""
+        """Decode all clips of a video: one pass over its packets for the times, one over its frames."""
         import av  # noqa: PLC0415 - the usual service has OpenCV instead
 
         with av.open(io.BytesIO(content), "r") as container:
@@ -59,13 +59,13 @@ class VideoReader:
 def assemble(
     plan: list[tuple[NDArray[np.int64], NDArray[np.bool_]]], pictures: dict[int, NDArray[np.uint8]], spec: ClipSpec
 ) -> Clips:
-    """The planned clips, from the pictures of the wanted frames; one that did not decode repeats the last."""
+    """Assemble the planned clips; a frame that did not decode is replaced by the last decoded one."""
     frames = np.zeros((len(plan), spec.num_frames, spec.height, spec.width, 3), dtype=np.uint8)
     valid = np.zeros((len(plan), spec.num_frames), dtype=np.bool_)
     last_decoded = max(pictures)
     for number, (indices, is_valid) in enumerate(plan):
-        for place in np.flatnonzero(is_valid):
-            frames[number, place] = pictures.get(int(indices[place]), pictures[last_decoded])
+        for position in np.flatnonzero(is_valid):
+            frames[number, position] = pictures.get(int(indices[position]), pictures[last_decoded])
         valid[number] = is_valid
     return frames, valid
 
@@ -74,7 +74,7 @@ class VideoModel:
     """The SavedModel in `directory`, called through its signature."""
 
     def __init__(self, directory: Path, num_threads: int) -> None:
-        import tensorflow as tf  # noqa: PLC0415 - the processes of a peer that only decode do without
+        import tensorflow as tf  # noqa: PLC0415 - not needed by processes that only decode
 
         tf.config.threading.set_intra_op_parallelism_threads(num_threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -89,12 +89,12 @@ class VideoModel:
 
     def run(self, frames: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Probabilities float32 [B, K] of a batch of clips."""
-        answers = self._signature(frames=self._constant(frames), valid=self._constant(valid))
-        probabilities: NDArray[np.float32] = answers["probabilities"].numpy()
+        outputs = self._signature(frames=self._constant(frames), valid=self._constant(valid))
+        probabilities: NDArray[np.float32] = outputs["probabilities"].numpy()
         return probabilities
 
     def run_videos(self, videos: list[Clips]) -> list[list[float]]:
-        """The probabilities of each video, all their clips in as few calls as there are eights of them."""
+        """Predict the probabilities of each video, with batches of up to 8 clips over all videos."""
         frames = np.concatenate([frames for frames, _ in videos])
         valid = np.concatenate([valid for _, valid in videos])
         parts = [self.run(frames[start : start + 8], valid[start : start + 8]) for start in range(0, len(frames), 8)]
@@ -103,8 +103,8 @@ class VideoModel:
 
 
 def combine(clips: NDArray[np.float32], directory: Path) -> list[float]:
-    """A video's probabilities, from those of its clips, float32 [N, K], as the model in `directory` wants it."""
-    how = json.loads((directory / "manifest.json").read_text())["combine"]
-    whole = clips.mean(axis=0) if how == "mean" else clips.max(axis=0)
+    """Combine the probabilities of clips, float32 [N, K], to those of the video, by the manifest in `directory`."""
+    rule = json.loads((directory / "manifest.json").read_text())["combine"]
+    whole = clips.mean(axis=0) if rule == "mean" else clips.max(axis=0)
     probabilities: list[float] = (whole / whole.sum()).tolist()
     return probabilities

@@ -2,8 +2,8 @@
 
 Usage: `python -m benchmarks.studies.batching MODEL_DIR [ENGINE] [SECONDS]`.
 
-The real model, asked by 4 and by 16 callers, each of whom asks again when answered. The ways take turns, so that
-other work on the machine meets them all alike. Behind docs/decisions/0001-natural-batching.md.
+4 and 16 callers send clips to the real model in closed loops. The variants take turns, so that other load of the
+machine affects all equally. Measurements for docs/decisions/0001-natural-batching.md.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ _NUM_TURNS = 3
 _MAX_BATCH_SIZE = 4
 
 
-class _Asked(Protocol):
+class _Batcher(Protocol):
     async def predict(self, frames: Frames, valid: Valid, caller: object) -> object: ...
 
 
 class WaitingBatcher:
-    """As many servers do it: from the first clip on, wait so long for a full batch."""
+    """Waits for a full batch, at most `wait_seconds` from its first clip on."""
 
     def __init__(self, run: RunBatch, wait_seconds: float, executor: ThreadPoolExecutor) -> None:
         self._run = run
@@ -42,14 +42,14 @@ class WaitingBatcher:
         self._queue: asyncio.Queue[tuple[Frames, Valid, asyncio.Future[None]]] = asyncio.Queue()
 
     async def predict(self, frames: Frames, valid: Valid, caller: object) -> None:
-        """Return when the clip is answered; `caller` makes no difference."""
+        """Return when the clip has its prediction; `caller` is ignored."""
         del caller
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         await self._queue.put((frames, valid, done))
         await done
 
     async def serve(self) -> None:
-        """Answer for ever."""
+        """Process batches until cancelled."""
         while True:
             batch = [await self._queue.get()]
             try:
@@ -67,22 +67,22 @@ class WaitingBatcher:
                 done.set_result(None)
 
 
-async def closed_loop(batcher: _Asked, clip: tuple[Frames, Valid], num_callers: int, seconds: float) -> list[float]:
-    """Seconds that each answer took, of callers who ask again at once."""
+async def closed_loop(batcher: _Batcher, clip: tuple[Frames, Valid], num_callers: int, seconds: float) -> list[float]:
+    """Seconds of each prediction; each caller sends its next clip at once."""
     until = time.perf_counter() + seconds
     took: list[float] = []
 
     async def call(number: int) -> None:
-        while (asked_at := time.perf_counter()) < until:
+        while (sent_at := time.perf_counter()) < until:
             await batcher.predict(*clip, caller=number)
-            took.append(time.perf_counter() - asked_at)
+            took.append(time.perf_counter() - sent_at)
 
     await asyncio.gather(*(call(number) for number in range(num_callers)))
     return took
 
 
 async def main(model_dir: Path, engine_name: EngineName, seconds: float) -> None:
-    """Print clips a second and latencies of each way, summed over its turns."""
+    """Print clips per second and latencies of each variant over all its turns."""
     manifest = read_manifest(model_dir)
     spec = manifest.clip
     shape = (spec.num_frames, spec.height, spec.width, 3)
@@ -110,7 +110,7 @@ async def main(model_dir: Path, engine_name: EngineName, seconds: float) -> None
                 print(f"{num_callers:8}{waited:>8}{rate:10.2f}{p50:10.0f}{p99:10.0f}", flush=True)
 
 
-async def _turn(  # noqa: PLR0917 - one of everything
+async def _turn(  # noqa: PLR0917 - internal function
     run: RunBatch,
     shape: tuple[int, int, int, int],
     sizes: list[int],

@@ -1,7 +1,7 @@
-"""The offline ceiling: our decode and our model in a tight loop, without a service around them.
+"""The offline ceiling: our decoder and our model in a tight loop, without the service.
 
-As many decode processes as the service has, one model with as many threads and as many calls at once,
-batches of the same sizes, filled with whatever is decoded; no HTTP, no upload, no answer.
+It uses as many decode processes, model threads, concurrent model calls and the same batch sizes as the service, but no
+HTTP, uploads and responses.
 """
 
 import os
@@ -26,14 +26,14 @@ _MAX_DECODED_AHEAD = 8
 
 
 def decode(path: Path, spec: ClipSpec) -> list[Clip]:
-    """All clips of a video."""
+    """Decode all clips of a video."""
     with open_video(path, DecodeLimits()) as video:
         return list(video.clips(spec, video.plan(spec)))
 
 
 def videos_per_second(model_dir: Path, paths: Sequence[Path], seconds: float, engine_name: EngineName) -> float:
-    """Videos decoded and predicted a second by that engine, over at least `seconds`."""
-    # Here, so that decode processes do without TensorFlow.
+    """Videos decoded and predicted per second with an engine, over at least `seconds`."""
+    # Imported here, so that decode processes do not load TensorFlow.
     from service.inference.engines import import_engine  # noqa: PLC0415
 
     num_cores = os.cpu_count() or 1
@@ -50,28 +50,28 @@ def videos_per_second(model_dir: Path, paths: Sequence[Path], seconds: float, en
         list(decoders.map(decode, paths[:num_cores], [spec] * num_cores))
         clips: deque[Clip] = deque()
         decoding: set[Future[list[Clip]]] = set()
-        answering: set[Future[object]] = set()
+        predicting: set[Future[object]] = set()
         num_begun = num_videos = 0
         started_at = time.perf_counter()
         while True:
             while len(decoding) + len(clips) < _MAX_DECODED_AHEAD and time.perf_counter() < started_at + seconds:
                 decoding.add(decoders.submit(decode, paths[num_begun % len(paths)], spec))
                 num_begun += 1
-            while clips and len(answering) < runtime.num_batch_threads:
+            while clips and len(predicting) < runtime.num_batch_threads:
                 size = next(size for size in sorted(sizes, reverse=True) if size <= len(clips))
                 batch = [clips.popleft() for _ in range(size)]
-                answering.add(callers.submit(_answer, engine, batch))
-            if not decoding and not answering:
+                predicting.add(callers.submit(_predict, engine, batch))
+            if not decoding and not predicting:
                 return num_videos / (time.perf_counter() - started_at)
-            pending: list[Future[Any]] = [*decoding, *answering]
+            pending: list[Future[Any]] = [*decoding, *predicting]
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in done & decoding:
                 num_videos += 1
                 clips.extend(future.result())
-            for future in done & answering:
+            for future in done & predicting:
                 future.result()
-            decoding, answering = decoding - done, answering - done
+            decoding, predicting = decoding - done, predicting - done
 
 
-def _answer(engine: Engine, clips: Sequence[Clip]) -> None:
+def _predict(engine: Engine, clips: Sequence[Clip]) -> None:
     engine.run(np.stack([clip.frames for clip in clips]), np.stack([clip.times.valid for clip in clips]))

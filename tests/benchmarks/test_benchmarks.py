@@ -1,4 +1,4 @@
-"""The benchmarks' own parts: their arguments, their arithmetic, their load. What they measure is not tested."""
+"""Arguments, statistics and load generator of the benchmarks. The measured values are not tested."""
 
 import http.server
 import json
@@ -17,11 +17,11 @@ from benchmarks.harness.spread import Spread
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_benchmark_can_be_imported_and_measures(name: str) -> None:
-    assert callable(import_module(f"benchmarks.{name}").measure)
+def test_every_benchmark_has_a_measure_function(name: str) -> None:
+    assert callable(import_module(f"benchmarks.measurements.{name}").measure)
 
 
-def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_benchmark_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["speed"])
     assert "invalid choice: 'speed'" in capsys.readouterr().err
@@ -42,19 +42,19 @@ def test_the_json_is_one_line_with_the_figures_and_the_machine() -> None:
     assert content["machine"]["num_cores"] >= 1
 
 
-def test_load_goes_nowhere_but_to_this_machine() -> None:
-    with pytest.raises(ValueError, match="this machine only"):
+def test_load_is_sent_only_to_the_local_machine() -> None:
+    with pytest.raises(ValueError, match=r"only be sent to 127\.0\.0\.1"):
         Generator("http://192.0.2.1:80", lambda url, video: httpx.Request("POST", url, content=video), [b"video"])
 
 
-def test_a_closed_loop_sends_no_more_than_it_is_told(echo_url: str) -> None:
+def test_a_closed_loop_sends_at_most_max_requests(echo_url: str) -> None:
     generator = Generator(echo_url, lambda url, video: httpx.Request("POST", url, content=video), [b"one", b"two"])
     load = generator.closed_loop(num_clients=2, seconds=30, max_requests=7)
     assert load.statuses() == {200: 7}
-    assert {answer.content for answer in load.good} == {b"one", b"two"}
+    assert {response.content for response in load.successful} == {b"one", b"two"}
 
 
-def test_an_open_loop_sends_what_its_rate_says(echo_url: str) -> None:
+def test_an_open_loop_sends_at_its_rate(echo_url: str) -> None:
     generator = Generator(echo_url, lambda url, video: httpx.Request("POST", url, content=video), [b"one"])
     load = generator.open_loop(per_second=100, seconds=0.2)
     assert load.statuses() == {200: 20}
@@ -69,7 +69,7 @@ class _Echo(http.server.BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Keep silent."""
+        """Log nothing."""
 
 
 @pytest.fixture

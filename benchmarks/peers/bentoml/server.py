@@ -1,7 +1,4 @@
-"""BentoML as its documentation says: one worker that decodes for each core, and a model that batches.
-
-The model's service has adaptive batching; the two speak through BentoML's own channel.
-"""
+"""BentoML as in its documentation: one decoding worker per core, and a model service with adaptive batching."""
 
 import os
 from pathlib import Path
@@ -19,14 +16,14 @@ _DIRECTORY = Path(os.environ["MODEL_DIR"])
 
 @bentoml.service(workers=1, traffic={"timeout": 120, "max_concurrency": 256})
 class Model:
-    """The model, whose callers are gathered into batches of clips."""
+    """The model, with adaptive batching of clips."""
 
     def __init__(self) -> None:
         self.model = VideoModel(_DIRECTORY, num_threads=os.cpu_count() or 1)
 
     @bentoml.api(batchable=True, batch_dim=0, max_batch_size=8, max_latency_ms=60_000)
     def predict(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities of a batch of clips; a frame of zeros that ends a clip is none."""
+        """Probabilities of a batch of clips; frames of zeros at the end of a clip are padding."""
         valid: NDArray[np.bool_] = np.asarray(frames.any(axis=(2, 3, 4)))
         valid[:, 0] = True
         return self.model.run(frames, valid)
@@ -34,7 +31,7 @@ class Model:
 
 @bentoml.service(workers=os.cpu_count() or 1, traffic={"timeout": 120, "max_concurrency": 256})
 class Videos:
-    """What clients call: decodes the video and asks the model."""
+    """Decodes the uploaded video and calls the model."""
 
     model = bentoml.depends(Model)
 

@@ -1,4 +1,4 @@
-"""decord, asked over standard input which frames it is to decode: one JSON object a line, and one back."""
+"""Decodes frames with decord. Requests and responses are JSON lines on standard input and output."""
 
 import json
 import sys
@@ -8,18 +8,18 @@ import decord
 
 
 def main() -> None:
-    """Answer jobs until standard input ends."""
+    """Process requests until standard input ends."""
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
-        job = json.loads(line)
+        request = json.loads(line)
         started_at = time.process_time()
         num_pictures = 0
         try:
             reader = decord.VideoReader(
-                job["path"], ctx=decord.cpu(0), width=job["width"], height=job["height"], num_threads=1
+                request["path"], ctx=decord.cpu(0), width=request["width"], height=request["height"], num_threads=1
             )
-            num_pictures = len(reader.get_batch(job["wanted"]).asnumpy())
-        except Exception as error:  # noqa: BLE001 - whatever it cannot decode is reported as such
+            num_pictures = len(reader.get_batch(request["wanted"]).asnumpy())
+        except Exception as error:  # noqa: BLE001 - the response reports missing pictures
             print(error, file=sys.stderr)
         print(json.dumps({"seconds": time.process_time() - started_at, "num_pictures": num_pictures}), flush=True)
 

@@ -1,6 +1,6 @@
-"""LitServe as its documentation says: decoding in `decode_request`, its own batching, one worker for each core.
+"""LitServe as in its documentation: decoding in `decode_request`, its own batching, one worker per core.
 
-Every worker decodes and predicts by itself, with one thread of TensorFlow.
+Each worker decodes and predicts with one thread of TensorFlow.
 """
 
 import os
@@ -14,7 +14,7 @@ from benchmarks.peers.video_model import Clips, VideoModel, VideoReader
 
 
 class VideoApi(litserve.LitAPI):
-    """One video in, its probabilities out."""
+    """Classifies videos."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's signature
         """Load the model, once in each worker."""
@@ -28,7 +28,7 @@ class VideoApi(litserve.LitAPI):
         return self.reader.decode(form["video"].file.read())
 
     def batch(self, inputs: list[Clips]) -> list[Clips]:
-        """Videos of different length do not stack; the model's call joins their clips."""
+        """Return the list unchanged: videos of different lengths cannot be stacked."""
         return inputs
 
     def predict(self, x: list[Clips]) -> list[list[float]]:
@@ -36,11 +36,11 @@ class VideoApi(litserve.LitAPI):
         return self.model.run_videos(x)
 
     def unbatch(self, output: list[list[float]]) -> list[list[float]]:
-        """One answer a video."""
+        """Return the list unchanged."""
         return output
 
     def encode_response(self, output: list[float]) -> dict[str, list[float]]:
-        """The JSON answer."""
+        """The JSON response."""
         return {"probabilities": output}
 
 

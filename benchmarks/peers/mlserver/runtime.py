@@ -1,6 +1,6 @@
-"""A custom runtime of MLServer: adaptive batching of videos, and one worker process for each core.
+"""A custom runtime of MLServer: adaptive batching of videos, one worker process per core.
 
-The request is the V2 protocol's, with the video's bytes as a base64 tensor.
+Requests follow the V2 protocol, with the bytes of the video as a base64 tensor.
 """
 
 import os
@@ -15,7 +15,7 @@ from benchmarks.peers.video_model import VideoModel, VideoReader
 
 
 class VideoRuntime(MLModel):
-    """Videos in, their probabilities out."""
+    """Classifies videos."""
 
     async def load(self) -> bool:
         """Load the model, once in each worker."""

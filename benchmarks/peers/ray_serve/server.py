@@ -1,4 +1,4 @@
-"""Ray Serve as its documentation says: one replica that decodes for each core, and a model that batches."""
+"""Ray Serve as in its documentation: one decoding replica per core, and a model deployment with batching."""
 
 import os
 import time
@@ -16,7 +16,7 @@ _NUM_CORES = os.cpu_count() or 1
 
 @serve.deployment(num_replicas=1, max_ongoing_requests=256, ray_actor_options={"num_cpus": 0.1})
 class Model:
-    """The model, whose callers are gathered into batches of videos."""
+    """The model, with batching of videos."""
 
     def __init__(self) -> None:
         self.model = VideoModel(_DIRECTORY, num_threads=_NUM_CORES)
@@ -27,7 +27,7 @@ class Model:
         return self.model.run_videos(videos)
 
     async def is_ready(self) -> bool:
-        """Answer once the model is loaded."""
+        """Return when the model is loaded."""
         return True
 
     async def __call__(self, clips: Clips) -> list[float]:
@@ -38,14 +38,14 @@ class Model:
 
 @serve.deployment(num_replicas=_NUM_CORES, max_ongoing_requests=128, ray_actor_options={"num_cpus": 0.1})
 class Videos:
-    """What clients call: decodes the video and asks the model."""
+    """Decodes the uploaded video and calls the model."""
 
     def __init__(self, model: serve.handle.DeploymentHandle) -> None:
         self.reader = VideoReader(_DIRECTORY)
         self.model = model
 
     async def __call__(self, request: Request) -> dict[str, list[float]]:
-        """The probabilities of an uploaded video; to a GET, nothing, once the model is loaded."""
+        """The probabilities of an uploaded video; a GET request returns none when the model is loaded."""
         if request.method == "GET":
             await self.model.is_ready.remote()
             return {"probabilities": []}

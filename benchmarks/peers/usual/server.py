@@ -1,7 +1,7 @@
-"""The service most people write: FastAPI, UploadFile, a temporary file, a loop over OpenCV's frames, `model.predict`.
+"""The usual service: FastAPI, UploadFile, a temporary file, a loop over OpenCV's frames, `model.predict`.
 
-A plain `def` endpoint, so that FastAPI runs it in its thread pool; OpenCV and TensorFlow use the threads they
-choose by themselves. All clips of a video go to the model in one call.
+The endpoint is a plain `def`, which FastAPI runs in its thread pool. OpenCV and TensorFlow use their default threads.
+All clips of a video are predicted in one call.
 """
 
 import os
@@ -24,7 +24,7 @@ MODEL_DIR = Path(os.environ["MODEL_DIR"])
 
 
 class Served(keras.Model):
-    """The SavedModel as a Keras model, which is what gives it `predict`."""
+    """The SavedModel as a Keras model, which provides `predict`."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Served(keras.Model):
         self._signature = self._loaded.signatures["serving_default"]
 
     def call(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Answer a batch of clips."""
+        """Predict a batch of clips."""
         outputs: dict[str, tf.Tensor] = self._signature(**inputs)
         return outputs
 
@@ -43,13 +43,13 @@ spec = read_spec(MODEL_DIR)
 
 
 def probabilities_of(clips: Clips) -> list[float]:
-    """The answer for one video."""
+    """The probabilities of one video."""
     frames, valid = clips
-    answers: dict[str, NDArray[np.float32]] = model.predict({"frames": frames, "valid": valid}, verbose=0)
-    return combine(answers["probabilities"], MODEL_DIR)
+    outputs: dict[str, NDArray[np.float32]] = model.predict({"frames": frames, "valid": valid}, verbose=0)
+    return combine(outputs["probabilities"], MODEL_DIR)
 
 
-# The first call builds the graph: before anybody waits for it.
+# The first call builds the graph, so it runs before the first request.
 probabilities_of(
     (
         np.zeros((1, spec.num_frames, spec.height, spec.width, 3), dtype=np.uint8),
@@ -60,7 +60,7 @@ probabilities_of(
 
 @app.get("/health")
 def health() -> dict[str, str]:
-    """Say that the model is loaded."""
+    """Report that the model is loaded."""
     return {"state": "ready"}
 
 
@@ -75,7 +75,7 @@ def predict(video: UploadFile) -> dict[str, list[float]]:
 
 
 def read_clips(path: str) -> Clips:
-    """Read every frame, keep the wanted ones, resized."""
+    """Read all frames, and keep and resize the wanted ones."""
     capture = cv2.VideoCapture(path)
     frame_rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
     num_frames = max(1, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
