@@ -1,1 +1,1 @@
-"""Programs that look for inputs which break a law; the first line of each says which law."""
+"""Fuzzers. The first line of each states the property that it tests."""

@@ -1,10 +1,10 @@
-"""Any bytes give clips or a `VideoError`, and nothing else; what is given is whole, in order, and the same by threads.
+"""Property: any bytes give complete clips in order or a `VideoError`, the same with any number of threads.
 
     python -m fuzz.decode --seconds 20 [--seed 0]
 
-With atheris installed its coverage guides the mutations; without, a seeded loop mutates videos made
-on the spot, and a failure prints the seed and number that bring it back. It decodes in this very
-process: a crash ends it, and the last input lies in the file that it names at its start.
+With atheris installed, coverage guides the mutations. Otherwise a seeded loop mutates generated videos, and a failure
+prints the seed and the number that reproduce it. Decoding runs in this process: a crash ends it, and the last input is
+in the file whose path is printed at the start.
 """
 
 import argparse
@@ -55,26 +55,26 @@ SEEDS = (
     *(("mkv", "jpeg2000", "yuv420p"), ("avi", "magicyuv", "yuv420p"), ("mov", "v210", "yuv422p10le")),
     *(("mov", "svq1", "yuv410p"), ("mkv", "mjpeg", "yuvj420p")),
 )
-"""(suffix, codec, pixel format) of each video that is mutated."""
+"""(suffix, codec, pixel format) of each video to mutate."""
 _ONLY_RATE_OF_MXF = 25
 _WORKER_ENVIRONMENT = {"MALLOC_PERTURB_": "165"}
 
 
-def obeys_the_law(path: Path) -> bool:
-    """Decode `path`; true if it gave clips, false if a `VideoError`. Raises for anything else."""
+def has_clips(path: Path) -> bool:
+    """Decode `path`: True for clips, False for a `VideoError`. Raises for any other outcome."""
     clips, by_threads = (_decoded(path, num_threads) for num_threads in (1, 3))
     if [clip.frames.tobytes() for clip in by_threads] != [clip.frames.tobytes() for clip in clips]:
-        raise AssertionError("other clips by three threads than by one")
+        raise AssertionError("three threads give other clips than one")
     for clip in clips:
         if clip.frames.shape != (SPEC.num_frames, SPEC.height, SPEC.width, 3) or not clip.times.valid[0]:
-            raise AssertionError("a clip that is not whole")
+            raise AssertionError("an incomplete clip")
         if np.any(np.diff(clip.times.times_seconds) < 0) or not np.all(np.isfinite(clip.times.times_seconds)):
-            raise AssertionError("times that are not in order")
+            raise AssertionError("times out of order")
     return bool(clips)
 
 
 def _decoded(path: Path, num_threads: int) -> list[Clip]:
-    """The clips; none for a `VideoError`."""
+    """Decode the clips; none for a `VideoError`."""
     try:
         with open_video(path, LIMITS, num_threads) as video:
             clips = list(video.clips(SPEC, video.plan(SPEC)))
@@ -87,7 +87,7 @@ def _decoded(path: Path, num_threads: int) -> list[Clip]:
 
 
 def seed_videos(directory: Path) -> list[bytes]:
-    """Small videos of many kinds, and some that recorders, editors and cameras wrote."""
+    """Small videos of many formats, and some as recorders, editors and cameras write them."""
     directory.mkdir()
     videos = [
         encode(
@@ -99,7 +99,7 @@ def seed_videos(directory: Path) -> list[bytes]:
         )
         for number, (suffix, codec, pixel_format) in enumerate(SEEDS)
     ]
-    # Those that encoders of larger pictures or other muxers make.
+    # Formats that need larger pictures or other muxers.
     pictures = moving(6, 128, 96)
     videos.append(encode(directory / "cineform.mov", pictures, codec="cfhd", pixel_format="yuv422p10le"))
     source = encode(directory / "source.mp4", moving(10, 64, 48), options=B_FRAMES | {"g": "5"})
@@ -118,8 +118,8 @@ def seed_videos(directory: Path) -> list[bytes]:
     return [video.read_bytes() for video in videos]
 
 
-def mutated(content: bytes, rng: random.Random) -> bytes:
-    """`content` with bytes changed, cut out, doubled or cut off."""
+def mutate(content: bytes, rng: random.Random) -> bytes:
+    """Change, remove, repeat or truncate bytes of `content`."""
     damaged = bytearray(content)
     for _ in range(rng.choice((1, 1, 3, 10, 50))):
         start = rng.randrange(len(damaged))
@@ -136,7 +136,7 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
     return bytes(damaged[: rng.randrange(1, len(damaged))] if rng.random() < 1 / 8 else damaged)
 
 
-def loop(seconds: float, seed: int, directory: Path) -> None:
+def run_seeded_loop(seconds: float, seed: int, directory: Path) -> None:
     """Mutate and decode until `seconds` are over."""
     videos = seed_videos(directory / "seeds")
     path = directory / "input"
@@ -144,47 +144,47 @@ def loop(seconds: float, seed: int, directory: Path) -> None:
     number = num_decoded = 0
     while time.monotonic() < ends_at:
         rng = random.Random(f"{seed}/{number}")  # noqa: S311
-        path.write_bytes(mutated(rng.choice(videos), rng))
+        path.write_bytes(mutate(rng.choice(videos), rng))
         try:
-            num_decoded += obeys_the_law(path)
+            num_decoded += has_clips(path)
         except BaseException:
-            sys.stderr.write(f"broken by --seed {seed}, input {number}: {path}\n")
+            sys.stderr.write(f"failed with --seed {seed}, input {number}: {path}\n")
             raise
         number += 1
-    sys.stdout.write(f"{number} inputs, {num_decoded} gave clips, the others a VideoError\n")
+    sys.stdout.write(f"{number} inputs: {num_decoded} gave clips, {number - num_decoded} a VideoError\n")
 
 
-def guided(seconds: float, directory: Path) -> None:
-    """The same by atheris, which keeps what reaches new code."""
+def run_atheris(seconds: float, directory: Path) -> None:
+    """Mutate and decode with atheris, guided by coverage."""
     atheris = importlib.import_module("atheris")
     seed_videos(directory / "seeds")
     path = directory / "input"
 
     def one(content: bytes) -> None:
         path.write_bytes(content)
-        obeys_the_law(path)
+        has_clips(path)
 
     atheris.Setup([sys.argv[0], f"-max_total_time={int(seconds)}", str(directory / "seeds")], one)
     atheris.Fuzz()
 
 
 def main() -> None:
-    """Run for the seconds asked for."""
+    """Parse the arguments and run the fuzzer."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if "MALLOC_PERTURB_" not in os.environ:
-        # As decode workers have it: the C library reads it when a process starts.
-        os.execve(  # noqa: S606 - this very program
+        # As in decode workers. The C library reads it only when a process starts.
+        os.execve(  # noqa: S606 - this program
             sys.executable, [sys.executable, "-m", "fuzz.decode", *sys.argv[1:]], os.environ | _WORKER_ENVIRONMENT
         )
     directory = Path(tempfile.mkdtemp(prefix="fuzz-"))
     sys.stdout.write(f"inputs are written to {directory / 'input'}\n")
     if importlib.util.find_spec("atheris"):
-        guided(arguments.seconds, directory)
+        run_atheris(arguments.seconds, directory)
     else:
-        loop(arguments.seconds, arguments.seed, directory)
+        run_seeded_loop(arguments.seconds, arguments.seed, directory)
 
 
 if __name__ == "__main__":

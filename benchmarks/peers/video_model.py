@@ -1,7 +1,7 @@
 """Shared by the servers of all peers: full decoding with PyAV, and prediction with the SavedModel.
 
-Windows, frames and sizes equal the ones of the service. Decoding follows the documentation of PyAV, with default settings of
-the scaler. Runs in the environment of each peer.
+Windows, frames and sizes equal the ones of the service. Decoding follows the documentation of PyAV, with default
+settings of the scaler. Runs in the environment of each peer.
 """
 
 import io

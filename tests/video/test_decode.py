@@ -1,4 +1,4 @@
-"""What comes out of each kind of video. Painted ones: frame i is one grey level, so pixels tell frames apart."""
+"""Decoding of each kind of video. In painted videos, frame i has one grey level, which identifies the frame."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -44,7 +44,7 @@ def codes(report: DecodeReport) -> set[str]:
 
 
 EXPECTED = [20, 40, 60, 80, 100, 120, 140, 160]
-"""On screen 125 ms after the start and every 250 ms on: frames 1, 3, 5, ..."""
+"""The frames on screen at 125 ms and every 250 ms after: frames 1, 3, 5, ..."""
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "mp4": ("mp4", {}),
@@ -72,7 +72,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda name: name.replace(" ", "-"))
-def test_frames_are_chosen_by_the_time_they_are_shown(tmp_path: Path, kind: str) -> None:
+def test_frames_are_selected_by_presentation_time(tmp_path: Path, kind: str) -> None:
     suffix, options = KINDS[kind]
     clips, facts, report = decode(painted(tmp_path / f"video.{suffix}", LEVELS, **options))
     assert_levels(clips[0], EXPECTED, tolerance=6)
@@ -107,14 +107,14 @@ def test_times_that_start_late_count_from_the_first_frame(tmp_path: Path) -> Non
     assert facts.duration_seconds == pytest.approx(3)
 
 
-def test_negative_times_of_quicktime_are_before_the_film_begins(tmp_path: Path) -> None:
+def test_quicktime_frames_with_negative_times_are_not_shown(tmp_path: Path) -> None:
     times = [Fraction(number - 12, 8) for number in range(24)]
     clips, facts, _ = decode(painted(tmp_path / "early.mov", LEVELS, times=times))
     assert facts.num_frames == 12
     assert_levels(clips[0], [140, 160, 180, 200, 220, 240])
 
 
-def test_grey_pixels_are_as_light_as_a_plain_conversion_makes_them(tmp_path: Path) -> None:
+def test_grey_pixels_equal_those_of_a_plain_conversion(tmp_path: Path) -> None:
     path = painted(tmp_path / "grey.mp4", LEVELS, pixel_format="gray", options=X264)
     clips, _, _ = decode(path)
     with av.open(str(path)) as container:
@@ -122,14 +122,14 @@ def test_grey_pixels_are_as_light_as_a_plain_conversion_makes_them(tmp_path: Pat
     assert levels(clips[0]) == pytest.approx(plain[1:17:2], abs=1)
 
 
-def test_what_an_edit_list_cuts_away_is_not_shown(tmp_path: Path) -> None:
+def test_frames_removed_by_an_edit_list_are_not_shown(tmp_path: Path) -> None:
     source = painted(tmp_path / "whole.mp4", LEVELS, options={"g": "24", "bf": "0"})
     trimmed = tmp_path / "trimmed.mp4"
     with av.open(str(source)) as whole, av.open(str(trimmed), "w") as out:
         stream = out.add_stream_from_template(whole.streams.video[0])
         for packet in whole.demux(whole.streams.video[0]):
             if packet.size:
-                # The first second is stored, before the time at which the film begins.
+                # The first second gets negative times.
                 packet.pts -= int(1 / packet.time_base)
                 packet.dts -= int(1 / packet.time_base)
                 packet.stream = stream
@@ -143,7 +143,7 @@ def test_what_an_edit_list_cuts_away_is_not_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_a_display_rotation_is_applied_and_reported(tmp_path: Path, degrees: int) -> None:
-    # Light at the top, seen as stored.
+    # The stored picture is bright at the top.
     picture = np.zeros((64, 64, 3), dtype=np.uint8)
     picture[:16] = 250
     path = encode(tmp_path / "turned.mp4", [picture] * 8, rotation_degrees=degrees)
@@ -164,7 +164,7 @@ def test_odd_sizes_are_fitted(tmp_path: Path) -> None:
     assert_levels(clips[0], EXPECTED)
 
 
-def test_pictures_that_change_size_on_the_way_are_each_fitted(tmp_path: Path) -> None:
+def test_each_picture_is_fitted_when_the_size_changes(tmp_path: Path) -> None:
     parts = [
         painted(tmp_path / "small.ts", list(LEVELS)[:12], options={"g": "12"}),
         encode(tmp_path / "large.ts", [grey(level, 96, 80) for level in list(LEVELS)[12:]], options={"g": "12"}),
@@ -197,13 +197,13 @@ def test_one_frame_is_a_clip(tmp_path: Path) -> None:
     assert facts.num_frames == 1
 
 
-def test_few_frames_a_second_are_shown_again_until_the_next(tmp_path: Path) -> None:
+def test_a_frame_is_repeated_until_the_next_one(tmp_path: Path) -> None:
     clips, _, _ = decode(painted(tmp_path / "slow.mp4", [50, 100, 150], rate=1))
     assert_levels(clips[0], [50, 50, 50, 50, 100, 100, 100, 100])
 
 
 def tracks(path: Path, *pictures: int, sound: bool = False) -> Path:
-    """A video with a picture track of one grey level for each of `pictures`, and perhaps sound."""
+    """A video with one track for each grey level in `pictures`, optionally with sound."""
     with av.open(str(path), "w") as container:
         streams = []
         for _ in pictures:
@@ -227,12 +227,12 @@ def tracks(path: Path, *pictures: int, sound: bool = False) -> Path:
     return path
 
 
-def test_the_first_of_two_picture_tracks_is_taken(tmp_path: Path) -> None:
+def test_the_first_of_two_video_tracks_is_decoded(tmp_path: Path) -> None:
     clips, _, _ = decode(tracks(tmp_path / "two.mkv", 60, 180))
     assert_levels(clips[0], [60] * 8)
 
 
-def test_sound_beside_it_is_ignored_and_reported(tmp_path: Path) -> None:
+def test_sound_is_ignored_and_reported(tmp_path: Path) -> None:
     clips, facts, report = decode(tracks(tmp_path / "sound.mp4", 60, sound=True))
     assert facts.has_audio
     assert_levels(clips[0], [60] * 8)
@@ -256,7 +256,7 @@ def test_a_cover_picture_is_not_a_video(tmp_path: Path) -> None:
         decode(path)
 
 
-def test_wide_range_colours_are_not_tone_mapped(tmp_path: Path) -> None:
+def test_hdr_is_not_tone_mapped(tmp_path: Path) -> None:
     path = tmp_path / "hdr.mp4"
     options = {"x265-params": "log-level=0:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"}
     clips, _, _ = decode(painted(path, LEVELS, codec="libx265", pixel_format="yuv420p10le", options=options))
@@ -271,7 +271,7 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("limits", LIMITS.values(), ids=LIMITS)
-def test_every_limit_is_kept(tmp_path: Path, limits: DecodeLimits) -> None:
+def test_each_limit_applies(tmp_path: Path, limits: DecodeLimits) -> None:
     path = painted(tmp_path / "video.mp4", LEVELS)
     with pytest.raises(VideoTooLarge):
         decode(path, limits=limits)
@@ -280,7 +280,7 @@ def test_every_limit_is_kept(tmp_path: Path, limits: DecodeLimits) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
-def test_a_video_cut_short_gives_its_clips_and_a_warning(tmp_path: Path, suffix: str) -> None:
+def test_a_truncated_video_gives_clips_and_a_warning(tmp_path: Path, suffix: str) -> None:
     options = {"movflags": "faststart"} if suffix == "mp4" else {}
     whole = encode(tmp_path / f"whole.{suffix}", moving(48), container_options=options, options=X264 | {"g": "12"})
     cut = tmp_path / f"cut.{suffix}"
@@ -293,7 +293,7 @@ def test_a_video_cut_short_gives_its_clips_and_a_warning(tmp_path: Path, suffix:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm", "avi"])
-def test_a_video_cut_a_little_short_is_told_by_what_it_claims(tmp_path: Path, suffix: str) -> None:
+def test_a_slightly_truncated_video_is_detected_by_its_header(tmp_path: Path, suffix: str) -> None:
     codec, options = ("libvpx", {}) if suffix == "webm" else ("libx264", X264 | {"g": "12"})
     container_options = {"movflags": "faststart"} if suffix in {"mp4", "mov"} else {}
     whole = encode(
@@ -307,9 +307,9 @@ def test_a_video_cut_a_little_short_is_told_by_what_it_claims(tmp_path: Path, su
     assert not codes(decode(whole)[2])
     cut = tmp_path / f"cut.{suffix}"
     with av.open(str(whole)) as container:
-        places = [packet.pos for packet in container.demux(video=0) if packet.pos is not None]
-    # At a packet's very beginning nothing is torn.
-    cut.write_bytes(whole.read_bytes()[: sorted(places)[46] - (8 if suffix == "avi" else 0)])
+        positions = [packet.pos for packet in container.demux(video=0) if packet.pos is not None]
+    # Cut exactly at the start of a packet, so that no packet is damaged.
+    cut.write_bytes(whole.read_bytes()[: sorted(positions)[46] - (8 if suffix == "avi" else 0)])
     _, facts, report = decode(cut)
     assert 40 <= facts.num_frames < 50
     assert codes(report) & {"truncated_video", "damaged_video"}
@@ -321,8 +321,8 @@ def test_a_damaged_video_gives_clips_and_a_warning(tmp_path: Path, suffix: str) 
     content = bytearray(whole.read_bytes())
     rng = np.random.default_rng(3)
     third = len(content) // 3
-    for place in rng.integers(third, 2 * third, 400):
-        content[place] = rng.integers(256)
+    for position in rng.integers(third, 2 * third, 400):
+        content[position] = rng.integers(256)
     damaged = tmp_path / f"damaged.{suffix}"
     damaged.write_bytes(content)
     clips, _, report = decode(damaged, SPEC.model_copy(update={"frames_per_second": 8.0}))
@@ -330,7 +330,7 @@ def test_a_damaged_video_gives_clips_and_a_warning(tmp_path: Path, suffix: str) 
     assert "damaged_video" in codes(report)
 
 
-def test_a_video_of_which_nothing_decodes_is_unreadable(tmp_path: Path) -> None:
+def test_a_video_without_a_decodable_frame_is_unreadable(tmp_path: Path) -> None:
     path = painted(tmp_path / "video.mp4", LEVELS)
     content = bytearray(path.read_bytes())
     data = content.index(b"mdat") + 4

@@ -1,6 +1,6 @@
-"""Decoding only what is wanted gives what decoding everything gives, bit for bit.
+"""Selective decoding gives the same frames as a full decode, bit for bit.
 
-The reference is a plain PyAV loop over all frames; only the fit to size is shared.
+The reference is a plain PyAV loop over all frames; it shares only the fitting to size.
 """
 
 from pathlib import Path
@@ -71,12 +71,12 @@ SPECS = st.builds(
 
 
 def every_frame(path: Path, spec: ClipSpec) -> dict[float, NDArray[np.uint8]]:
-    """Every frame of the first picture track, fitted, by its time from the first one in seconds."""
+    """All fitted frames of the first video track, by seconds from the first frame."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         fitter = PictureFitter(spec, stream.sample_aspect_ratio)
         frames = {frame.pts: fitter.fit(frame) for frame in container.decode(stream)}
-        # AVI bears no times of presentation: what PyAV says there instead is not in order.
+        # AVI has no presentation times: the times from PyAV are not in order.
         order = range(len(frames)) if list(frames) != sorted(frames) else (pts - min(frames) for pts in frames)
         return {
             ticks * float(stream.time_base or 0): picture for ticks, picture in zip(order, frames.values(), strict=True)
@@ -91,8 +91,8 @@ def assert_same_as_full_decode(path: Path, spec: ClipSpec, num_threads: int = 1)
         report = video.report()
     assert report.num_frames_missing == 0
     for clip in clips:
-        moments = clip.times.start_seconds + (np.arange(spec.num_frames) + 0.5) / spec.frames_per_second
-        on_screen = times[np.maximum(np.searchsorted(times, moments + 1e-9, side="right") - 1, 0)]
+        sample_times = clip.times.start_seconds + (np.arange(spec.num_frames) + 0.5) / spec.frames_per_second
+        on_screen = times[np.maximum(np.searchsorted(times, sample_times + 1e-9, side="right") - 1, 0)]
         valid = clip.times.valid
         assert clip.times.times_seconds[valid] == pytest.approx(on_screen[valid], abs=1e-5)
         for frame, time in zip(clip.frames[valid], on_screen[valid], strict=True):
@@ -109,7 +109,7 @@ def encoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spec=SPECS)
-def test_selective_decode_is_bit_identical_to_a_full_one(encoded: Path, spec: ClipSpec) -> None:
+def test_selective_decode_equals_a_full_decode_bit_for_bit(encoded: Path, spec: ClipSpec) -> None:
     assert_same_as_full_decode(encoded, spec)
 
 
@@ -121,10 +121,10 @@ def test_more_threads_give_the_same_pixels(encoded: Path, frames_per_second: flo
 
 @pytest.mark.parametrize("seed", range(4))
 def test_more_threads_give_the_same_pixels_of_a_damaged_file(encoded: Path, tmp_path: Path, seed: int) -> None:
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     content = bytearray(encoded.read_bytes())
-    for start in draw.integers(len(content) // 8, len(content) * 7 // 8, 4):
-        content[start : start + 20] = draw.bytes(20)
+    for start in rng.integers(len(content) // 8, len(content) * 7 // 8, 4):
+        content[start : start + 20] = rng.bytes(20)
     damaged = tmp_path / f"damaged{encoded.suffix}"
     damaged.write_bytes(content)
     by_one, *by_several = (_pictures_by(damaged, num_threads) for num_threads in (1, 2, 2, 4, 8))
@@ -133,7 +133,7 @@ def test_more_threads_give_the_same_pixels_of_a_damaged_file(encoded: Path, tmp_
 
 
 def _pictures_by(path: Path, num_threads: int) -> NDArray[np.uint8]:
-    """Every picture of the clips uint8 [N, H, W, 3]; none where the file turns out not to be a video."""
+    """All pictures of the clips, uint8 [N, H, W, 3]; none if the file cannot be decoded."""
     spec = ClipSpec(num_frames=8, height=120, width=160, frames_per_second=8, stride_seconds=1)
     try:
         with open_video(path, DecodeLimits(), num_threads) as video:
@@ -143,10 +143,10 @@ def _pictures_by(path: Path, num_threads: int) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("max_b_frames", ["0", "2"])
-def test_an_index_that_calls_every_frame_a_keyframe_is_not_believed(tmp_path: Path, max_b_frames: str) -> None:
+def test_false_keyframe_marks_are_detected(tmp_path: Path, max_b_frames: str) -> None:
     options = {"qp": "24", "preset": "medium", "g": "20", "bf": max_b_frames}
     path = encode(tmp_path / "video.mp4", moving(70), rate=25, options=options)
-    # Without its list of keyframes, an mp4 claims that there is nothing else.
+    # Without its list of keyframes, an MP4 marks all frames as keyframes.
     path.write_bytes(path.read_bytes().replace(b"stss", b"free"))
     spec = ClipSpec(num_frames=3, height=24, width=32, frames_per_second=1.2, stride_seconds=1)
     with open_video(path, DecodeLimits()) as video:
@@ -155,7 +155,7 @@ def test_an_index_that_calls_every_frame_a_keyframe_is_not_believed(tmp_path: Pa
     assert_same_as_full_decode(path, spec)
 
 
-def test_a_file_too_large_to_keep_is_read_twice(tmp_path: Path) -> None:
+def test_a_file_too_large_for_memory_is_read_twice(tmp_path: Path) -> None:
     noise = [np.random.default_rng(number).integers(0, 256, (480, 640, 3), dtype=np.uint8) for number in range(8)]
     path = encode(tmp_path / "large.mkv", noise * 6, rate=25, options={"qp": "0", "g": "10"})
     assert path.stat().st_size > 17 << 20
@@ -166,7 +166,7 @@ def test_a_file_too_large_to_keep_is_read_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "path", shared_files("clips", ".mp4", ".webm", ".avi") or [None], ids=lambda path: path.stem if path else "none"
 )
-def test_real_videos_too(path: Path | None) -> None:
+def test_real_videos_decode_exactly(path: Path | None) -> None:
     if path is None:
         pytest.skip("there is no ../shared/data/clips")
     if "1080p" in path.stem or "139s" in path.stem:

@@ -1,4 +1,4 @@
-"""The decoder's law: any bytes give clips or a `VideoError`; nothing else, in bounded time and memory."""
+"""Malicious and damaged files: any bytes give clips or a `VideoError`, in bounded time and memory."""
 
 import asyncio
 import os
@@ -20,11 +20,11 @@ from tests.support.videos import encode, grey, moving
 SPEC = ClipSpec(num_frames=8, height=32, width=32, frames_per_second=4, stride_seconds=2)
 SETTINGS = SandboxSettings(decode_children=2, decode_threads=1, decode_memory_bytes=2 << 30, decode_cpu_seconds=8)
 DEADLINE_SECONDS = 120.0
-"""For one video with a child to itself, whose processor time ends long before, however busy the machine is."""
+"""Deadline of one video. The limit of processor time ends its worker long before, also on a busy machine."""
 
 
 async def outcome(sandbox: Sandbox, path: Path) -> str:
-    """What became of one file: "clips", the name of its `VideoError`, or "deadline". Anything else raises."""
+    """Decode one file: "clips", the name of its `VideoError`, or "deadline". Other errors are raised."""
     try:
         async with asyncio.timeout(DEADLINE_SECONDS), sandbox.open(path, SPEC) as video:
             num_clips = 0
@@ -36,24 +36,24 @@ async def outcome(sandbox: Sandbox, path: Path) -> str:
                 assert np.all(np.isfinite(clip.times.times_seconds))
             assert num_clips
     except VideoError as error:
-        is_fit_to_show = str(error) and str(path.parent) not in str(error)
-        return type(error).__name__ if is_fit_to_show else f"an unfit message: {error}"
+        is_message_safe = str(error) and str(path.parent) not in str(error)
+        return type(error).__name__ if is_message_safe else f"an unsafe message: {error}"
     except TimeoutError:
         return "deadline"
     return "clips"
 
 
 def outcomes(paths: Sequence[Path], max_pixels_per_frame: int = 3840 * 2160) -> dict[Path, str]:
-    """What became of each file, two at a time through one sandbox."""
+    """Decode each file, two at a time in one sandbox."""
 
-    async def all_of_them() -> dict[Path, str]:
+    async def decode_all() -> dict[Path, str]:
         sandbox = Sandbox(SETTINGS.model_copy(update={"max_pixels_per_frame": max_pixels_per_frame}))
         await sandbox.start()
-        # Each deadline begins with the decoding: the wait for a child is not the file's fault.
-        places = asyncio.Semaphore(SETTINGS.decode_children)
+        # The deadline must not include the wait for a worker.
+        slots = asyncio.Semaphore(SETTINGS.decode_children)
 
         async def in_turn(path: Path) -> str:
-            async with places:
+            async with slots:
                 return await outcome(sandbox, path)
 
         try:
@@ -62,17 +62,17 @@ def outcomes(paths: Sequence[Path], max_pixels_per_frame: int = 3840 * 2160) -> 
             await sandbox.close()
         return dict(zip(paths, found, strict=True))
 
-    return asyncio.run(all_of_them())
+    return asyncio.run(decode_all())
 
 
-def test_every_hostile_file_obeys_the_law() -> None:
+def test_malicious_files_give_clips_or_a_video_error() -> None:
     shared_data("hostile")
     paths = [path for path in shared_files("hostile") if path.name not in ("index.csv", "README.md")]
     found = outcomes(paths)
     counts = Counter(found.values())
     assert len(found) == len(paths)
-    lawful = {"clips", "UnsupportedVideo", "UnreadableVideo", "VideoTooLarge", "DecodeDeadlineExceeded"}
-    assert set(counts) <= lawful, {path.name: what for path, what in found.items() if what not in lawful}
+    expected = {"clips", "UnsupportedVideo", "UnreadableVideo", "VideoTooLarge", "DecodeDeadlineExceeded"}
+    assert set(counts) <= expected, {path.name: result for path, result in found.items() if result not in expected}
     assert counts["clips"] > len(paths) / 10, counts
 
 
@@ -93,7 +93,7 @@ TEXTS = {
 }
 
 
-def test_what_is_not_a_video_is_refused_and_opens_nothing_else(tmp_path: Path) -> None:
+def test_other_files_are_refused_and_open_no_file_or_socket(tmp_path: Path) -> None:
     for name, content in TEXTS.items():
         (tmp_path / name).write_bytes(content)
     found = outcomes([tmp_path / name for name in TEXTS])
@@ -111,14 +111,14 @@ def test_images_are_not_videos(tmp_path: Path, suffix: str) -> None:
     }[suffix]
     image = encode(tmp_path / f"image.{suffix}", [grey(99)], codec=codec, pixel_format=pixel_format)
     if hasattr(os, "sched_getscheduler"):
-        # Neither did making it change how all that follows is scheduled.
+        # Encoding the image must not change the scheduling policy of this process.
         assert os.sched_getscheduler(0) == os.SCHED_OTHER
     disguised = image.rename(tmp_path / "image.mp4")
     assert outcomes([disguised]) == {disguised: UnsupportedVideo.__name__}
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi", "webm"])
-def test_videos_cut_short_anywhere_obey_the_law(tmp_path: Path, suffix: str) -> None:
+def test_truncated_videos_give_clips_or_a_video_error(tmp_path: Path, suffix: str) -> None:
     codec = "libvpx" if suffix == "webm" else "libx264"
     whole = encode(tmp_path / f"whole.{suffix}", moving(40), codec=codec, options={"g": "10"}).read_bytes()
     paths = []
@@ -131,7 +131,7 @@ def test_videos_cut_short_anywhere_obey_the_law(tmp_path: Path, suffix: str) -> 
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
-def test_damaged_videos_obey_the_law(tmp_path: Path, suffix: str) -> None:
+def test_damaged_videos_give_clips_or_a_video_error(tmp_path: Path, suffix: str) -> None:
     whole = encode(tmp_path / f"whole.{suffix}", moving(40), options={"g": "10", "bf": "2"}).read_bytes()
     rng = random.Random(suffix)  # noqa: S311
     paths = []
@@ -145,21 +145,21 @@ def test_damaged_videos_obey_the_law(tmp_path: Path, suffix: str) -> None:
     assert set(outcomes(paths).values()) <= {"clips", "UnsupportedVideo", "UnreadableVideo", "VideoTooLarge"}
 
 
-def test_a_size_that_the_header_hides_is_refused_before_a_picture_is_made(tmp_path: Path) -> None:
+def test_a_size_understated_by_the_header_is_refused_before_a_picture_is_allocated(tmp_path: Path) -> None:
     path = encode(tmp_path / "large.mp4", [grey(9, 640, 480)] * 4)
     content = bytearray(path.read_bytes())
-    # The track says 64x48, in the sample entry and in 16.16 fixed point; the codec's own header says 640x480.
-    for said, claimed in (
+    # The track header gets 64x48, in the sample entry and in 16.16 fixed point; the codec header keeps 640x480.
+    for true_size, claimed in (
         (b"\x02\x80\x01\xe0", b"\0\x40\0\x30"),
         (b"\x02\x80\0\0\x01\xe0\0\0", b"\0\x40\0\0\0\x30\0\0"),
     ):
-        assert said in content
-        content = content.replace(said, claimed)
+        assert true_size in content
+        content = content.replace(true_size, claimed)
     path.write_bytes(content)
     found = outcomes([path], 64 * 48)
     assert set(found.values()) <= {VideoTooLarge.__name__, UnreadableVideo.__name__}
 
 
-def test_a_size_that_the_header_admits_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_size_stated_by_the_header_is_refused_at_once(tmp_path: Path) -> None:
     path = encode(tmp_path / "large.mkv", [grey(9, 640, 480)] * 4)
     assert outcomes([path], 640 * 479) == {path: VideoTooLarge.__name__}

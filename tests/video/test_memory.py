@@ -1,4 +1,4 @@
-"""A long video takes no more memory than a short one: one clip, what it shares with the next, and one frame."""
+"""Memory does not grow with the length of a video."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ print(num_clips, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def clips_and_peak_kib(path: Path) -> tuple[int, int]:
-    """How many clips a process of its own decodes, and the most memory it ever held."""
+    """Decode in a separate process: number of clips, and peak memory in KiB."""
     done = subprocess.run([sys.executable, "-c", PROGRAM, str(path)], capture_output=True, check=True, text=True)
     num_clips, peak = done.stdout.split()
     return int(num_clips), int(peak)
@@ -35,5 +35,5 @@ def test_memory_does_not_grow_with_the_length_of_the_video(tmp_path: Path) -> No
     num_short, short_kib = clips_and_peak_kib(encode(tmp_path / "short.mp4", pictures * 2, options=options))
     num_long, long_kib = clips_and_peak_kib(encode(tmp_path / "long.mp4", pictures * 60, options=options))
     assert num_long >= 25 * num_short
-    # A hundred and fifty clips are 90 MB of pixels. Timestamps, and packets up to 16 MiB, are kept.
+    # 150 clips are 90 MB of pixels. Only timestamps, and packets up to 16 MiB, stay in memory.
     assert long_kib - short_kib < 32 * 1024

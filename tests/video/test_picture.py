@@ -1,4 +1,4 @@
-"""How a frame becomes the picture a model sees."""
+"""Conversion of a frame to the picture for a model."""
 
 from fractions import Fraction
 
@@ -28,12 +28,12 @@ def stripes(height: int = 64, width: int = 128) -> av.VideoFrame:
 
 
 def colours(row: NDArray[np.uint8]) -> str:
-    """The row's colours in order, one letter for each stretch, `k` for black."""
+    """The colours of a row in order, one letter for each run of pixels, `k` for black."""
     letters = ["k" if pixel.max() < 60 else "rgb"[pixel.argmax()] for pixel in row.astype(int)]
-    return "".join(letter for place, letter in enumerate(letters) if not place or letters[place - 1] != letter)
+    return "".join(letter for index, letter in enumerate(letters) if not index or letters[index - 1] != letter)
 
 
-def test_squash_shows_everything_out_of_shape() -> None:
+def test_squash_shows_the_whole_picture_distorted() -> None:
     picture = PictureFitter(spec("squash"), None).fit(stripes())
     assert picture.shape == (32, 32, 3)
     assert picture.dtype == np.uint8
@@ -41,13 +41,13 @@ def test_squash_shows_everything_out_of_shape() -> None:
     assert (picture[:, 12] == picture[16, 12]).all()
 
 
-def test_crop_keeps_the_shape_and_cuts_the_sides() -> None:
+def test_crop_keeps_the_aspect_ratio_and_cuts_the_sides() -> None:
     picture = PictureFitter(spec("crop"), None).fit(stripes())
     assert picture.shape == (32, 32, 3)
     assert colours(picture[16, 2:-2]) == "g"
 
 
-def test_letterbox_keeps_the_shape_and_fills_with_black() -> None:
+def test_letterbox_keeps_the_aspect_ratio_and_pads_with_black() -> None:
     picture = PictureFitter(spec("letterbox"), None).fit(stripes())
     assert picture.shape == (32, 32, 3)
     assert colours(picture[16]) == "rgb"
@@ -57,7 +57,7 @@ def test_letterbox_keeps_the_shape_and_fills_with_black() -> None:
 
 
 @pytest.mark.parametrize(("pixel_aspect", "expected"), [(None, "g"), (Fraction(1, 2), "rgb"), (Fraction(0), "g")])
-def test_pixels_that_are_not_square_are_made_so_before_fitting(pixel_aspect: Fraction | None, expected: str) -> None:
+def test_pixels_are_made_square_before_fitting(pixel_aspect: Fraction | None, expected: str) -> None:
     picture = PictureFitter(spec("crop"), pixel_aspect).fit(stripes())
     assert colours(picture[16, 2:-2]) == expected
 
@@ -65,20 +65,20 @@ def test_pixels_that_are_not_square_are_made_so_before_fitting(pixel_aspect: Fra
 @pytest.mark.parametrize(
     ("fit", "expected"), [("squash", (32, 32)), ("crop", (32, 57)), ("letterbox", (18, 32))], ids=str
 )
-def test_sizes_before_cutting_or_filling(fit: Fit, expected: tuple[int, int]) -> None:
+def test_sizes_before_cropping_or_padding(fit: Fit, expected: tuple[int, int]) -> None:
     assert fitted_size(1080, 1920, spec(fit)) == expected
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop", "letterbox"])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 777), (777, 1), (3, 2), (37, 41), (32, 32)])
-def test_any_shape_comes_out_at_exactly_the_models_size(fit: Fit, height: int, width: int) -> None:
+def test_any_picture_is_fitted_to_exactly_the_size_of_the_model(fit: Fit, height: int, width: int) -> None:
     frame = av.VideoFrame.from_ndarray(np.full((height, width, 3), 200, dtype=np.uint8), format="rgb24")
     picture = PictureFitter(spec(fit, 24, 40), None).fit(frame)
     assert picture.shape == (24, 40, 3)
     assert abs(int(picture.max()) - 200) <= 2
 
 
-def test_a_shape_too_long_to_crop_is_too_large() -> None:
+def test_a_picture_too_long_to_crop_is_too_large() -> None:
     frame = av.VideoFrame.from_ndarray(np.zeros((1, 9999, 3), dtype=np.uint8), format="rgb24")
     with pytest.raises(VideoTooLarge):
         PictureFitter(spec("crop"), None).fit(frame)
@@ -86,7 +86,7 @@ def test_a_shape_too_long_to_crop_is_too_large() -> None:
         PictureFitter(spec("crop"), Fraction(1, 60000)).fit(stripes())
 
 
-def test_grey_is_grey_whatever_the_pixel_format() -> None:
+def test_grey_stays_grey_in_all_pixel_formats() -> None:
     for pixel_format in ("gray", "yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuvj420p", "nv12", "yuva420p"):
         grey = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 130, dtype=np.uint8), format="rgb24")
         picture = PictureFitter(spec("squash"), None).fit(grey.reformat(format=pixel_format))

@@ -1,4 +1,4 @@
-"""What the child writes is what the parent reads; what does not fit is refused."""
+"""Messages arrive as the worker wrote them; invalid messages are refused."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ FACTS = VideoFacts(
 )
 
 
-def test_facts_arrive_as_they_were() -> None:
+def test_facts_arrive_unchanged() -> None:
     assert WORKER_MESSAGE.validate_json(encode_facts(FACTS, 3)) == FactsMessage(facts=FACTS, num_clips=3)
 
 
@@ -57,19 +57,19 @@ def test_a_clip_of_the_wrong_length_is_refused() -> None:
         message.times(SPEC.model_copy(update={"num_frames": 5}))
 
 
-def test_a_report_arrives_as_it_was() -> None:
+def test_a_report_arrives_unchanged() -> None:
     report = DecodeReport(90, 41, 2, (VideoWarning("damaged_video", "a “message”\nin two lines"),), is_mirrored=True)
     line = encode_report(report)
     assert line.count(b"\n") == 1
     assert WORKER_MESSAGE.validate_json(line) == ReportMessage(report=report)
 
 
-# What other packages derive from it never comes from a child.
-OF_CHILDREN = [kind for kind in VideoError.__subclasses__() if kind.__module__ == VideoError.__module__]
+# A worker never sends the subclasses of other packages.
+WORKER_ERRORS = [kind for kind in VideoError.__subclasses__() if kind.__module__ == VideoError.__module__]
 
 
-@pytest.mark.parametrize("kind", OF_CHILDREN, ids=lambda kind: kind.__name__)
-def test_every_error_arrives_as_the_error_it_was(kind: type[VideoError]) -> None:
+@pytest.mark.parametrize("kind", WORKER_ERRORS, ids=lambda kind: kind.__name__)
+def test_each_error_arrives_with_its_type_and_message(kind: type[VideoError]) -> None:
     message = WORKER_MESSAGE.validate_json(encode_error(kind("why")))
     assert isinstance(message, ErrorMessage)
     error = message.to_error()

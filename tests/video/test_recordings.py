@@ -1,6 +1,6 @@
-"""Each way in which recorders, phones, cameras and editors write video is read as players show it.
+"""Videos as recorders, phones, cameras and editors write them decode as players show them.
 
-Painted videos: frame i is one grey level, so the pixels tell which frames came out, and in which order.
+In painted videos, frame i has one grey level, which identifies the frame and its position.
 """
 
 import random
@@ -50,7 +50,7 @@ LEVELS = list(range(10, 250, 10))
 """24 frames; at 8 frames per second, 3 s."""
 FIRST, SECOND = LEVELS[:12], LEVELS[12:]
 EVERY_FRAME = ClipSpec(num_frames=400, height=16, width=16, frames_per_second=16, stride_seconds=400)
-"""Two looks at each frame of 8 frames per second."""
+"""Samples each frame twice at 8 frames per second."""
 SOME_FRAMES = ClipSpec(num_frames=4, height=16, width=16, frames_per_second=1, stride_seconds=4)
 
 
@@ -64,10 +64,10 @@ def decode(
 
 def shown(clip: Clip) -> tuple[list[int], list[float]]:
     """The grey level and the time of each frame that is shown, in order."""
-    indices, places = np.unique(clip.times.frame_indices[clip.times.valid], return_index=True)
+    indices, positions = np.unique(clip.times.frame_indices[clip.times.valid], return_index=True)
     assert indices.tolist() == list(range(len(indices))), "a frame is missing"
-    levels = [round(float(clip.frames[place].mean())) for place in places]
-    return levels, clip.times.times_seconds[places].tolist()
+    levels = [round(float(clip.frames[position].mean())) for position in positions]
+    return levels, clip.times.times_seconds[positions].tolist()
 
 
 def decode_long(path: Path) -> tuple[VideoFacts, DecodeReport]:
@@ -110,7 +110,7 @@ SIZED = {
 
 @pytest.mark.parametrize("codec", SIZED)
 @pytest.mark.parametrize(("width", "height"), [(216, 384), (384, 216), (130, 66)])
-def test_the_pixel_limit_is_about_true_pixels(tmp_path: Path, codec: str, width: int, height: int) -> None:
+def test_the_pixel_limit_counts_shown_pixels(tmp_path: Path, codec: str, width: int, height: int) -> None:
     suffix, encoder, pixel_format = SIZED[codec]
     picture = grey(120, width, height)
     path = encode(tmp_path / f"video.{suffix}", [picture] * 3, codec=encoder, pixel_format=pixel_format)
@@ -126,7 +126,7 @@ def test_a_portrait_picture_of_the_documented_limit_is_decoded(tmp_path: Path) -
     assert (facts.width, facts.height) == (2160, 3840)
 
 
-def test_a_size_that_grows_on_the_way_is_refused_by_its_true_size(tmp_path: Path) -> None:
+def test_a_size_that_grows_within_the_video_is_refused(tmp_path: Path) -> None:
     small = painted(tmp_path / "small.ts", FIRST)
     large = encode(tmp_path / "large.ts", [grey(level, 96, 96) for level in SECOND])
     path = appended(tmp_path / "both.ts", small, large)
@@ -149,7 +149,7 @@ APPENDED: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("kind", APPENDED, ids=lambda name: name.replace(" ", "-"))
 @pytest.mark.parametrize("cut", [12, 4, 20])
-def test_recordings_that_were_appended_are_shown_one_after_the_other(tmp_path: Path, kind: str, cut: int) -> None:
+def test_joined_recordings_are_shown_one_after_the_other(tmp_path: Path, kind: str, cut: int) -> None:
     suffix, options = APPENDED[kind]
     parts = [
         painted(tmp_path / f"{number}.{suffix}", levels, **options)
@@ -158,7 +158,7 @@ def test_recordings_that_were_appended_are_shown_one_after_the_other(tmp_path: P
     assert_shows(appended(tmp_path / f"both.{suffix}", *parts), LEVELS, {"clock_jumped"})
 
 
-def test_program_streams_that_were_appended_are_shown_one_after_the_other(tmp_path: Path) -> None:
+def test_joined_program_streams_are_shown_one_after_the_other(tmp_path: Path) -> None:
     options = {"codec": "mpeg2video", "options": {"qscale": "2"}, "rate": 25}
     parts = [painted(tmp_path / f"{level[0]}.mpg", level, **options) for level in (FIRST, SECOND)]
     assert_shows(appended(tmp_path / "both.mpg", *parts), LEVELS, {"clock_jumped"}, rate=25)
@@ -166,14 +166,14 @@ def test_program_streams_that_were_appended_are_shown_one_after_the_other(tmp_pa
 
 @pytest.mark.parametrize("seconds", ["20", "3600"])
 @pytest.mark.parametrize("suffix", ["ts", "mpg"])
-def test_a_clock_that_leaps_forward_carries_on(tmp_path: Path, suffix: str, seconds: str) -> None:
+def test_times_continue_after_the_clock_leaps_forward(tmp_path: Path, suffix: str, seconds: str) -> None:
     options = {"codec": "mpeg2video", "rate": 25} if suffix == "mpg" else {"options": B_FRAMES, "rate": 25}
     first = painted(tmp_path / f"first.{suffix}", FIRST, **options)
     later = painted(tmp_path / f"later.{suffix}", SECOND, **options, container_options={"output_ts_offset": seconds})
     assert_shows(appended(tmp_path / f"both.{suffix}", first, later), LEVELS, {"clock_jumped"}, rate=25)
 
 
-def test_a_pause_is_no_leap_of_the_clock(tmp_path: Path) -> None:
+def test_a_gap_is_not_a_clock_leap(tmp_path: Path) -> None:
     times = [Fraction(number, 8) + (60 if number >= 12 else 0) for number in range(24)]
     facts, report = decode_long(painted(tmp_path / "pause.mkv", LEVELS, times=times))
     assert facts.duration_seconds == pytest.approx(63, abs=0.01)
@@ -189,13 +189,13 @@ def test_a_pause_is_no_leap_of_the_clock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "ts", "flv", "nut"])
-def test_times_of_decoding_given_for_those_of_presentation_are_recognised(tmp_path: Path, suffix: str) -> None:
+def test_decode_times_in_place_of_presentation_times_are_detected(tmp_path: Path, suffix: str) -> None:
     source = levels_in(tmp_path / "source.mp4", LEVELS)
     path = remuxed(tmp_path / f"ascending.{suffix}", source, with_presentation_as_decoding)
     assert_shows(path, LEVELS, set())
 
 
-def test_times_of_decoding_are_recognised_in_appended_recordings_too(tmp_path: Path) -> None:
+def test_decode_times_are_detected_in_joined_recordings(tmp_path: Path) -> None:
     parts = [
         remuxed(
             tmp_path / f"{levels[0]}.ts",
@@ -208,19 +208,19 @@ def test_times_of_decoding_are_recognised_in_appended_recordings_too(tmp_path: P
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
-def test_times_that_are_all_equal_are_counted_instead(tmp_path: Path, codec: str) -> None:
+def test_frames_with_equal_times_are_counted(tmp_path: Path, codec: str) -> None:
     path = with_equal_times(painted(tmp_path / "equal.mp4", LEVELS, codec=codec))
     assert_shows(path, LEVELS, {"assumed_frame_rate"})
 
 
 @pytest.mark.parametrize("options", [{}, {"options": B_FRAMES}, {"codec": "libx265"}], ids=["h264", "b", "hevc"])
-def test_a_raw_stream_is_counted_at_the_rate_that_it_states(tmp_path: Path, options: dict[str, object]) -> None:
+def test_frames_of_a_raw_stream_are_counted_at_its_stated_rate(tmp_path: Path, options: dict[str, object]) -> None:
     suffix = "hevc" if "codec" in options else "h264"
     facts = assert_shows(painted(tmp_path / f"raw.{suffix}", LEVELS, **options), LEVELS, {"assumed_frame_rate"})
     assert facts.container == suffix
 
 
-def test_a_long_part_that_an_edit_list_cuts_off_leaves_the_times_of_the_rest(tmp_path: Path) -> None:
+def test_a_long_part_removed_by_an_edit_list_does_not_change_other_times(tmp_path: Path) -> None:
     def begun_later(packets: list[Packet]) -> list[Packet]:
         for packet in packets:
             packet.pts -= round(2 / packet.time_base)
@@ -233,7 +233,7 @@ def test_a_long_part_that_an_edit_list_cuts_off_leaves_the_times_of_the_rest(tmp
 
 @pytest.mark.parametrize("position", [0, 1, 5, 23])
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
-def test_one_wrong_time_of_presentation_loses_no_picture(tmp_path: Path, codec: str, position: int) -> None:
+def test_one_wrong_presentation_time_loses_no_picture(tmp_path: Path, codec: str, position: int) -> None:
     def with_wrong_time(packets: list[Packet]) -> list[Packet]:
         packets[position].pts += round(3 / packets[position].time_base)
         return packets
@@ -245,7 +245,7 @@ def test_one_wrong_time_of_presentation_loses_no_picture(tmp_path: Path, codec: 
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
-def test_pictures_that_share_a_time_are_shown_in_the_order_of_the_decoder(tmp_path: Path, suffix: str) -> None:
+def test_pictures_with_equal_times_are_shown_in_decoder_order(tmp_path: Path, suffix: str) -> None:
     def with_shared_times(packets: list[Packet]) -> list[Packet]:
         order = sorted(packet.pts for packet in packets)
         for packet in packets[1::3]:
@@ -262,7 +262,7 @@ def test_pictures_that_share_a_time_are_shown_in_the_order_of_the_decoder(tmp_pa
     assert "damaged_video" not in codes(report)
 
 
-def test_hundredths_of_a_second_in_a_gif_are_tenths_as_in_browsers(tmp_path: Path) -> None:
+def test_gif_delays_of_a_hundredth_are_a_tenth_of_a_second_as_in_browsers(tmp_path: Path) -> None:
     path = painted(tmp_path / "fast.gif", LEVELS, codec="gif", pixel_format="rgb8", rate=100)
     clip, facts, _ = decode(path)
     assert shown(clip)[1] == pytest.approx([number / 10 for number in range(24)])
@@ -274,7 +274,7 @@ def test_hundredths_of_a_second_in_a_gif_are_tenths_as_in_browsers(tmp_path: Pat
 
 @pytest.mark.parametrize("pictures_per_packet", [1, 2, 3, 12])
 @pytest.mark.parametrize("max_b_frames", ["0", "2"])
-def test_every_picture_of_a_packet_is_shown(tmp_path: Path, pictures_per_packet: int, max_b_frames: str) -> None:
+def test_all_pictures_of_a_packet_are_shown(tmp_path: Path, pictures_per_packet: int, max_b_frames: str) -> None:
     options = {"qp": "18", "preset": "medium", "bf": max_b_frames, "g": "12"}
     source = painted(tmp_path / "source.mp4", LEVELS, options=options, rate=25)
     path = program_stream(tmp_path / "packed.mpg", source, pictures_per_packet)
@@ -287,12 +287,12 @@ CORNERS = np.zeros((64, 64, 3), dtype=np.uint8)
 CORNERS[:32, :32] = 240
 CORNERS[:32, 32:] = 160
 CORNERS[32:, :32] = 80
-"""Four corners of different lightness: which is where tells how the picture was turned and mirrored."""
+"""Four corners of different lightness, which show how the picture is rotated and mirrored."""
 ORIENTATIONS = [(degrees, is_mirrored) for degrees in (0, 90, 180, 270) for is_mirrored in (False, True)]
 
 
 def oriented(picture: NDArray[np.uint8], orientation: Orientation) -> NDArray[np.uint8]:
-    """The picture as it is shown, by plain numpy."""
+    """Rotate and mirror the picture with plain numpy."""
     mirrored = picture[:, ::-1] if orientation.is_mirrored else picture
     return np.rot90(mirrored, -orientation.rotation_degrees // 90)
 
@@ -316,7 +316,7 @@ def test_the_whole_display_matrix_is_applied(tmp_path: Path, suffix: str, degree
         for _ in range(3):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(CORNERS, format="rgb24")))
         container.mux(stream.encode(None))
-    # PyAV turns counter-clockwise first and mirrors then, by its documentation.
+    # PyAV rotates counter-clockwise first, then mirrors, by its documentation.
     turned = np.rot90(CORNERS, degrees // 90)
     expected = Orientation(is_mirrored, (degrees if is_mirrored else -degrees) % 360)
     assert np.array_equal(oriented(CORNERS, expected), turned[:, ::-1] if is_mirrored else turned)
@@ -331,7 +331,7 @@ def side_data_of(frame: av.VideoFrame) -> dict[Type, bytes]:
 
 
 @pytest.mark.parametrize(("degrees", "is_mirrored"), ORIENTATIONS)
-def test_matroskas_projection_is_applied(tmp_path: Path, degrees: int, *, is_mirrored: bool) -> None:
+def test_the_matroska_projection_is_applied(tmp_path: Path, degrees: int, *, is_mirrored: bool) -> None:
     source = encode(tmp_path / "source.mp4", [CORNERS] * 3)
     pose = projection(float(degrees if degrees <= 180 else degrees - 360), 180.0 if is_mirrored else 0.0)
     path = matroska(tmp_path / "turned.mkv", source, video={PROJECTION: pose})
@@ -348,9 +348,7 @@ SEI = [(0, ""), (90, ""), (180, ""), (270, ""), (0, "horizontal"), (0, "vertical
 
 @pytest.mark.parametrize(("degrees", "flip"), SEI)
 @pytest.mark.parametrize("codec", ["h264"])
-def test_an_orientation_in_the_stream_holds_for_all_pictures(
-    tmp_path: Path, codec: str, degrees: int, flip: str
-) -> None:
+def test_an_orientation_message_applies_to_all_pictures(tmp_path: Path, codec: str, degrees: int, flip: str) -> None:
     source = encode(tmp_path / "source.mp4", [CORNERS] * 12, options={"g": "4"})
     message = f"{codec}_metadata=display_orientation=insert:rotate={degrees}" + (f":flip={flip}" if flip else "")
     path = remuxed(tmp_path / "turned.ts", source, filtered_by=message)
@@ -363,7 +361,7 @@ def test_an_orientation_in_the_stream_holds_for_all_pictures(
     else:
         expected = Orientation()
     assert_oriented(path, expected)
-    # The same at random access: a sparse look jumps over the first pictures.
+    # The orientation also holds after a jump over the first pictures.
     spec = ClipSpec(num_frames=1, height=16, width=16, frames_per_second=0.4, stride_seconds=400)
     sparse, _, _ = decode(path, spec)
     every, _, _ = decode(path)
@@ -371,13 +369,13 @@ def test_an_orientation_in_the_stream_holds_for_all_pictures(
 
 
 @pytest.mark.parametrize(("quarter_turns", "is_mirrored"), [(0, True), (1, False), (2, False), (3, False), (1, True)])
-def test_an_orientation_in_an_hevc_stream_holds_for_all_pictures(
+def test_an_orientation_message_in_hevc_applies_to_all_pictures(
     tmp_path: Path, quarter_turns: int, *, is_mirrored: bool
 ) -> None:
     options = {"x265-params": "log-level=0:keyint=4:lossless=1"}
     source = encode(tmp_path / "source.ts", [CORNERS] * 12, codec="libx265", options=options)
     path = remuxed(tmp_path / "turned.ts", source, with_hevc_orientation(is_mirrored, quarter_turns))
-    # It mirrors first, and turns anticlockwise then.
+    # The message mirrors first, then rotates anticlockwise.
     assert_oriented(path, Orientation(is_mirrored, -90 * quarter_turns % 360))
 
 
@@ -385,7 +383,7 @@ def test_an_orientation_in_an_hevc_stream_holds_for_all_pictures(
 
 
 @pytest.mark.parametrize("matrix", [0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 200])
-def test_metadata_does_not_decide_whether_a_picture_can_be_converted(tmp_path: Path, matrix: int) -> None:
+def test_colour_metadata_never_makes_a_picture_unreadable(tmp_path: Path, matrix: int) -> None:
     source = painted(tmp_path / "source.mp4", LEVELS)
     message = f"h264_metadata=matrix_coefficients={matrix}:colour_primaries=22:transfer_characteristics=18"
     path = remuxed(tmp_path / "tagged.mp4", source, filtered_by=message)
@@ -404,7 +402,7 @@ def thumbnail(path: Path) -> Path:
 
 @pytest.mark.parametrize("suffix", ["mov", "mkv"])
 @pytest.mark.parametrize("default", [(), (0,), (1,), (0, 1)])
-def test_a_thumbnail_beside_the_film_is_not_taken_for_it(tmp_path: Path, suffix: str, default: tuple[int, ...]) -> None:
+def test_a_thumbnail_track_is_not_decoded(tmp_path: Path, suffix: str, default: tuple[int, ...]) -> None:
     film = levels_in(tmp_path / "film.mp4", LEVELS)
     path = tracks(tmp_path / f"both.{suffix}", thumbnail(tmp_path / "thumbnail.mov"), film, default=default)
     assert_shows(path, LEVELS, {"other_tracks"})
@@ -414,16 +412,14 @@ def test_a_thumbnail_beside_the_film_is_not_taken_for_it(tmp_path: Path, suffix:
 
 
 @pytest.mark.parametrize(("default", "expected"), [((), 60), ((0,), 60), ((1,), 180), ((0, 1), 60)])
-def test_of_two_films_the_one_marked_as_default_is_shown(
-    tmp_path: Path, default: tuple[int, ...], expected: int
-) -> None:
+def test_the_default_track_of_two_is_decoded(tmp_path: Path, default: tuple[int, ...], expected: int) -> None:
     sources = [painted(tmp_path / f"{level}.mp4", [level] * 16) for level in (60, 180)]
     clip, _, report = decode(tracks(tmp_path / "two.mkv", *sources, default=default))
     assert shown(clip)[0] == pytest.approx([expected] * 16, abs=4)
     assert "other_tracks" in codes(report)
 
 
-def test_a_track_without_pictures_is_passed_over(tmp_path: Path) -> None:
+def test_a_track_without_pictures_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "empty_first.mp4"
     source = painted(tmp_path / "source.mp4", LEVELS)
     fragments = {"movflags": "frag_keyframe+empty_moov"}
@@ -438,7 +434,7 @@ def test_a_track_without_pictures_is_passed_over(tmp_path: Path) -> None:
     assert_shows(path, LEVELS, {"other_tracks"})
 
 
-def test_a_film_of_an_unsupported_codec_is_not_answered_from_its_thumbnail(tmp_path: Path) -> None:
+def test_a_video_with_an_unsupported_codec_is_refused_despite_its_thumbnail(tmp_path: Path) -> None:
     film = encode(tmp_path / "film.mkv", moving(12), codec="snow", options={"strict": "-2"})
     path = tracks(tmp_path / "both.mkv", thumbnail(tmp_path / "thumbnail.mov"), film)
     with pytest.raises(UnsupportedVideo, match="coded as snow"):
@@ -449,14 +445,14 @@ def test_a_film_of_an_unsupported_codec_is_not_answered_from_its_thumbnail(tmp_p
 
 
 @pytest.mark.parametrize("shift_seconds", [0.0, 0.5, 7.0])
-def test_a_matroska_file_that_starts_late_is_whole(tmp_path: Path, shift_seconds: float) -> None:
+def test_a_matroska_file_that_starts_late_is_complete(tmp_path: Path, shift_seconds: float) -> None:
     source = painted(tmp_path / "source.mp4", LEVELS)
     path = matroska(tmp_path / "late.mkv", source, shift_seconds=shift_seconds, duration_seconds=3.0 + shift_seconds)
     assert_shows(path, LEVELS, set())
 
 
 @pytest.mark.parametrize("kind", ["fragmented mp4", "nut", "asf"], ids=lambda name: name.replace(" ", "-"))
-def test_a_live_recording_that_starts_late_is_whole(tmp_path: Path, kind: str) -> None:
+def test_a_live_recording_that_starts_late_is_complete(tmp_path: Path, kind: str) -> None:
     fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"} if kind == "fragmented mp4" else {}
     path = painted(
         tmp_path / f"late.{kind.rsplit(maxsplit=1)[-1]}",
@@ -469,7 +465,7 @@ def test_a_live_recording_that_starts_late_is_whole(tmp_path: Path, kind: str) -
 
 
 @pytest.mark.parametrize("shift_seconds", [0.0, 7.0])
-def test_a_last_picture_stays_until_the_end_that_a_whole_matroska_file_states(
+def test_the_last_picture_lasts_until_the_stated_end_of_a_complete_matroska_file(
     tmp_path: Path, shift_seconds: float
 ) -> None:
     source = painted(tmp_path / "source.mp4", LEVELS)
@@ -498,38 +494,38 @@ def assert_grey_square(path: Path) -> None:
     assert np.abs(clip.frames[0].astype(int) - 128).max() <= 4
 
 
-def test_the_clean_aperture_of_an_mp4_is_cut_out(tmp_path: Path) -> None:
+def test_the_clean_aperture_of_an_mp4_is_applied(tmp_path: Path) -> None:
     path = encode(tmp_path / "cropped.mp4", [FRAMED] * 3)
     assert_grey_square(with_box(path, SAMPLE_ENTRY, clean_aperture(64, 64)))
 
 
-def test_a_clean_aperture_may_lie_aside(tmp_path: Path) -> None:
+def test_a_clean_aperture_may_be_off_centre(tmp_path: Path) -> None:
     aside = np.roll(FRAMED, 16, axis=1)
     path = encode(tmp_path / "cropped.mp4", [aside] * 3)
     assert_grey_square(with_box(path, SAMPLE_ENTRY, clean_aperture(64, 64, right_by=16)))
 
 
-def test_a_clean_aperture_that_leaves_the_picture_is_none(tmp_path: Path) -> None:
+def test_a_clean_aperture_outside_the_picture_is_ignored(tmp_path: Path) -> None:
     path = encode(tmp_path / "cropped.mp4", [FRAMED] * 3)
     _, facts, _ = decode(with_box(path, SAMPLE_ENTRY, clean_aperture(64, 64, right_by=40)))
     assert (facts.width, facts.height) == (96, 64)
 
 
-def test_matroskas_cropping_is_cut_off(tmp_path: Path) -> None:
+def test_the_matroska_crop_is_applied(tmp_path: Path) -> None:
     source = encode(tmp_path / "source.mp4", [FRAMED] * 3)
     assert_grey_square(matroska(tmp_path / "cropped.mkv", source, video={CROP_LEFT: 16, CROP_RIGHT: 16}))
     standing = encode(tmp_path / "standing.mp4", [np.rot90(FRAMED)] * 3)
     assert_grey_square(matroska(tmp_path / "cropped.mkv", standing, video={CROP_TOP: 16, CROP_BOTTOM: 16}))
 
 
-def test_cropping_comes_before_the_shape_of_pixels(tmp_path: Path) -> None:
+def test_the_crop_is_applied_before_pixels_are_made_square(tmp_path: Path) -> None:
     source = encode(tmp_path / "source.mp4", [FRAMED] * 3)
     display = {CROP_LEFT: 16, CROP_RIGHT: 16, 0x54B0: 128, 0x54BA: 64}
     path = matroska(tmp_path / "wide.mkv", source, video=display)
     spec = EVERY_FRAME.model_copy(update={"fit": "letterbox"})
     clip, facts, _ = decode(path, spec)
     assert (facts.width, facts.height) == (64, 64)
-    # Twice as wide as high: a quarter above and below stays black.
+    # Twice as wide as high: a quarter at the top and at the bottom stays black.
     rows = clip.frames[0][:, 8, 0]
     assert rows.tolist() == pytest.approx([0] * 4 + [128] * 8 + [0] * 4, abs=4)
 
@@ -559,7 +555,7 @@ CUT = {
 
 @pytest.mark.parametrize("codec", CUT)
 @pytest.mark.parametrize("suffix", ["ts", "mkv"])
-def test_a_recording_that_begins_in_an_open_group_begins_with_its_first_whole_picture(
+def test_a_recording_that_starts_in_an_open_group_starts_with_its_first_decodable_picture(
     tmp_path: Path, codec: str, suffix: str
 ) -> None:
     source = painted(tmp_path / f"source.{suffix}", LEVELS, rate=25, **CUT[codec])
@@ -599,7 +595,7 @@ SUPPORTED = {
 
 
 @pytest.mark.parametrize("kind", SUPPORTED, ids=lambda name: name.replace(" ", "-"))
-def test_formats_of_labs_cameras_and_screens_are_decoded(tmp_path: Path, kind: str) -> None:
+def test_formats_of_laboratories_cameras_and_screen_recorders_are_decoded(tmp_path: Path, kind: str) -> None:
     suffix, codec, pixel_format = SUPPORTED[kind]
     rate = 25 if suffix == "mxf" else 8
     size = (128, 96) if codec == "cfhd" else (64, 48)
@@ -640,53 +636,57 @@ def test_recordings_of_dahua_cameras_are_decoded(tmp_path: Path) -> None:
 
 
 def assert_refused(path: Path, *words: str) -> None:
-    with pytest.raises(UnsupportedVideo) as refusal:
+    with pytest.raises(UnsupportedVideo) as caught:
         decode(path)
     for word in words:
-        assert word in str(refusal.value)
+        assert word in str(caught.value)
 
 
-WAY_OUT = ("Supported containers: MP4", "ffmpeg -i INPUT")
+CONVERSION_ADVICE = ("Supported containers: MP4", "ffmpeg -i INPUT")
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        pytest.param(b"", ("The file is empty", *WAY_OUT), id="empty"),
-        pytest.param(b"%PDF-1.4\n" + bytes(99), ("PDF", *WAY_OUT), id="pdf"),
-        pytest.param(b"PK\3\4" + bytes(99), ("ZIP", *WAY_OUT), id="zip"),
-        pytest.param(b".RMF\0\0\0\x12\0\1" + bytes(99), ("RealMedia", *WAY_OUT), id="realmedia"),
-        pytest.param(b"RIFF\x24\0\0\0WAVEfmt " + bytes(99), ("WAV", *WAY_OUT), id="wav"),
-        pytest.param(b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(99), ("JPEG", *WAY_OUT), id="jpeg"),
+        pytest.param(b"", ("The file is empty", *CONVERSION_ADVICE), id="empty"),
+        pytest.param(b"%PDF-1.4\n" + bytes(99), ("PDF", *CONVERSION_ADVICE), id="pdf"),
+        pytest.param(b"PK\3\4" + bytes(99), ("ZIP", *CONVERSION_ADVICE), id="zip"),
+        pytest.param(b".RMF\0\0\0\x12\0\1" + bytes(99), ("RealMedia", *CONVERSION_ADVICE), id="realmedia"),
+        pytest.param(b"RIFF\x24\0\0\0WAVEfmt " + bytes(99), ("WAV", *CONVERSION_ADVICE), id="wav"),
+        pytest.param(b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(99), ("JPEG", *CONVERSION_ADVICE), id="jpeg"),
         pytest.param(
-            b"RIFF\x40\0\0\0WEBPVP8X\x0a\0\0\0\2\0\0\0" + bytes(99), ("animated image (WEBP)", *WAY_OUT), id="webp"
+            b"RIFF\x40\0\0\0WEBPVP8X\x0a\0\0\0\2\0\0\0" + bytes(99),
+            ("animated image (WEBP)", *CONVERSION_ADVICE),
+            id="webp",
         ),
-        pytest.param(b"Milk, eggs, bread.\n" * 9, ("text file", *WAY_OUT), id="text"),
-        pytest.param(b"<!DOCTYPE html>\n<html><body>Sign in" * 9, ("HTML page", *WAY_OUT), id="html"),
-        pytest.param(random.Random(7).randbytes(999), ("format is not known", *WAY_OUT), id="noise"),  # noqa: S311
+        pytest.param(b"Milk, eggs, bread.\n" * 9, ("text file", *CONVERSION_ADVICE), id="text"),
+        pytest.param(b"<!DOCTYPE html>\n<html><body>Sign in" * 9, ("HTML page", *CONVERSION_ADVICE), id="html"),
+        pytest.param(random.Random(7).randbytes(999), ("format is unknown", *CONVERSION_ADVICE), id="noise"),  # noqa: S311
     ],
 )
-def test_a_refusal_says_what_the_file_is_and_a_way_out(tmp_path: Path, content: bytes, words: tuple[str, ...]) -> None:
+def test_an_error_names_the_file_format_and_how_to_convert_it(
+    tmp_path: Path, content: bytes, words: tuple[str, ...]
+) -> None:
     path = tmp_path / "file.mp4"
     path.write_bytes(content)
     assert_refused(path, *words)
-    # Once more: the answer does not depend on what was asked before.
+    # The message does not depend on previous calls.
     assert_refused(path, *words)
 
 
-def test_a_refusal_names_a_codec_that_is_not_supported(tmp_path: Path) -> None:
+def test_an_error_names_the_unsupported_codec(tmp_path: Path) -> None:
     path = encode(tmp_path / "video.mkv", moving(4), codec="snow", options={"strict": "-2"})
-    assert_refused(path, "coded as snow", *WAY_OUT)
+    assert_refused(path, "coded as snow", *CONVERSION_ADVICE)
 
 
-def test_an_encrypted_track_is_called_encrypted(tmp_path: Path) -> None:
+def test_an_encrypted_track_is_refused_as_encrypted(tmp_path: Path) -> None:
     source = levels_in(tmp_path / "source.mp4", LEVELS)
     key = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "0123456789abcdef" * 2, "encryption_kid": "00" * 16}
     path = remuxed(tmp_path / "encrypted.mp4", source, container_options=key)
     assert_refused(path, "h264 track is encrypted", "without encryption")
 
 
-def test_a_scrambled_transport_stream_is_called_encrypted(tmp_path: Path) -> None:
+def test_a_scrambled_transport_stream_is_refused_as_encrypted(tmp_path: Path) -> None:
     content = bytearray(painted(tmp_path / "clear.ts", LEVELS).read_bytes())
     for start in range(0, len(content), 188):
         if (content[start + 1] & 0x1F) << 8 | content[start + 2] == 0x100:
@@ -698,26 +698,26 @@ def test_a_scrambled_transport_stream_is_called_encrypted(tmp_path: Path) -> Non
     assert_refused(path, "h264 track is encrypted", "without encryption")
 
 
-def test_an_encrypted_matroska_track_is_called_encrypted(tmp_path: Path) -> None:
+def test_an_encrypted_matroska_track_is_refused_as_encrypted(tmp_path: Path) -> None:
     source = painted(tmp_path / "source.mp4", LEVELS)
     assert_refused(matroska(tmp_path / "encrypted.mkv", source, is_encrypted=True), "h264 track is encrypted")
 
 
-def test_sound_alone_gets_a_way_out(tmp_path: Path) -> None:
-    assert_refused(audio_only(tmp_path / "sound.mp4"), "no video track", *WAY_OUT)
+def test_the_error_for_sound_alone_says_how_to_convert_it(tmp_path: Path) -> None:
+    assert_refused(audio_only(tmp_path / "sound.mp4"), "no video track", *CONVERSION_ADVICE)
 
 
 @pytest.mark.parametrize("suffix", ["gif", "apng", "avif"])
-def test_one_picture_is_a_still_image_in_whatever_format(tmp_path: Path, suffix: str) -> None:
+def test_a_single_picture_is_a_still_image_in_each_format(tmp_path: Path, suffix: str) -> None:
     codec, pixel_format = {
         "gif": ("gif", "rgb8"),
         "apng": ("apng", "rgb24"),
         "avif": ("libsvtav1", "yuv420p"),
     }[suffix]
     path = encode(tmp_path / f"still.{suffix}", [grey(99)], codec=codec, pixel_format=pixel_format)
-    assert_refused(path, "still image", *WAY_OUT)
+    assert_refused(path, "still image", *CONVERSION_ADVICE)
 
 
-def test_the_units_that_these_files_are_made_of_are_those_of_the_source(tmp_path: Path) -> None:
+def test_the_test_files_contain_all_units_of_the_source(tmp_path: Path) -> None:
     source = levels_in(tmp_path / "source.mp4", LEVELS)
     assert len(list(units(source))) == 24

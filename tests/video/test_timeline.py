@@ -1,4 +1,4 @@
-"""Timestamps as containers give them, and when frames are shown by them."""
+"""Frame order and frame times from the timestamps of containers."""
 
 import pytest
 
@@ -30,14 +30,14 @@ def test_negative_and_enormous_timestamps_are_exact() -> None:
     assert timeline(packet(far), packet(far + 1)).frame_times_seconds.tolist() == [0, 0.1]
 
 
-def test_the_last_frame_lasts_as_long_as_it_says_or_as_the_others_do() -> None:
+def test_the_last_frame_lasts_for_its_duration_or_for_a_typical_step() -> None:
     assert timeline(packet(0), packet(1, duration=5)).duration_seconds == pytest.approx(0.6)
     assert timeline(packet(0), packet(2)).duration_seconds == pytest.approx(0.4)
     assert timeline(packet(0), frame_rate=4.0).duration_seconds == pytest.approx(0.25)
     assert timeline(packet(0)).duration_seconds == pytest.approx(0.04)
 
 
-def test_a_duration_far_below_the_gaps_between_frames_is_not_believed() -> None:
+def test_durations_far_below_the_frame_step_are_ignored() -> None:
     assert timeline(*(packet(40 * number, duration=1) for number in range(4))).duration_seconds == pytest.approx(16)
 
 
@@ -67,14 +67,14 @@ def test_pictures_that_share_a_time_are_shown_between_their_neighbours() -> None
     assert line.frame_times_seconds == pytest.approx([0, 0.2, 0.4, 0.6])
 
 
-def test_pictures_out_of_order_of_which_some_have_no_time_are_counted_by_their_times_of_decoding() -> None:
+def test_reordered_pictures_with_missing_times_are_counted_by_decode_times() -> None:
     packets = [packet(2, dts=0), packet(None), packet(8, dts=4), packet(None), packet(4, dts=8), packet(None)]
     line = timeline(*packets, reorder_depth=1)
     assert not line.is_order_known
     assert line.frame_times_seconds == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
 
 
-def test_a_clock_that_is_not_steady_does_not_change_the_order_of_pictures_that_are_stored_as_shown() -> None:
+def test_an_unsteady_clock_does_not_reorder_pictures_stored_in_presentation_order() -> None:
     line = timeline(*(packet(pts, dts=pts) for pts in (0, 10, 20, 19, 40)))
     assert line.packet_order.tolist() == [0, 1, 2, 3, 4]
     assert line.frame_times_seconds == pytest.approx([0, 1, 2, 3, 4])
@@ -95,7 +95,7 @@ def test_frames_are_counted_by_the_durations_of_packets_before_the_claimed_rate(
     assert far_too_fast.frame_rate == pytest.approx(25)
 
 
-def test_ascending_timestamps_of_reordered_pictures_are_times_of_decoding() -> None:
+def test_ascending_timestamps_of_reordered_pictures_are_decode_times() -> None:
     packets = [packet(ticks, dts=ticks) for ticks in (4, 5, 9)]
     line = timeline(*packets, reorder_depth=1)
     assert not line.is_order_known
@@ -105,7 +105,7 @@ def test_ascending_timestamps_of_reordered_pictures_are_times_of_decoding() -> N
     assert timeline(packet(1), packet(3), packet(2), reorder_depth=1).is_order_known
 
 
-def test_timestamps_that_ask_for_more_reordering_than_the_stream_allows_are_not_believed() -> None:
+def test_timestamps_with_more_reordering_than_the_stream_allows_are_ignored() -> None:
     packets = [packet(pts) for pts in (0, 4, 5, 1, 2, 3)]
     assert timeline(*packets, reorder_depth=2).packet_order.tolist() == [0, 4, 5, 1, 2, 3]
     line = timeline(*packets, reorder_depth=1)
@@ -113,14 +113,14 @@ def test_timestamps_that_ask_for_more_reordering_than_the_stream_allows_are_not_
     assert line.frame_times_seconds == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
 
 
-def test_a_hidden_picture_without_a_time_among_reordered_ones_leaves_the_order_to_the_decoder() -> None:
+def test_a_hidden_reordered_picture_without_a_time_leaves_the_order_to_the_decoder() -> None:
     packets = [packet(0), packet(2), packet(1), packet(None, is_discarded=True)]
     line = timeline(*packets, reorder_depth=1)
     assert not line.is_order_known
     assert line.frame_times_seconds == pytest.approx([0, 0.1, 0.2])
 
 
-def test_leading_pictures_are_told_by_the_first_keyframe() -> None:
+def test_leading_pictures_precede_the_first_keyframe() -> None:
     assert not timeline(packet(0, is_keyframe=True), packet(1)).has_pictures_before_first_keyframe
     leading = timeline(packet(2, is_keyframe=True), packet(1), packet(3), reorder_depth=1)
     assert leading.has_pictures_before_first_keyframe
@@ -138,7 +138,7 @@ def test_an_orientation_holds_until_the_next_one() -> None:
     assert timeline(packet(0), packet(1)).orientation_at(1) == Orientation()
 
 
-def test_packets_damaged_where_two_parts_join_are_no_damage() -> None:
+def test_damaged_packets_at_a_joint_are_not_counted() -> None:
     first = [packet(number, dts=number, is_corrupt=number == 8, is_keyframe=number == 0) for number in range(10)]
     assert timeline(*first, *first[:5]).num_read_errors == 0
     assert timeline(*first).num_read_errors == 1
@@ -151,7 +151,7 @@ def test_rounding_to_milliseconds_is_not_a_variable_rate() -> None:
     assert timeline(packet(0), packet(1), packet(3)).is_variable_frame_rate
 
 
-def test_a_new_setup_on_the_way_forbids_jumps() -> None:
+def test_a_new_decoder_configuration_forbids_jumps() -> None:
     assert timeline(packet(0, is_new_setup=True), packet(1)).can_jump
     assert not timeline(packet(0), packet(1, is_new_setup=True)).can_jump
 
