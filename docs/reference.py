@@ -6,19 +6,45 @@
 import re
 from pathlib import Path
 
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
 from service.api.problem_table import TABLE
-from service.settings import Settings
+from service.inference.settings import InferenceSettings
+from service.jobs.settings import JobSettings
+from service.keys.settings import KeySettings
+from service.model_control.settings import ModelControlSettings
+from service.prediction.settings import PredictionSettings
+from service.settings import ServerSettings
+from service.telemetry.settings import TelemetrySettings
+from service.uploads.settings import UploadSettings
+from service.video.sandbox.settings import SandboxSettings
 
 DOCS_DIR = Path(__file__).parents[1] / "docs"
 
 
-def settings_table() -> str:
-    """Every setting with its default and its description, as a Markdown table."""
-    rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = "from the machine" if field.default_factory is not None else f"`{_shown(field.default)}`"
-        rows.append(f"| `SERVICE_{name.upper()}` | {default} | {field.description} |")
-    return "\n".join(rows)
+SETTINGS_HEADINGS: dict[type[BaseModel], str] = {
+    ServerSettings: "HTTP server",
+    TelemetrySettings: "Logs and traces",
+    KeySettings: "API keys",
+    UploadSettings: "Uploads",
+    PredictionSettings: "Admission, deadlines and cache",
+    SandboxSettings: "Decoding",
+    ModelControlSettings: "Models",
+    InferenceSettings: "Engine and batches",
+    JobSettings: "Jobs and webhooks",
+}
+_UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("bytes", 1))
+
+
+def settings_tables() -> str:
+    """Every setting with its default and its description: a heading and a Markdown table for each package."""
+    lines: list[str] = []
+    for part, heading in SETTINGS_HEADINGS.items():
+        lines += [f"## {heading}", "", "| Variable | Default | Meaning |", "|---|---|---|"]
+        lines += [_setting_row(name, field) for name, field in part.model_fields.items()]
+        lines.append("")
+    return "\n".join(lines[:-1])
 
 
 def problems_table() -> str:
@@ -28,7 +54,7 @@ def problems_table() -> str:
     return "\n".join(rows + [f"| {status} | `{code}` | {meaning} |" for status, code, meaning in kinds])
 
 
-TABLES = {"settings.md": settings_table, "errors.md": problems_table}
+TABLES = {"settings.md": settings_tables, "errors.md": problems_table}
 
 
 def with_table(document: str, table: str) -> str:
@@ -38,6 +64,20 @@ def with_table(document: str, table: str) -> str:
     if num_filled != 1:
         raise ValueError("the document must have one pair of table markers")
     return filled
+
+
+def _setting_row(name: str, field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        default = "from the machine"
+    else:
+        default = f"`{_shown(field.default)}`"
+        if name.endswith("_bytes"):
+            default += f" ({_with_unit(field.default)})"
+    return f"| `SERVICE_{name.upper()}` | {default} | {field.description} |"
+
+
+def _with_unit(num_bytes: int) -> str:
+    return next(f"{num_bytes // factor} {unit}" for unit, factor in _UNITS if num_bytes % factor == 0)
 
 
 def _shown(default: object) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import service
-from docs.reference import TABLES, with_table
+from docs.reference import SETTINGS_HEADINGS, TABLES, with_table
 from service.api.problem_table import TABLE
 from service.settings import Settings
 
@@ -53,6 +53,11 @@ def test_the_reference_tables_are_those_of_the_code(name: str) -> None:
 def test_every_setting_says_what_it_means() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
+
+
+def test_the_document_of_settings_lists_every_setting() -> None:
+    listed = [name for part in SETTINGS_HEADINGS for name in part.model_fields]
+    assert sorted(listed) == sorted(Settings.model_fields)
 
 
 def test_importing_the_app_loads_neither_tensorflow_nor_a_decoder() -> None:
