@@ -101,7 +101,9 @@ class ModelControl:
             on_disk = await asyncio.to_thread(models_on_disk, self._models_dir)
             directory = on_disk.get((name, version))
             if directory is None:
-                raise UnknownModel(f"There is no {name[:64]!r}, version {version[:16]!r}, in the models directory.")
+                raise UnknownModel(
+                    f"There is no model {name[:64]!r}, version {version[:16]!r}, in the models directory."
+                )
             current = self._models.find(name, version)
             if current is None and len(self._models.all()) >= self._max_loaded_models:
                 raise TooManyModels(
@@ -153,7 +155,7 @@ class ModelControl:
             if current is None:
                 self._lifecycle.set_model(name, version, "failed", why)
             else:
-                self._lifecycle.set_model(name, version, "ready", f"The version on disk is invalid: {why}")
+                self._lifecycle.set_model(name, version, "ready", f"The version on disk was not loaded: {why}")
             raise
         self._lifecycle.set_model(name, version, "ready", None)
         if ready is None:

@@ -1,4 +1,4 @@
-"""The upload directory: removes its own files and those of killed processes, and no others."""
+"""The upload directory: removes the files of its own and of killed processes only."""
 
 import os
 import subprocess
