@@ -1,4 +1,4 @@
-"""`python -m service`: settings -> app -> uvicorn."""
+"""`python -m service`: starts the HTTP server."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ import threading
 import uvicorn
 from pydantic import ValidationError
 
-from service.api.bounded_protocol import BoundedHead
+from service.api.bounded_protocol import BoundedProtocol
 from service.api.server import DrainingServer
 from service.app import create_app
 from service.model_control.loader import INFERENCE_THREAD_PREFIX, LOADING_THREAD_PREFIX
@@ -18,14 +18,14 @@ from service.video.sandbox.isolation import become_undumpable
 
 
 def main() -> int:
-    """Serve until told to stop; the exit status is 0 after a drain, 2 for unusable settings."""
-    # Before anything secret is known: a decode child that was taken over has the same user.
+    """Run the service; the exit status is 0 after a drain, 2 for invalid settings."""
+    # Before any secret is read: decode workers run as the same user, and a malicious video may take one over.
     become_undumpable()
     try:
         settings = Settings()
     except ValidationError as error:
         for fault in error.errors():
-            # A fault of one setting says which; one of several together names them itself.
+            # The message of a fault in several settings names them.
             name = "_".join(["SERVICE", *(str(part) for part in fault["loc"])]).upper()
             sys.stderr.write(f"{name}: {fault['msg']}\n" if fault["loc"] else f"{fault['msg']}\n")
         return 2
@@ -39,21 +39,21 @@ def main() -> int:
         access_log=False,
         server_header=False,
         loop="uvloop",
-        http=BoundedHead,
+        http=BoundedProtocol,
         ws="none",
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )
     DrainingServer(config, app.state.app_state, settings.drain_seconds).run()
-    _leave_models_at_work()
+    _exit_if_model_is_busy()
     return 0
 
 
-def _leave_models_at_work() -> None:
-    """End the process now if a model is loaded or asked: Python would wait for its thread, which nothing interrupts."""
+def _exit_if_model_is_busy() -> None:
+    """End the process if a thread loads or runs a model; Python would wait for the thread, which cannot be stopped."""
     for thread in threading.enumerate():
         if thread.name.startswith((LOADING_THREAD_PREFIX, INFERENCE_THREAD_PREFIX)):
-            # One that rests is told already to end.
+            # An idle thread ends now.
             thread.join(timeout=1)
             if thread.is_alive():
                 logging.shutdown()

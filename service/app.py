@@ -10,12 +10,12 @@ from starlette.types import ASGIApp
 from framewise.version import __version__
 from service.api import problems
 from service.api.access_log import AccessLog
-from service.api.authorize import may_administer, may_change_models, may_predict
+from service.api.authorize import require_admin_scope, require_model_control, require_predict_scope
 from service.api.gauges import GaugeCollector
 from service.api.openapi import complete_openapi
 from service.api.routes import capabilities, health, jobs, metrics, models, open_inference, page, predict
 from service.api.security_headers import SecurityHeaders
-from service.api.strict_parameters import ask_once
+from service.api.strict_parameters import require_known_parameters
 from service.inference.engines import import_engine
 from service.inference.repository import ModelRepository
 from service.jobs.build import build_jobs
@@ -46,7 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = _Service(
         state,
         title="Framewise",
-        summary="Says what a video shows, how sure that is, and when it happened.",
+        summary="Classifies videos: labels with probabilities, and the frames that the model attended to.",
         version=__version__,
         lifespan=lambda _: running(state),
         # /docs is a page of this service: see `service.api.routes.page`.
@@ -126,10 +126,11 @@ def build_state(settings: Settings) -> AppState:
 
 
 def _add_routes(app: FastAPI) -> None:
+    known_parameters = Depends(require_known_parameters)
     for route in (predict, jobs, models, capabilities, open_inference):
-        app.include_router(route.router, dependencies=[Depends(may_predict), Depends(ask_once)])
-    app.include_router(metrics.router, dependencies=[Depends(may_administer), Depends(ask_once)])
-    app.include_router(models.CONTROL, dependencies=[Depends(may_change_models), Depends(ask_once)])
+        app.include_router(route.router, dependencies=[Depends(require_predict_scope), known_parameters])
+    app.include_router(metrics.router, dependencies=[Depends(require_admin_scope), known_parameters])
+    app.include_router(models.CONTROL, dependencies=[Depends(require_model_control), known_parameters])
     # These need no key: health probes have none and may add any query, and the page contains no secret.
     for router in (health.router, open_inference.HEALTH, page.router):
         app.include_router(router)

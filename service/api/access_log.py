@@ -1,4 +1,4 @@
-"""Request ids and logs: one JSON object a line, one line a request."""
+"""Gives each request an id, and logs, counts and traces it: one line of JSON for each request."""
 
 import logging
 import re
@@ -22,16 +22,16 @@ _access_log = logging.getLogger("service.access")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_CLIENT_LEFT = 499
+_CLIENT_CLOSED = 499
 
 
 def note(request: Request, **fields: object) -> None:
-    """Add fields to the access log's line of this request."""
+    """Add fields to the log line of this request."""
     request.state.log_fields.update(fields)
 
 
 class AccessLog:
-    """Gives every request an id, and logs, counts and traces it when it has ended."""
+    """Middleware that gives each request an id, and logs, counts and traces it at its end."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracing: "Tracing | None") -> None:
         self._app = app
@@ -59,20 +59,20 @@ class AccessLog:
         except Exception:
             if status is None:
                 raise
-            # Answered already, as a problem. Raised further, the server would cut the connection, and
-            # a client that still sends its body would never read that answer.
-            _log.exception("an error that nobody expected", extra={"request_id": record.request_id})
+            # A problem was already sent. If the error were raised again, the server would close the connection, and a
+            # client that still sends its body would not read that response.
+            _log.exception("unexpected error", extra={"request_id": record.request_id})
         finally:
             record.end(status, self._metrics)
 
 
 class _RequestRecord:
-    """One request, from its head to its line in the log."""
+    """The id, spans and log fields of one request."""
 
     def __init__(self, scope: Scope, tracing: "Tracing | None") -> None:
         headers = Headers(scope=scope)
-        offered = headers.get("x-request-id", "")
-        self.request_id = offered if _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
+        client_id = headers.get("x-request-id", "")
+        self.request_id = client_id if _REQUEST_ID.fullmatch(client_id) else uuid.uuid4().hex
         self._scope = scope
         self._fields: dict[str, object] = {}
         scope.setdefault("state", {}).update(request_id=self.request_id, log_fields=self._fields)
@@ -85,13 +85,13 @@ class _RequestRecord:
         self._started_at = time.perf_counter()
 
     def end(self, status: int | None, metrics: Metrics) -> None:
-        """The request has ended; no status was sent where the client left, or the server is being ended."""
+        """Log, count and trace the request; `status` is None if the client left or the process is ending."""
         seconds = time.perf_counter() - self._started_at
         route: str | None = getattr(self._scope.get("route"), "path", None)
         method = self._scope["method"]
-        metrics.count_request(route, status or _CLIENT_LEFT, seconds)
+        metrics.count_request(route, status or _CLIENT_CLOSED, seconds)
         timings_ms = self.spans.timings_ms
-        # A prediction reports timings of its own, of the same stages.
+        # A prediction has timings of the same stages.
         timings = {} if not timings_ms or "timings_ms" in self._fields else {"timings_ms": timings_ms}
         _access_log.info(
             "request",
@@ -114,7 +114,7 @@ class _RequestRecord:
             attributes |= {name: value for name, value in self._fields.items() if isinstance(value, str)}
             if route is not None:
                 attributes["http.route"] = route
-            told = status or _CLIENT_LEFT
-            attributes["http.response.status_code"] = told
+            final_status = status or _CLIENT_CLOSED
+            attributes["http.response.status_code"] = final_status
             name = f"{method} {route or 'other'}"
-            self._span.end(name, attributes, self.spans, is_failure=told >= HTTPStatus.INTERNAL_SERVER_ERROR)
+            self._span.end(name, attributes, self.spans, is_failure=final_status >= HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -1,4 +1,4 @@
-"""Which key a route asks for, where keys are configured."""
+"""Checks the API key of a request, if keys are configured."""
 
 from ipaddress import ip_address, ip_network
 from typing import Annotated
@@ -12,29 +12,29 @@ from service.keys.key_file import Scope
 from service.state import AppState
 
 _IPV4 = 4
-_bearer = HTTPBearer(auto_error=False, description="Asked for only where the service has API keys.")
+_bearer = HTTPBearer(auto_error=False, description="Required only if the service has API keys.")
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-async def may_predict(request: Request, credentials: _Credentials) -> None:
-    """Let pass who has a key of the scope `predict`, or anybody where there are no keys."""
-    _admit(request, credentials, "predict")
+async def require_predict_scope(request: Request, credentials: _Credentials) -> None:
+    """Require a key with the scope `predict`, if keys are configured."""
+    _require_scope(request, credentials, "predict")
 
 
-async def may_administer(request: Request, credentials: _Credentials) -> None:
-    """Let pass who has a key of the scope `admin`, or anybody where there are no keys."""
-    _admit(request, credentials, "admin")
+async def require_admin_scope(request: Request, credentials: _Credentials) -> None:
+    """Require a key with the scope `admin`, if keys are configured."""
+    _require_scope(request, credentials, "admin")
 
 
-async def may_change_models(request: Request, credentials: _Credentials) -> None:
-    """Let pass who has a key of the scope `admin`; without keys, anybody where the settings say so, else nobody."""
+async def require_model_control(request: Request, credentials: _Credentials) -> None:
+    """Require a key with the scope `admin`, or SERVICE_MODEL_CONTROL if no keys are configured."""
     state = AppState.of(request)
     if state.settings.api_keys_file is None and not state.settings.model_control:
-        raise Forbidden("Models are loaded and unloaded over HTTP where API keys or SERVICE_MODEL_CONTROL are set.")
-    _admit(request, credentials, "admin")
+        raise Forbidden("Models cannot be loaded over HTTP: set SERVICE_MODEL_CONTROL or configure API keys.")
+    _require_scope(request, credentials, "admin")
 
 
-def _admit(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: Scope) -> None:
+def _require_scope(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: Scope) -> None:
     key = AppState.of(request).keys.authorize(None if credentials is None else credentials.credentials, scope)
     request.state.key = key
     request.state.caller = _address(request) if key is None else f"key {key.id}"
@@ -43,7 +43,7 @@ def _admit(request: Request, credentials: HTTPAuthorizationCredentials | None, s
 
 
 def _address(request: Request) -> str:
-    """The client's address; of IPv6 the network of one subscriber, who has as many addresses as anybody could want."""
+    """Return the client's IPv4 address or IPv6 /64 network; one IPv6 subscriber has a whole /64 of addresses."""
     try:
         address = ip_address("" if request.client is None else request.client.host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Headers that every answer carries, so that no browser makes of it what it is not."""
+"""Security headers that every response carries."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,7 +12,7 @@ _POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 class SecurityHeaders:
-    """Adds to every answer what it does not say itself; an answer's own policy stands."""
+    """Middleware that adds security headers to each response, unless the response sets them itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""The HTTP server: Uvicorn, which drains before it closes."""
+"""The HTTP server: Uvicorn with a drain before its end."""
 
 import asyncio
 import signal
@@ -12,19 +12,19 @@ from service.state import AppState
 
 
 class DrainingServer(uvicorn.Server):
-    """Goes on answering while it drains: new predictions are told 503 instead of being cut off.
+    """Responds to new predictions with 503 while it drains, instead of closing their connections.
 
-    The first SIGTERM or SIGINT drains; a second one ends at once.
+    The first SIGTERM or SIGINT starts the drain; a second one ends the server at once.
     """
 
     def __init__(self, config: uvicorn.Config, state: AppState, drain_seconds: float) -> None:
         super().__init__(config)
         self._state = state
         self._drain_seconds = drain_seconds
-        self._drainage: asyncio.Task[None] | None = None
+        self._drain_task: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen, and say on standard output where: with port 0 nobody else knows."""
+        """Start to listen, and print the address on standard output (with port 0, it is not known before)."""
         await super().startup(sockets)
         for server in self.servers:
             for listener in server.sockets:
@@ -33,13 +33,13 @@ class DrainingServer(uvicorn.Server):
         sys.stdout.flush()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain, or end at once if that has begun already."""
-        if self._drainage is not None or not self.started:
+        """Start the drain; end at once if it has already started."""
+        if self._drain_task is not None or not self.started:
             super().handle_exit(sig, frame)
-            super().handle_exit(signal.SIGINT, frame)  # uvicorn's word for "do not wait"
+            super().handle_exit(signal.SIGINT, frame)  # a second signal: uvicorn does not wait
             return
         self._state.drain()
-        self._drainage = asyncio.get_running_loop().create_task(self._drain())
+        self._drain_task = asyncio.get_running_loop().create_task(self._drain())
 
     async def _drain(self) -> None:
         await self._state.admission.wait_until_idle(self._drain_seconds)

@@ -1,7 +1,6 @@
-"""What may be asked: query parameters that the route knows, and each name once, in the query as in the head.
+"""Refuses unknown query parameters, and parameters and headers that are given twice.
 
-Without this the last of two values would be heeded and the other passed over, by us; by a proxy before us, perhaps
-the other way round.
+Otherwise the service would use the last of two values, and a proxy before it perhaps the first.
 """
 
 from collections import Counter
@@ -12,11 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 
-async def ask_once(request: Request) -> None:
-    """Let pass a request that gives no parameter twice, and none to a route that has none.
+async def require_known_parameters(request: Request) -> None:
+    """Refuse a request that gives a parameter twice, or any parameter to a route without parameters.
+
+    FastAPI itself refuses unknown parameters of routes with parameters.
 
     Raises:
-        RequestValidationError: it does. Of a route that has parameters, FastAPI knows which are not among them.
+        RequestValidationError: a parameter is unknown or given twice.
     """
     route = request.scope["route"]
     assert isinstance(route, APIRoute)
@@ -37,5 +38,5 @@ def _header_names(route: APIRoute) -> Iterable[str]:
     return (field.alias for field in route.dependant.header_params)
 
 
-def _fault(place: str, name: str, message: str) -> dict[str, object]:
-    return {"type": "value_error", "loc": (place, name), "msg": message}
+def _fault(location: str, name: str, message: str) -> dict[str, object]:
+    return {"type": "value_error", "loc": (location, name), "msg": message}

@@ -1,4 +1,4 @@
-"""A request whose body is a video: as it streams in, and for as long as somebody waits for the answer."""
+"""Handles a request whose body is a video, until its response is ready or its client disconnects."""
 
 import asyncio
 import time
@@ -31,15 +31,18 @@ FORM = {
         },
     }
 }
-"""What OpenAPI says of such a request; FastAPI cannot know, since it is not FastAPI that reads the body."""
+"""OpenAPI description of the body. FastAPI does not read the body, so it cannot generate this."""
 
-_Answer = TypeVar("_Answer")
+_Response = TypeVar("_Response")
 
 
-async def answer_upload(request: Request, story: Callable[[Upload], Coroutine[Any, Any, _Answer]]) -> _Answer:
-    """What `story` makes of the request's upload; a client that leaves ends the story at once.
+async def respond_to_upload(request: Request, handle: Callable[[Upload], Coroutine[Any, Any, _Response]]) -> _Response:
+    """Return the result of `handle` for the request's upload; cancel `handle` when the client disconnects.
 
-    How long it took from there until everything the request held was free again is measured.
+    After a disconnect, the time until the request has released all resources is measured.
+
+    Raises:
+        ClientDisconnected: the client closed the connection before the result was ready.
     """
     body = _Body(request)
     length = request.headers.get("content-length", "")
@@ -49,8 +52,8 @@ async def answer_upload(request: Request, story: Callable[[Upload], Coroutine[An
         content_type=request.headers.get("content-type", ""),
         content_length=int(length) if length.isdecimal() else None,
     )
-    task = asyncio.create_task(story(upload))
-    watcher = asyncio.create_task(body.disconnect())
+    task = asyncio.create_task(handle(upload))
+    watcher = asyncio.create_task(body.wait_for_disconnect())
     try:
         await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -60,33 +63,33 @@ async def answer_upload(request: Request, story: Callable[[Upload], Coroutine[An
         watcher.cancel()
         task.cancel()
         await asyncio.gather(task, watcher, return_exceptions=True)
-        if body.left_at is not None:
-            AppState.of(request).metrics.observe_release(time.perf_counter() - body.left_at)
+        if body.disconnected_at is not None:
+            AppState.of(request).metrics.observe_release(time.perf_counter() - body.disconnected_at)
 
 
 class _Body:
-    """The request's body, and after its end the news that the client left."""
+    """The request's body; after its end, reports when the client disconnects."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
         self._is_received = asyncio.Event()
-        self.left_at: float | None = None
-        """When the client was found to have left, on the clock that counts from nowhere in particular."""
+        self.disconnected_at: float | None = None
+        """When the disconnect was noticed, by the clock of `time.perf_counter`."""
 
     async def chunks(self) -> AsyncIterator[bytes]:
         while True:
             message = await self._request.receive()
             if message["type"] == "http.disconnect":
-                self.left_at = time.perf_counter()
+                self.disconnected_at = time.perf_counter()
                 raise ClientDisconnected
             yield message.get("body", b"")
             if not message.get("more_body", False):
                 self._is_received.set()
                 return
 
-    async def disconnect(self) -> None:
-        """Wait until the client leaves; before the body's end that shows in `chunks` instead."""
+    async def wait_for_disconnect(self) -> None:
+        """Wait until the client disconnects after the end of the body; before that, `chunks` raises."""
         await self._is_received.wait()
         while (await self._request.receive())["type"] != "http.disconnect":
             pass
-        self.left_at = time.perf_counter()
+        self.disconnected_at = time.perf_counter()

@@ -1,7 +1,7 @@
-"""Answers given before, by the bytes of the video and of the model: the same again, at once.
+"""A cache of classified videos, by the digests of the video and of the model.
 
-What is kept does not depend on the rest of the query: labels are ranked and frames are chosen anew from
-it, as from a fresh answer. So the query is no part of the key.
+The cached outputs do not depend on the query: labels are ranked and frames are selected from them for each response.
+So the query is not part of the key.
 """
 
 import sys
@@ -14,67 +14,67 @@ from service.inference.model_call import ClipOutput
 from service.prediction.pipeline import ClassifiedVideo
 from service.video.clip import ClipTimes
 
-# What Python takes to hold a clip's or a video's numbers and words, beside its arrays.
+# Memory of the Python objects of a clip and of a video, beside their arrays.
 _CLIP_BYTES = 600
 _VIDEO_BYTES = 2500
 
 
 @dataclass(frozen=True, slots=True)
 class CacheKey:
-    """The same key has the same answer."""
+    """Identifies the outputs of one model for one video."""
 
     video_sha256: str
     model_digest: str
 
 
 class PredictionCache:
-    """Holds the answers asked for last, in at most `max_bytes`; none where that is 0."""
+    """Least-recently-used cache of at most `max_bytes`; 0 disables it."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[CacheKey, tuple[int, ClassifiedVideo]] = OrderedDict()
+        self._entries: OrderedDict[CacheKey, tuple[int, ClassifiedVideo]] = OrderedDict()
         self.num_bytes = 0
         self.num_hits = 0
         self.num_misses = 0
 
     def get(self, key: CacheKey) -> ClassifiedVideo | None:
-        """The answer kept for `key`, if there is one; its stages took no time."""
+        """Return the cached video, or None. Its timings are 0."""
         if not self._max_bytes:
             return None
-        if key not in self._kept:
+        if key not in self._entries:
             self.num_misses += 1
             return None
         self.num_hits += 1
-        self._kept.move_to_end(key)
-        return self._kept[key][1]
+        self._entries.move_to_end(key)
+        return self._entries[key][1]
 
     def put(self, key: CacheKey, video: ClassifiedVideo) -> None:
-        """Keep an answer, in the place of those that were not asked for the longest; not one larger than them all."""
-        kept = _without_time(video)
-        size = _num_bytes(kept)
+        """Store a video and remove the least recently used ones; a video larger than the cache is not stored."""
+        stored = _without_timings(video)
+        size = _num_bytes(stored)
         if size > self._max_bytes:
             return
-        if key in self._kept:
-            self.num_bytes -= self._kept.pop(key)[0]
+        if key in self._entries:
+            self.num_bytes -= self._entries.pop(key)[0]
         while self.num_bytes + size > self._max_bytes:
-            self.num_bytes -= self._kept.popitem(last=False)[1][0]
-        self._kept[key] = (size, kept)
+            self.num_bytes -= self._entries.popitem(last=False)[1][0]
+        self._entries[key] = (size, stored)
         self.num_bytes += size
 
 
-def _without_time(video: ClassifiedVideo) -> ClassifiedVideo:
+def _without_timings(video: ClassifiedVideo) -> ClassifiedVideo:
     return ClassifiedVideo(
         replace(video.decoded, decode_seconds=0.0),
         [
             replace(
-                answer,
-                # Copies, because a row of a batch's answer keeps the whole batch's alive.
-                probabilities=answer.probabilities.copy(),
-                attention=answer.attention.copy(),
+                output,
+                # A row is a view that would keep the outputs of the whole batch in memory.
+                probabilities=output.probabilities.copy(),
+                attention=output.attention.copy(),
                 queue_seconds=0.0,
                 model_seconds=0.0,
             )
-            for answer in video.outputs
+            for output in video.outputs
         ],
     )
 

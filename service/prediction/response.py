@@ -1,4 +1,4 @@
-"""From what was seen to what is answered: the last stage of a request. Pure arithmetic."""
+"""Composes the response from the outputs of the model. Pure arithmetic."""
 
 import time
 from typing import TypedDict
@@ -37,34 +37,34 @@ class _Window(TypedDict):
     end_seconds: float
 
 
-class _Moment(TypedDict):
+class _Frame(TypedDict):
     index: int
     time_seconds: float
 
 
 class Stopwatch:
-    """When a request began, and when its body was there."""
+    """Measures the stages of a request from its start."""
 
     def __init__(self) -> None:
         self._started_at = time.perf_counter()
         self._received_at = self._started_at
 
     def received(self) -> None:
-        """The body is there."""
+        """Record that the body was received."""
         self._received_at = time.perf_counter()
 
     def timings(self, video: ClassifiedVideo) -> Timings:
-        """Every stage, in milliseconds."""
+        """Return the time of every stage, in milliseconds."""
         return Timings(
             receive=_milliseconds(self._received_at - self._started_at),
             decode=_milliseconds(video.decoded.decode_seconds),
-            queue=_milliseconds(max(answer.queue_seconds for answer in video.outputs)),
-            model=_milliseconds(max(answer.model_seconds for answer in video.outputs)),
+            queue=_milliseconds(max(output.queue_seconds for output in video.outputs)),
+            model=_milliseconds(max(output.model_seconds for output in video.outputs)),
             total=_milliseconds(time.perf_counter() - self._started_at),
         )
 
-    def timings_to_model(self, video: DecodedVideo) -> ValidationTimings:
-        """The stages up to the model, in milliseconds."""
+    def timings_before_model(self, video: DecodedVideo) -> ValidationTimings:
+        """Return the times of the stages before the model, in milliseconds."""
         return ValidationTimings(
             receive=_milliseconds(self._received_at - self._started_at),
             decode=_milliseconds(video.decode_seconds),
@@ -75,14 +75,14 @@ class Stopwatch:
 def compose_prediction(
     video: ClassifiedVideo, model: StoredModel, query: PredictQuery, request_id: str, stopwatch: Stopwatch
 ) -> Prediction:
-    """The answer to a request; all but its id and timings follows from video, model and query alone."""
+    """Return the prediction; except for id and timings, it depends only on video, model and query."""
     manifest = model.manifest
     probabilities = combine_clips(
-        np.stack([answer.probabilities for answer in video.outputs]),
+        np.stack([output.probabilities for output in video.outputs]),
         manifest.combine,
         sums_to_one=manifest.sums_to_one,
     )
-    # Stable, so that equal probabilities keep the order of the model's labels.
+    # A stable sort keeps the model's order of labels with equal probabilities.
     ranked = np.argsort(-probabilities, kind="stable")
     accepted = manifest.accepts(probabilities, query.threshold)
     best = int(ranked[0])
@@ -104,8 +104,8 @@ def compose_prediction(
         ],
         label_set=_label_set(probabilities, ranked, manifest),
         clips=[
-            _clip_prediction(clip, answer, manifest.labels)
-            for clip, answer in zip(video.decoded.clips, video.outputs, strict=True)
+            _clip_prediction(clip, output, manifest.labels)
+            for clip, output in zip(video.decoded.clips, video.outputs, strict=True)
         ],
         frames=[] if query.frames == "none" else _frames(video, is_top_only=query.frames == "top"),
         video=_video(video.decoded),
@@ -117,15 +117,15 @@ def compose_prediction(
 def compose_validation(
     video: DecodedVideo, model: StoredModel, seconds_per_clip: float, request_id: str, stopwatch: Stopwatch
 ) -> Validation:
-    """What is known of a video that was not shown to the model, and what showing it would cost."""
+    """Return the properties of a decoded video, and the estimated cost of classifying it."""
     return Validation(
         request_id=request_id,
         model=_model_ref(model),
         clips=[ClipWindow(**_window(clip)) for clip in video.clips],
         frames=[
-            SampledFrame(clip=number, **_moment(clip, place))
+            SampledFrame(clip=number, **_frame(clip, index))
             for number, clip in enumerate(video.clips)
-            for place in np.flatnonzero(clip.valid)
+            for index in np.flatnonzero(clip.valid)
         ],
         cost=Cost(
             num_clips=len(video.clips),
@@ -134,7 +134,7 @@ def compose_validation(
         ),
         video=_video(video),
         warnings=_warnings(video, model.manifest),
-        timings_ms=stopwatch.timings_to_model(video),
+        timings_ms=stopwatch.timings_before_model(video),
     )
 
 
@@ -146,25 +146,25 @@ def _window(clip: ClipTimes) -> _Window:
     return {"start_seconds": round(clip.start_seconds, 6), "end_seconds": round(clip.end_seconds, 6)}
 
 
-def _moment(clip: ClipTimes, place: np.intp) -> _Moment:
-    return {"index": int(clip.frame_indices[place]), "time_seconds": round(float(clip.times_seconds[place]), 6)}
+def _frame(clip: ClipTimes, index: np.intp) -> _Frame:
+    return {"index": int(clip.frame_indices[index]), "time_seconds": round(float(clip.times_seconds[index]), 6)}
 
 
-def _clip_prediction(clip: ClipTimes, answer: ClipOutput, labels: tuple[str, ...]) -> ClipPrediction:
-    best = int(np.argmax(answer.probabilities))
-    return ClipPrediction(**_window(clip), label=labels[best], probability=_probability(answer.probabilities[best]))
+def _clip_prediction(clip: ClipTimes, output: ClipOutput, labels: tuple[str, ...]) -> ClipPrediction:
+    best = int(np.argmax(output.probabilities))
+    return ClipPrediction(**_window(clip), label=labels[best], probability=_probability(output.probabilities[best]))
 
 
 def _frames(video: ClassifiedVideo, *, is_top_only: bool) -> list[FrameAttention]:
     frames = []
-    for number, (clip, answer) in enumerate(zip(video.decoded.clips, video.outputs, strict=True)):
-        places = np.flatnonzero(clip.valid)
+    for number, (clip, output) in enumerate(zip(video.decoded.clips, video.outputs, strict=True)):
+        indices = np.flatnonzero(clip.valid)
         if is_top_only:
-            by_attention = np.argsort(-answer.attention[places], kind="stable")
-            places = np.sort(places[by_attention[:NUM_TOP_FRAMES]])
+            by_attention = np.argsort(-output.attention[indices], kind="stable")
+            indices = np.sort(indices[by_attention[:NUM_TOP_FRAMES]])
         frames += [
-            FrameAttention(clip=number, **_moment(clip, place), attention=_probability(answer.attention[place]))
-            for place in places
+            FrameAttention(clip=number, **_frame(clip, index), attention=_probability(output.attention[index]))
+            for index in indices
         ]
     return frames
 
@@ -181,8 +181,8 @@ def _warnings_of_model(manifest: Manifest) -> list[AnswerWarning]:
     return [
         AnswerWarning(
             code="attention_not_explanatory",
-            message="Frames of high attention decide this model's answers no more than others do, as far as was"
-            " measured: attention here is a weight inside the model, not a reason for its answer.",
+            message="The attention of this model does not explain its predictions: in measurements, frames of high "
+            "attention influenced the predictions no more than other frames.",
         )
     ]
 
@@ -217,7 +217,7 @@ def _video(video: DecodedVideo) -> Video:
 
 
 def _probability(value: float) -> float:
-    # Softmax sums may exceed 1 by a rounding error, which the wire does not allow.
+    # Rounding errors may bring a probability above 1, which the schema does not allow.
     return min(1.0, max(0.0, float(value)))
 
 

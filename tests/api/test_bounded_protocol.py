@@ -1,4 +1,4 @@
-"""Connections whose clients send what nobody works on: a head without end, the rest of a refused body."""
+"""Limits of connections: an endless head, the rest of a refused body, a response that the client does not read."""
 
 import asyncio
 import contextlib
@@ -9,14 +9,14 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.bounded_protocol import BoundedHead
+from service.api.bounded_protocol import BoundedProtocol
 
 REFUSAL = b"HTTP/1.1 429 Too Many Requests\r\n"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class Impatient(BoundedHead):
-    """Waits for next to nothing and reads next to nothing."""
+class Impatient(BoundedProtocol):
+    """A protocol with short time limits and a small limit for the rest of a body."""
 
     max_head_seconds = 0.2
     max_rest_seconds = 0.2
@@ -24,8 +24,8 @@ class Impatient(BoundedHead):
     max_unread_seconds = 0.2
 
 
-class Patient(BoundedHead):
-    """Waits for as long as a test may last, and reads next to nothing."""
+class Patient(BoundedProtocol):
+    """A protocol with long time limits and a small limit for the rest of a body."""
 
     max_head_seconds = 600
     max_rest_seconds = 600
@@ -33,7 +33,7 @@ class Patient(BoundedHead):
 
 
 async def refuse(scope: Scope, _receive: Receive, send: Send) -> None:
-    """Answer without reading a byte of the body."""
+    """Respond without reading the body."""
     assert scope["type"] == "http"
     await send({"type": "http.response.start", "status": 429, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"no"})
@@ -41,16 +41,16 @@ async def refuse(scope: Scope, _receive: Receive, send: Send) -> None:
 
 @asynccontextmanager
 async def connected(
-    protocol: type[BoundedHead], app: ASGIApp = refuse
+    protocol: type[BoundedProtocol], app: ASGIApp = refuse
 ) -> AsyncIterator[Callable[[], Awaitable[Streams]]]:
-    """A server that refuses everything, and how to connect to it."""
+    """Run a server with `app`, and yield a function that connects to it."""
     server = uvicorn.Server(
         uvicorn.Config(app, port=0, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False)
     )
-    # Signals are for the tests' own process.
+    # The signal handlers belong to the process of the tests.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
@@ -64,15 +64,15 @@ def head(num_bytes: int) -> bytes:
     return b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: " + str(num_bytes).encode() + b"\r\n\r\n"
 
 
-async def refused(reader: asyncio.StreamReader) -> None:
-    """Read one refusal."""
+async def read_refusal(reader: asyncio.StreamReader) -> None:
+    """Read one response of `refuse`."""
     assert await reader.readline() == REFUSAL
     assert (await reader.readuntil(b"\r\n\r\n")).endswith(b"\r\n\r\n")
     assert await reader.readexactly(2) == b"no"
 
 
 async def send_until_closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chunk: bytes) -> int:
-    """How many bytes went before the connection was closed."""
+    """Send `chunk` repeatedly; return the number of bytes sent before the connection was closed."""
     num_sent = 0
     with contextlib.suppress(ConnectionError):
         while not reader.at_eof():
@@ -83,114 +83,114 @@ async def send_until_closed(reader: asyncio.StreamReader, writer: asyncio.Stream
     return num_sent
 
 
-def test_a_small_rest_is_read_and_the_connection_serves_the_next_request() -> None:
-    async def story() -> None:
+def test_the_small_rest_of_a_body_is_discarded_and_the_connection_serves_the_next_request() -> None:
+    async def scenario() -> None:
         async with connected(Patient) as connect:
             reader, writer = await connect()
             for _ in range(3):
                 writer.write(head(500_000))
-                await refused(reader)
+                await read_refusal(reader)
                 writer.write(bytes(500_000))
             writer.write(head(0))
-            await refused(reader)
+            await read_refusal(reader)
             writer.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_a_large_rest_is_cut_off_after_so_many_bytes_and_the_answer_came_first() -> None:
-    async def story() -> None:
+def test_the_connection_is_closed_at_the_size_limit_for_the_rest_of_a_body_after_the_response() -> None:
+    async def scenario() -> None:
         async with connected(Patient) as connect:
             reader, writer = await connect()
             writer.write(head(1 << 40))
-            await refused(reader)
-            # What the kernel takes in between is no concern of ours, but it is bounded too.
+            await read_refusal(reader)
+            # Includes the buffers of the kernel.
             assert await send_until_closed(reader, writer, bytes(65536)) < 64 << 20
             writer.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST / HTTP/1.1\r\nHost: te", head(1000), head(1000) + b"x" * 10])
-def test_who_dawdles_over_a_head_or_over_the_rest_of_a_body_is_cut_off(sent: bytes) -> None:
-    async def story() -> None:
+def test_the_connection_is_closed_at_the_time_limit_for_a_head_or_for_the_rest_of_a_body(sent: bytes) -> None:
+    async def scenario() -> None:
         async with connected(Impatient) as connect:
             reader, writer = await connect()
             writer.write(sent)
             async with asyncio.timeout(60):
-                answer = await reader.read()
-            assert answer == b"" or answer.startswith(REFUSAL)
+                response = await reader.read()
+            assert response == b"" or response.startswith(REFUSAL)
             writer.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_a_head_that_follows_another_request_has_its_time_limit_too() -> None:
-    async def story() -> None:
+def test_the_second_head_of_a_connection_has_the_same_time_limit() -> None:
+    async def scenario() -> None:
         async with connected(Impatient) as connect:
             reader, writer = await connect()
             writer.write(head(0))
-            await refused(reader)
+            await read_refusal(reader)
             writer.write(b"GET / HTTP/1.1\r\nX-Slow: ")
             async with asyncio.timeout(60):
                 assert await reader.read() == b""
             writer.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_an_empty_line_after_a_body_costs_nobody_an_answer_that_takes_time() -> None:
-    async def story() -> None:
-        is_asked, is_late, may_answer = asyncio.Event(), asyncio.Event(), asyncio.Event()
+def test_an_empty_line_after_a_body_does_not_close_the_connection_before_a_slow_response() -> None:
+    async def scenario() -> None:
+        is_received, is_late, may_respond = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-        async def take_time(scope: Scope, receive: Receive, send: Send) -> None:
-            is_asked.set()
-            await may_answer.wait()
+        async def respond_late(scope: Scope, receive: Receive, send: Send) -> None:
+            is_received.set()
+            await may_respond.wait()
             await refuse(scope, receive, send)
 
         class Watched(Impatient):
-            def _cut_off(self) -> None:
-                super()._cut_off()
+            def _on_deadline(self) -> None:
+                super()._on_deadline()
                 is_late.set()
 
-        async with connected(Watched, take_time) as connect, asyncio.timeout(60):
+        async with connected(Watched, respond_late) as connect, asyncio.timeout(60):
             reader, writer = await connect()
             writer.write(head(2) + b"no")
-            await is_asked.wait()
+            await is_received.wait()
             writer.write(b"\r\n")
             await is_late.wait()
-            may_answer.set()
-            await refused(reader)
+            may_respond.set()
+            await read_refusal(reader)
             writer.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-ANSWER_BYTES = 20 << 20
+RESPONSE_BYTES = 20 << 20
 
 
-async def answer_at_length(scope: Scope, _receive: Receive, send: Send) -> None:
-    """Answer more than any buffer between two processes holds."""
+async def respond_with_many_bytes(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Respond with more bytes than the buffers between two processes hold."""
     assert scope["type"] == "http"
-    length = (b"content-length", str(ANSWER_BYTES).encode())
+    length = (b"content-length", str(RESPONSE_BYTES).encode())
     await send({"type": "http.response.start", "status": 200, "headers": [length]})
-    await send({"type": "http.response.body", "body": bytes(ANSWER_BYTES)})
+    await send({"type": "http.response.body", "body": bytes(RESPONSE_BYTES)})
 
 
-def test_who_does_not_read_the_answer_is_left() -> None:
-    async def told() -> int:
-        left = asyncio.Event()
+def test_the_connection_is_aborted_if_the_client_does_not_read_the_response() -> None:
+    async def scenario() -> int:
+        is_lost = asyncio.Event()
 
-        class Telling(Impatient):
+        class Watched(Impatient):
             def connection_lost(self, exc: Exception | None) -> None:
                 super().connection_lost(exc)
-                left.set()
+                is_lost.set()
 
-        async with connected(Telling, answer_at_length) as connect:
+        async with connected(Watched, respond_with_many_bytes) as connect:
             reader, writer = await connect()
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             async with asyncio.timeout(60):
-                await left.wait()
+                await is_lost.wait()
             num_read = 0
             with contextlib.suppress(ConnectionError):
                 while part := await reader.read(1 << 16):
@@ -198,20 +198,20 @@ def test_who_does_not_read_the_answer_is_left() -> None:
             writer.close()
             return num_read
 
-    assert asyncio.run(told()) < ANSWER_BYTES
+    assert asyncio.run(scenario()) < RESPONSE_BYTES
 
 
-def test_who_reads_the_answer_slowly_gets_it_all() -> None:
-    async def told() -> int:
-        async with connected(Impatient, answer_at_length) as connect:
+def test_a_client_that_reads_slowly_gets_the_whole_response() -> None:
+    async def scenario() -> int:
+        async with connected(Impatient, respond_with_many_bytes) as connect:
             reader, writer = await connect()
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             num_read = 0
             while part := await reader.read(1 << 17):
                 num_read += len(part)
-                # A part at a time, so that all of it takes several times as long as nothing may.
+                # Reading the whole response takes several times the limit for reading nothing.
                 await asyncio.sleep(0.01)
             writer.close()
             return num_read
 
-    assert asyncio.run(told()) > ANSWER_BYTES
+    assert asyncio.run(scenario()) > RESPONSE_BYTES

@@ -1,4 +1,4 @@
-"""The answer cache: what it keeps, what it lets go, and that it keeps to its bytes."""
+"""The cache of predictions: its keys, its order of removal and its memory."""
 
 import tracemalloc
 
@@ -12,7 +12,7 @@ from service.video.quality import Appearance
 
 
 def classified(num_clips: int = 1, num_frames: int = 16) -> ClassifiedVideo:
-    """An answer as the batcher gives it: rows of larger arrays."""
+    """A classified video whose outputs are rows of larger arrays, as the batcher returns them."""
     facts = VideoFacts("mp4", "h264", 64, 48, 2.0, 8.0, False, 16, 16, False)  # noqa: FBT003
     report = DecodeReport(0, num_frames, 0, (VideoWarning("truncated_video", "cut " + "short" * num_clips),))
     probabilities, attention = np.ones((4, 2), np.float32), np.ones((4, num_frames), np.float32)
@@ -26,10 +26,10 @@ def classified(num_clips: int = 1, num_frames: int = 16) -> ClassifiedVideo:
         )
         for number in range(num_clips)
     ]
-    answers = [
+    outputs = [
         ClipOutput(probabilities[0], attention[0], 0.25 + number, 0.5 + number, 4) for number in range(num_clips)
     ]
-    return ClassifiedVideo(DecodedVideo(facts, report, clips, 0.75, Appearance(100, 10)), answers)
+    return ClassifiedVideo(DecodedVideo(facts, report, clips, 0.75, Appearance(100, 10)), outputs)
 
 
 def key(number: int) -> CacheKey:
@@ -37,18 +37,18 @@ def key(number: int) -> CacheKey:
     return CacheKey(f"{number:064x}", "sha256:" + "0" * 64)
 
 
-def test_an_answer_is_kept_without_the_time_it_took() -> None:
+def test_a_cached_video_has_timings_of_zero() -> None:
     cache = PredictionCache(1 << 20)
     cache.put(key(1), classified())
-    kept = cache.get(key(1))
-    assert kept is not None
-    assert kept.decoded.decode_seconds == kept.outputs[0].queue_seconds == kept.outputs[0].model_seconds == 0
-    assert kept.outputs[0].attention.tolist() == [1.0] * 16
-    assert kept.outputs[0].attention.base is None
+    cached = cache.get(key(1))
+    assert cached is not None
+    assert cached.decoded.decode_seconds == cached.outputs[0].queue_seconds == cached.outputs[0].model_seconds == 0
+    assert cached.outputs[0].attention.tolist() == [1.0] * 16
+    assert cached.outputs[0].attention.base is None
     assert (cache.num_hits, cache.num_misses) == (1, 0)
 
 
-def test_another_video_or_another_model_is_another_answer() -> None:
+def test_another_video_or_another_model_is_a_cache_miss() -> None:
     cache = PredictionCache(1 << 20)
     cache.put(key(1), classified())
     assert cache.get(key(2)) is None
@@ -56,7 +56,7 @@ def test_another_video_or_another_model_is_another_answer() -> None:
     assert cache.num_misses == 2
 
 
-def test_what_was_asked_for_last_stays() -> None:
+def test_the_least_recently_used_video_is_removed_first() -> None:
     cache = PredictionCache(4 * 3600)
     for number in range(3):
         cache.put(key(number), classified())
@@ -66,14 +66,14 @@ def test_what_was_asked_for_last_stays() -> None:
     assert cache.get(key(1)) is None
 
 
-def test_no_bytes_keep_nothing_and_count_nothing() -> None:
+def test_a_cache_of_zero_bytes_stores_and_counts_nothing() -> None:
     cache = PredictionCache(0)
     cache.put(key(1), classified())
     assert cache.get(key(1)) is None
     assert (cache.num_bytes, cache.num_hits, cache.num_misses) == (0, 0, 0)
 
 
-def test_an_answer_larger_than_the_cache_displaces_nobody() -> None:
+def test_a_video_larger_than_the_cache_removes_no_other() -> None:
     cache = PredictionCache(20_000)
     cache.put(key(1), classified())
     cache.put(key(2), classified(num_clips=100))
@@ -81,7 +81,7 @@ def test_an_answer_larger_than_the_cache_displaces_nobody() -> None:
     assert cache.get(key(2)) is None
 
 
-def test_it_takes_no_more_memory_than_it_may() -> None:
+def test_the_cache_uses_no_more_memory_than_its_limit() -> None:
     max_bytes = 1 << 20
     cache = PredictionCache(max_bytes)
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""What an answer says beyond what was seen: label sets, and what attention is not."""
+"""Label sets and warnings of a prediction."""
 
 from pathlib import Path
 
@@ -17,41 +17,46 @@ from service.video.quality import Appearance
 from tests.support.plain_manifest import NUM_FRAMES, plain_manifest
 
 
-def _answered(manifest: Manifest, probabilities: list[float]) -> Prediction:
+def prediction_of(manifest: Manifest, probabilities: list[float]) -> Prediction:
     facts = VideoFacts("mp4", "h264", 64, 48, 1.0, 4.0, False, 4, 4, False)  # noqa: FBT003
-    places = np.arange(NUM_FRAMES)
-    clip = ClipTimes(places, places / 4, np.ones(NUM_FRAMES, np.bool_), 0.0, 1.0)
-    answer = ClipOutput(np.array(probabilities, np.float32), np.full(NUM_FRAMES, 0.25, np.float32), 0.0, 0.0, 1)
-    video = ClassifiedVideo(DecodedVideo(facts, DecodeReport(0, 4, 0, ()), [clip], 0.1, Appearance(100, 10)), [answer])
+    indices = np.arange(NUM_FRAMES)
+    clip = ClipTimes(indices, indices / 4, np.ones(NUM_FRAMES, np.bool_), 0.0, 1.0)
+    output = ClipOutput(np.array(probabilities, np.float32), np.full(NUM_FRAMES, 0.25, np.float32), 0.0, 0.0, 1)
+    video = ClassifiedVideo(DecodedVideo(facts, DecodeReport(0, 4, 0, ()), [clip], 0.1, Appearance(100, 10)), [output])
     stored = StoredModel(Path(), manifest, manifest.digest, "", None)
     stopwatch = Stopwatch()
     stopwatch.received()
     return compose_prediction(video, stored, PredictQuery(top_k=1), "1", stopwatch)
 
 
-def test_a_label_set_holds_the_likely_labels_and_the_likeliest_in_any_case() -> None:
+def test_a_label_set_contains_the_likely_labels_and_always_the_most_likely() -> None:
     sets = ConformalSets(coverage=0.9, least_probability=0.3)
-    assert _answered(plain_manifest(conformal=sets), [0.1, 0.35, 0.55]).label_set == ["c", "b"]
-    assert _answered(plain_manifest(conformal=sets), [0.8, 0.1, 0.1]).label_set == ["a"]
+    assert prediction_of(plain_manifest(conformal=sets), [0.1, 0.35, 0.55]).label_set == ["c", "b"]
+    assert prediction_of(plain_manifest(conformal=sets), [0.8, 0.1, 0.1]).label_set == ["a"]
     strict = ConformalSets(coverage=0.9, least_probability=0.95)
-    assert _answered(plain_manifest(conformal=strict), [0.4, 0.3, 0.3]).label_set == ["a"]
+    assert prediction_of(plain_manifest(conformal=strict), [0.4, 0.3, 0.3]).label_set == ["a"]
 
 
-def test_a_model_without_label_sets_answers_as_it_always_did() -> None:
-    prediction = _answered(plain_manifest(), [0.8, 0.1, 0.1])
+def test_the_prediction_of_a_model_without_label_sets_has_no_label_set() -> None:
+    prediction = prediction_of(plain_manifest(), [0.8, 0.1, 0.1])
     assert prediction.label_set is None
     assert "label_set" not in TypeAdapter(Prediction).dump_python(prediction, mode="json")
-    with_sets = _answered(plain_manifest(conformal=ConformalSets(coverage=0.9, least_probability=0.0)), [0.8, 0.1, 0.1])
+    with_sets = prediction_of(
+        plain_manifest(conformal=ConformalSets(coverage=0.9, least_probability=0.0)), [0.8, 0.1, 0.1]
+    )
     assert TypeAdapter(Prediction).dump_python(with_sets, mode="json")["label_set"] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(("is_explanation", "codes"), [(False, ["attention_not_explanatory"]), (True, []), (None, [])])
-def test_attention_that_does_not_explain_is_said_once(is_explanation: bool | None, codes: list[str]) -> None:  # noqa: FBT001
-    prediction = _answered(plain_manifest(attention_is_explanation=is_explanation), [0.8, 0.1, 0.1])
+def test_attention_that_does_not_explain_predictions_is_one_warning(
+    is_explanation: bool | None,  # noqa: FBT001
+    codes: list[str],
+) -> None:
+    prediction = prediction_of(plain_manifest(attention_is_explanation=is_explanation), [0.8, 0.1, 0.1])
     assert [warning.code for warning in prediction.warnings] == codes
 
 
-def test_fields_that_are_not_there_do_not_change_a_manifest() -> None:
+def test_absent_optional_fields_do_not_change_the_digest_of_a_manifest() -> None:
     text = plain_manifest().to_json()
     assert "conformal" not in text
     assert "attention_is_explanation" not in text

@@ -10,7 +10,7 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from framewise.schemas.jobs import Job, JobList, JobListQuery, JobQuery
 from service.api.access_log import note
 from service.api.problem_sets import OF_JOBS, RECEIVED, Responses, problems_of
-from service.api.upload_body import FORM, answer_upload
+from service.api.upload_body import FORM, respond_to_upload
 from service.jobs.errors import (
     CallbackNotAllowed,
     DatabaseUnavailable,
@@ -107,7 +107,7 @@ async def submit(
 ) -> Response:
     """Store a video and respond at once; the job survives a restart of the service."""
     job_request = JobRequest(viewer.owner, idempotency_key, query, request.state.request_id, current_traceparent())
-    submitted = await answer_upload(request, lambda upload: jobs.submit(upload, job_request))
+    submitted = await respond_to_upload(request, lambda upload: jobs.submit(upload, job_request))
     note(request, job_id=submitted.job_id)
     return Response(
         submitted.json,

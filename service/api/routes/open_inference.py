@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request, Response
 
 from service.api.problem_sets import ANY, INFERRED, OF_MODELS, Responses, protocol_errors_of
-from service.api.upload_body import answer_upload
+from service.api.upload_body import respond_to_upload
 from service.inference.errors import UnknownModel
 from service.inference.repository import ReadyModel
 from service.open_inference.codec import model_metadata
@@ -122,7 +122,7 @@ def _metadata(request: Request, name: str, version: str | None) -> ModelMetadata
 async def _infer(request: Request, name: str, version: str | None, num_json_bytes: int | None) -> Response:
     state = AppState.of(request)
     state.lifecycle.require_ready()
-    body, num_response_json_bytes = await answer_upload(
+    body, num_response_json_bytes = await respond_to_upload(
         request, lambda upload: state.classifier.infer(upload, num_json_bytes, name, version)
     )
     if num_response_json_bytes is None:

@@ -1,6 +1,6 @@
-"""`GET /`, a page to try the service with, and `GET /docs`, its API to read and try. Plain files, read once.
+"""`GET /`, a page to try the service, and `GET /docs`, the interactive documentation of the API.
 
-Swagger UI, which `/docs` is made of, comes from a package: nobody's browser is sent to another host for it.
+Swagger UI for `/docs` comes from a Python package, so that browsers load no file from another host.
 """
 
 import hashlib
@@ -31,14 +31,14 @@ _HEADERS = {
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    # Kept, but asked about each time: an ETag costs one small answer, a stale script costs a broken page.
+    # Browsers revalidate each time (by ETag), because a stale script would break the page.
     "Cache-Control": "no-cache",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class PageFile:
-    """One file of the page, as it is sent."""
+    """One static file."""
 
     content: bytes
     media_type: str
@@ -47,13 +47,13 @@ class PageFile:
 
 @cache
 def page_files() -> dict[str, PageFile]:
-    """Every file of the page by its name; read from disk the first time only."""
+    """Return the files of the page by name; they are read from disk once."""
     return {path.name: _read(path) for path in sorted(PAGE_DIR.iterdir()) if path.suffix in _MEDIA_TYPES}
 
 
 @cache
 def documentation_files() -> dict[str, PageFile]:
-    """Every file of the documentation by its name; read from disk the first time only."""
+    """Return the files of the documentation by name; they are read from disk once."""
     swagger = Path(str(files("fastapi_offline"))) / "static"
     paths = [*sorted(DOCUMENTATION_DIR.iterdir()), *(swagger / name for name in _SWAGGER_FILES)]
     return {path.name: _read(path) for path in paths if path.suffix in _MEDIA_TYPES}
@@ -67,33 +67,33 @@ def _read(path: Path) -> PageFile:
 
 @router.api_route("/", methods=["GET", "HEAD"])
 async def page(request: Request) -> Response:
-    """The page."""
-    return _answer(request, page_files(), "index.html")
+    """Serve the page."""
+    return _respond(request, page_files(), "index.html")
 
 
 @router.api_route("/page/{name}", methods=["GET", "HEAD"])
 async def page_file(request: Request, name: str) -> Response:
-    """One of the files it asks for."""
-    return _answer(request, page_files(), name)
+    """Serve a file of the same pages."""
+    return _respond(request, page_files(), name)
 
 
 @router.api_route("/docs", methods=["GET", "HEAD"])
 async def documentation(request: Request) -> Response:
-    """The documentation."""
-    return _answer(request, documentation_files(), "index.html")
+    """Serve the documentation."""
+    return _respond(request, documentation_files(), "index.html")
 
 
 @router.api_route("/docs/{name}", methods=["GET", "HEAD"])
 async def documentation_file(request: Request, name: str) -> Response:
-    """One of the files it asks for."""
-    return _answer(request, documentation_files(), name)
+    """Serve a file of the same pages."""
+    return _respond(request, documentation_files(), name)
 
 
-def _answer(request: Request, served: dict[str, PageFile], name: str) -> Response:
-    """The file, or 304 where the browser has it already."""
+def _respond(request: Request, served: dict[str, PageFile], name: str) -> Response:
+    """Return the file, or 304 if the browser has its current version."""
     file = served.get(name)
     if file is None:
-        raise HTTPException(404, f"The page has no file {name[:64]!r}.")
+        raise HTTPException(404, f"There is no file {name[:64]!r}.")
     headers = {**_HEADERS, "ETag": file.etag}
     known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
     if file.etag in known or "*" in known:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from framewise.schemas.prediction import Prediction, PredictQuery, ValidateQuery, Validation
 from service.api.access_log import note
 from service.api.problem_sets import CLASSIFIED, DECODED, problems_of
-from service.api.upload_body import FORM, answer_upload
+from service.api.upload_body import FORM, respond_to_upload
 from service.state import AppState
 
 router = APIRouter(tags=["predict"])
@@ -18,7 +18,7 @@ async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> 
     """Classify a video: the labels with their probabilities, and the attention of the model by frame."""
     state = AppState.of(request)
     state.lifecycle.require_ready()
-    prediction = await answer_upload(
+    prediction = await respond_to_upload(
         request, lambda upload: state.classifier.predict(upload, query, request.state.request_id)
     )
     _note_model_and_timings(request, prediction)
@@ -32,7 +32,7 @@ async def validate(request: Request, query: Annotated[ValidateQuery, Query()]) -
     """Decode a video without the model: its properties, the frames that the model would get, and the cost."""
     state = AppState.of(request)
     state.lifecycle.require_ready()
-    validation = await answer_upload(
+    validation = await respond_to_upload(
         request, lambda upload: state.classifier.validate(upload, query, request.state.request_id)
     )
     _note_model_and_timings(request, validation)
