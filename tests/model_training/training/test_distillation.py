@@ -202,7 +202,7 @@ def test_distillation_target_is_the_mean_over_overlapping_teacher_clips(tmp_path
         assert np.abs(closer_targets - distillation_targets).max() > 0.01
         assert len(list(cache.glob("*.i3d*.npy"))) == 2
         cache_file.unlink()
-        with full_disk(8192), pytest.raises(TrainingDataError, match=r"cannot write the teacher.s features .* space"):
+        with full_disk(8192), pytest.raises(TrainingDataError, match=r"cannot write the teacher.s features: .* space"):
             with_distillation_targets(clips, TEACHER, cache, display, lambda: False)
         assert list(cache.glob("*.i3d.*")) == []
         with pytest.raises(TrainingInterrupted):
@@ -213,7 +213,7 @@ def test_distillation_target_is_the_mean_over_overlapping_teacher_clips(tmp_path
     ("changes", "words"),
     [
         ({"teacher": TEACHER}, "sees_statistics"),
-        ({"teacher": TEACHER, "head": HEAD, "augment": {"mixup_alpha": 0.2}}, "mixed clips"),
+        ({"teacher": TEACHER, "head": HEAD, "augment": {"mixup_alpha": 0.2}}, "blended clips"),
         ({"teacher": {"clip": TEACHER.clip.model_copy(update={"num_frames": 9})}}, "multiple of 8"),
         ({"stages": [STORED.model_dump() | {"backbone": "frozen"}]}, "are_lower_blocks_stored"),
         ({"stages": [STORED.model_dump() | {"num_backbone_blocks": 0}]}, "are_lower_blocks_stored"),
