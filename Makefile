@@ -1,4 +1,4 @@
-# Everything a newcomer runs. `make demo` and `make test` need Python 3.11, 3.12 or 3.13 with venv.
+# `make help` lists the targets. `make demo` and `make test` need Python 3.11, 3.12 or 3.13 with venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,8 +7,12 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 # The sdist is built from the tree, and the wheel from the sdist.
 BUILD = $(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python
 
-.PHONY: demo serve test test-python test-core test-distributed test-container test-debian test-kserve fuzz \
-	check docs dist train bench lock format
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test test-fast test-python test-core test-dist test-distributed test-container test-debian \
+	test-kserve fuzz check check-page format docs dist train bench lock
+
+help: ## Print the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One stamp file per set of pins: it is remade when the pins change.
 $(VENV)/uv:
@@ -41,6 +45,11 @@ PYTEST = $(BIN)/python -m pytest --numprocesses $(or $(TEST_PROCESSES),3) --dist
 test: $(VENV)/dev.stamp ## The whole test suite.
 	$(PYTEST) -m "not container and not debian and not kserve and not distributed"
 
+# They neither load TensorFlow nor start a service.
+test-fast: $(VENV)/dev.stamp ## The unit tests, in under a minute.
+	$(PYTEST) -m "not tensorflow and not container and not debian and not kserve and not distributed" \
+		--ignore tests/end_to_end --ignore tests/page --ignore tests/contracts/test_distributions.py
+
 # What another Python must pass as well, in up to ten minutes: the demo, decoding, one training run, and the server.
 PYTHON_VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 test-python: ## The demo and the core tests on another Python: make test-python PYTHON=python3.13
@@ -48,6 +57,9 @@ test-python: ## The demo and the core tests on another Python: make test-python 
 
 test-core: $(VENV)/dev.stamp
 	$(PYTEST) tests/video tests/end_to_end tests/model_training/commands/test_train.py::test_training_exports_a_model_that_verifies
+
+test-dist: $(VENV)/dev.stamp ## Build both distributions, install them away from the checkout and use them.
+	$(BIN)/python -m pytest tests/contracts/test_distributions.py
 
 test-distributed: $(VENV)/dev.stamp ## Train in two processes that stand for two machines.
 	$(BIN)/python -m pytest -m distributed tests/model_training
@@ -81,10 +93,15 @@ check: $(VENV)/dev.stamp ## Lint, types, import layers, pins, links and words of
 	$(BIN)/python -m docs.check_links
 	$(BIN)/python -m docs.count_words
 
+# Node.js comes with the pins, as a Python package; npm installs ESLint and TypeScript.
+PAGE_LINT := tests/page/lint
+check-page: $(VENV)/dev.stamp ## Lint the JavaScript of the page and check its types.
+	@PATH="$(abspath $(BIN)):$$PATH" $(PAGE_LINT)/check
+
 docs: $(VENV)/dev.stamp ## Build the site of the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-format: $(VENV)/dev.stamp
+format: $(VENV)/dev.stamp ## Apply the formatter and the fixes of the linter.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -95,7 +112,7 @@ dist: $(VENV)/dev.stamp ## Build wheel and sdist of client and server into dist/
 train: $(VENV)/dev.stamp ## Train on your videos: make train DATA=folder [CONFIG=file]
 	$(BIN)/python -m model_training train --config $(or $(CONFIG),model_training/configs/fights.py) --data $(DATA)
 
-bench: $(VENV)/dev.stamp
+bench: $(VENV)/dev.stamp ## Run the benchmarks; benchmarks/ says what each measures.
 	$(BIN)/python -m benchmarks all
 
 # Pins are resolved for every platform at once, and name no index. The client is of this checkout, and has no pin.
