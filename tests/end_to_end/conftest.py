@@ -1,4 +1,4 @@
-"""A video, and a service that sends requests to other servers, with these servers."""
+"""A video, and a service that calls a file server and a trace collector."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,29 +13,29 @@ from tests.support.videos import painted
 
 @pytest.fixture(scope="session")
 def ramp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A video of one clip, each frame lighter than the one before."""
+    """A video of one clip; each frame is lighter than the previous one."""
     return painted(tmp_path_factory.mktemp("videos") / "ramp.mp4", range(0, 160, 10))
 
 
 @pytest.fixture(scope="session")
 def files() -> Iterator[FileServer]:
-    """A server of files that the asking service may fetch videos from."""
+    """A file server from which `calling_service` may fetch videos."""
     with file_server() as files:
         yield files
 
 
 @pytest.fixture(scope="session")
 def collector() -> Iterator[Collector]:
-    """Where the asking service sends its traces."""
+    """The collector that receives the traces of `calling_service`."""
     with otlp_collector() as collector:
         yield collector
 
 
 @pytest.fixture(scope="session")
-def asking_service(
+def calling_service(
     files: FileServer, collector: Collector, grey_models_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
-    """A service that fetches videos, takes jobs and is traced; it keeps no answers, and takes small videos only."""
+    """A traced service that fetches videos by URL and accepts jobs and small videos; it has no prediction cache."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")

@@ -1,4 +1,4 @@
-"""Every bad request gets its own problem, and leaves nothing behind."""
+"""Each kind of bad request gets its own problem and leaves no file behind."""
 
 import socket
 from collections.abc import Iterator
@@ -37,12 +37,12 @@ def _nothing_is_left_behind(service: RunningService) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def good_video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A video the service takes."""
+    """A video that the service accepts."""
     return painted(tmp_path_factory.mktemp("videos") / "good.mp4", range(0, 160, 10)).read_bytes()
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> str:
-    """The response is that problem; returns its detail."""
+    """Check that the response is this problem, and return its detail."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
@@ -54,7 +54,7 @@ def assert_problem(response: httpx.Response, status: int, code: str) -> str:
 
 
 def post(service: RunningService, content: bytes, **query: object) -> httpx.Response:
-    """POST bytes as the video."""
+    """POST `content` as the video."""
     return service.client.post("/predict", files={"video": content}, params=query)  # type: ignore[arg-type]
 
 
@@ -73,7 +73,7 @@ def test_a_playlist_is_not_a_video(service: RunningService, tmp_path: Path, good
         assert_problem(post(service, playlist.encode()), 415, "unsupported_media")
 
 
-def test_an_audio_file_names_what_it_holds(service: RunningService, tmp_path: Path) -> None:
+def test_the_problem_of_an_audio_file_names_its_streams(service: RunningService, tmp_path: Path) -> None:
     detail = assert_problem(post(service, audio_only(tmp_path / "a.mp4").read_bytes()), 415, "unsupported_media")
     assert "audio" in detail
 
@@ -82,11 +82,11 @@ def test_a_video_cut_before_its_index_is_unreadable(service: RunningService, goo
     assert_problem(post(service, good_video[: len(good_video) // 2]), 422, "unreadable_video")
 
 
-def test_a_video_cut_within_its_frames_is_answered_with_a_warning(service: RunningService, tmp_path: Path) -> None:
+def test_a_video_cut_within_its_frames_gets_a_warning(service: RunningService, tmp_path: Path) -> None:
     whole = painted(tmp_path / "v.mkv", range(0, 160, 5)).read_bytes()
-    answer = post(service, whole[: len(whole) * 2 // 3])
-    assert answer.status_code == 200
-    assert {warning["code"] for warning in answer.json()["warnings"]} & {"truncated_video", "damaged_video"}
+    response = post(service, whole[: len(whole) * 2 // 3])
+    assert response.status_code == 200
+    assert {warning["code"] for warning in response.json()["warnings"]} & {"truncated_video", "damaged_video"}
 
 
 def test_a_file_larger_than_the_limit_is_refused(service: RunningService) -> None:
@@ -121,13 +121,13 @@ def test_an_empty_body_is_malformed(service: RunningService) -> None:
     assert_problem(service.client.post("/predict"), 400, "malformed_request")
 
 
-def test_a_body_that_is_no_multipart_is_malformed(service: RunningService, good_video: bytes) -> None:
+def test_a_body_that_is_not_multipart_is_malformed(service: RunningService, good_video: bytes) -> None:
     raw = service.client.post("/predict", content=good_video, headers={"Content-Type": "video/mp4"})
     assert_problem(raw, 400, "malformed_request")
-    lying = service.client.post(
+    mislabelled = service.client.post(
         "/predict", content=good_video, headers={"Content-Type": "multipart/form-data; boundary=b"}
     )
-    assert_problem(lying, 400, "malformed_request")
+    assert_problem(mislabelled, 400, "malformed_request")
     endless = b'--b\r\nContent-Disposition: form-data; name="video"\r\n\r\n' + good_video
     unfinished = service.client.post(
         "/predict", content=endless, headers={"Content-Type": "multipart/form-data; boundary=b"}
@@ -190,34 +190,34 @@ def test_an_unknown_model_or_version_is_refused(service: RunningService, good_vi
     assert_problem(service.client.get("/models/nope"), 404, "unknown_model")
 
 
-def test_a_wrong_method_or_path_is_a_problem_too(service: RunningService) -> None:
+def test_a_wrong_method_or_path_gets_a_problem(service: RunningService) -> None:
     wrong = service.client.get("/predict")
     assert_problem(wrong, 405, "method_not_allowed")
     assert wrong.headers["allow"] == "POST"
     assert_problem(service.client.post("/nowhere"), 404, "not_found")
 
 
-def test_a_deadline_that_cannot_be_met_is_exceeded(service: RunningService, good_video: bytes) -> None:
+def test_a_deadline_too_short_for_the_work_is_exceeded(service: RunningService, good_video: bytes) -> None:
     assert_problem(post(service, good_video, deadline_seconds=0.0001), 504, "deadline_exceeded")
     assert post(service, good_video).status_code == 200
 
 
-def test_a_head_that_does_not_end_is_cut_off_and_hangs_nobody(service: RunningService) -> None:
-    """Httptools itself reads, and copies again and again, whatever comes before the empty line."""
+def test_an_endless_head_is_refused_and_does_not_block_the_service(service: RunningService) -> None:
+    """Httptools itself has no limit for the head, and copies it repeatedly."""
     url = httpx.URL(service.url)
     with socket.create_connection((url.host, url.port or 80), timeout=120) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: test\r\nX-Endless: ")
         try:
             for _ in range(64):
                 connection.sendall(b"x" * 65536)
-            answer = connection.recv(1024)
+            response = connection.recv(1024)
         except (ConnectionResetError, BrokenPipeError):
-            answer = b""
-        assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+            response = b""
+        assert response == b"" or response.startswith(b"HTTP/1.1 400 ")
     assert service.client.get("/health/live").status_code == 200
 
 
-def test_a_large_body_is_no_large_head(service: RunningService, good_video: bytes) -> None:
+def test_a_large_body_does_not_count_as_a_large_head(service: RunningService, good_video: bytes) -> None:
     padding = b"x" * (MAX_UPLOAD_BYTES - len(good_video) - 1000)
     for _ in range(3):
         assert post(service, good_video + padding).status_code == 200

@@ -1,4 +1,4 @@
-"""Problems that take something to go wrong: a disk, a server of others, a caller who dawdles."""
+"""Problems that need a full disk, a slow file server or a slow client; and warnings about the picture."""
 
 import os
 import subprocess
@@ -25,18 +25,18 @@ def ramp(tmp_path: Path) -> Path:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system with room for 64 KiB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounting = ["/usr/bin/mount", "-t", "tmpfs", "-o", "size=64k", "none", str(place)]
+    mount_point = tmp_path / "small"
+    mount_point.mkdir()
+    mounting = ["/usr/bin/mount", "-t", "tmpfs", "-o", "size=64k", "none", str(mount_point)]
     if subprocess.run(mounting, check=False, capture_output=True).returncode != 0:
         pytest.skip("mounting a small file system is not permitted here")
-    yield place
-    subprocess.run(["/usr/bin/umount", "--lazy", str(place)], check=True)
+    yield mount_point
+    subprocess.run(["/usr/bin/umount", "--lazy", str(mount_point)], check=True)
 
 
 @pytest.fixture
-def cramped(grey_models_dir: Path, small_disk: Path, files: FileServer) -> Iterator[RunningService]:
-    """A service with little room for uploads and little patience with whoever sends them."""
+def limited(grey_models_dir: Path, small_disk: Path, files: FileServer) -> Iterator[RunningService]:
+    """A service with a small disk for uploads and a short idle timeout."""
     hosts = f'["{files.host}"]'
     with running_service(
         grey_models_dir, small_disk, url_allowed_hosts=hosts, url_private_allowed=True, upload_idle_timeout_seconds=3
@@ -45,34 +45,32 @@ def cramped(grey_models_dir: Path, small_disk: Path, files: FileServer) -> Itera
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> None:
-    """The response is that problem."""
+    """Check that the response is this problem."""
     assert (response.status_code, response.json()["code"]) == (status, code), response.text
     assert response.headers["content-type"] == "application/problem+json"
 
 
-def test_a_full_disk_a_slow_server_and_a_slow_caller_are_told_apart_and_the_next_is_answered(
-    cramped: RunningService, files: FileServer, ramp: Path
+def test_a_full_disk_a_slow_server_and_a_slow_client_get_different_problems_and_the_next_request_succeeds(
+    limited: RunningService, files: FileServer, ramp: Path
 ) -> None:
-    full = cramped.client.post("/predict", files={"video": os.urandom(200_000)})
+    full = limited.client.post("/predict", files={"video": os.urandom(200_000)})
     assert_problem(full, 503, "storage_full")
     assert int(full.headers["retry-after"]) >= 1
 
     paused = files.put("/paused", lambda visit: visit.send_until_cut_off(b"x", pause_seconds=60))
-    assert_problem(cramped.client.post("/predict", json={"url": paused}), 504, "url_too_slow")
+    assert_problem(limited.client.post("/predict", json={"url": paused}), 504, "url_too_slow")
 
-    dawdling = SlowUpload(cramped, ramp.read_bytes())
-    with dawdling.socket, dawdling.socket.makefile("rb") as response:
-        answer = response.read()
-    assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b'"code":"upload_too_slow"' in answer
+    slow = SlowUpload(limited, ramp.read_bytes())
+    with slow.socket, slow.socket.makefile("rb") as response:
+        received = response.read()
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"upload_too_slow"' in received
 
-    assert cramped.post_video(ramp).status_code == 200
-    assert cramped.uploads_left() == []
+    assert limited.post_video(ramp).status_code == 200
+    assert limited.uploads_left() == []
 
 
-def test_a_video_in_which_nothing_moves_or_shows_is_answered_with_a_warning(
-    shared_service: RunningService, tmp_path: Path
-) -> None:
+def test_a_frozen_or_black_video_gets_a_warning(shared_service: RunningService, tmp_path: Path) -> None:
     for level, code in ((120, "frozen_video"), (0, "black_video")):
-        answer = shared_service.post_video(painted(tmp_path / f"{code}.mp4", [level] * 24))
-        assert code in {warning["code"] for warning in answer.raise_for_status().json()["warnings"]}
+        response = shared_service.post_video(painted(tmp_path / f"{code}.mp4", [level] * 24))
+        assert code in {warning["code"] for warning in response.raise_for_status().json()["warnings"]}

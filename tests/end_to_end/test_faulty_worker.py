@@ -1,7 +1,7 @@
-"""A decode worker that fails by a fault of the service is reported as that, not as a broken video.
+"""A decode worker that fails through a fault of the service is reported as such, not as a broken video.
 
-Once PyAV 19 was installed, of which `av.open` has one parameter less. Each worker ended with a TypeError that was
-thrown away, and the log said of every golden clip: "The video crashed the decoder."
+With PyAV 19, whose `av.open` has one parameter less, each worker ended with a TypeError. The error was discarded, and
+the log said of every golden clip: "The video crashed the decoder."
 """
 
 import shutil
@@ -16,7 +16,7 @@ from tests.support.videos import painted
 
 pytestmark = pytest.mark.tensorflow
 
-# Python imports this module when it starts, where it finds it: in the workers, by their PYTHONPATH.
+# Python imports `sitecustomize` at its start; the workers find it by their PYTHONPATH.
 FAULT = """
 import sys
 
@@ -36,7 +36,7 @@ if "service.video.sandbox.worker" in sys.orig_argv:
 
 @pytest.fixture
 def faulty_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the service in which workers can be given a fault; `python -m service` runs it."""
+    """A copy of the service to which a test adds a fault; `python -m service` runs this copy."""
     copy = tmp_path / "copy"
     shutil.copytree(Path(service.__file__).parent, copy / "service", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(copy)
@@ -59,7 +59,7 @@ def test_a_golden_clip_that_no_worker_can_decode_is_reported_as_a_fault_of_the_s
     assert failure["stderr"].endswith("TypeError: open() got an unexpected keyword argument 'metadata_errors'")
 
 
-def test_a_video_that_no_worker_can_decode_through_a_fault_of_the_service_is_a_500(
+def test_a_video_that_no_worker_can_decode_through_a_fault_of_the_service_gets_500(
     grey_models_dir: Path, faulty_copy: Path, tmp_path: Path
 ) -> None:
     uploads = tmp_path / "uploads-of-this-test"
@@ -68,8 +68,8 @@ def test_a_video_that_no_worker_can_decode_through_a_fault_of_the_service_is_a_5
     video = painted(tmp_path / "ramp.mp4", range(0, 160, 10))
     with running_service(grey_models_dir, uploads) as running:
         for path in ("/predict", "/validate"):
-            answer = running.client.post(path, files={"video": video.read_bytes()})
-            assert (answer.status_code, answer.json()["code"]) == (500, "decoder_failed")
-            assert "TypeError" not in answer.text
+            response = running.client.post(path, files={"video": video.read_bytes()})
+            assert (response.status_code, response.json()["code"]) == (500, "decoder_failed")
+            assert "TypeError" not in response.text
         assert 'outcome="DecoderFailed"' in running.client.get("/metrics").text
         assert running.client.get("/health").json()["state"] == "ready"

@@ -1,4 +1,4 @@
-"""Requests that are no accident: each gets a documented refusal, and nobody else notices."""
+"""Malicious requests: each gets a documented refusal, and the service goes on."""
 
 import socket
 from collections.abc import Iterator
@@ -16,20 +16,20 @@ PART = b'--b\r\nContent-Disposition: form-data; name="video"; filename="v"\r\n\r
 
 
 @pytest.fixture(autouse=True)
-def _everybody_else_is_answered(shared_service: RunningService) -> Iterator[None]:
+def _service_stays_ready(shared_service: RunningService) -> Iterator[None]:
     yield
     assert shared_service.client.get("/health").json()["state"] == "ready"
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> None:
-    """The response is that problem, and not a long one."""
+    """Check that the response is this problem, and that it is short."""
     assert (response.status_code, response.json()["code"]) == (status, code), response.text
     assert response.headers["content-type"] == "application/problem+json"
     assert len(response.content) < 5000
 
 
 def exchange(service: RunningService, sent: bytes, *, until: bytes | None = None) -> bytes:
-    """What comes back for these bytes, `until` that is there or the service closes: b"" where it just does."""
+    """Send bytes; return the bytes received up to `until` or the end of the connection, b"" if there are none."""
     url = httpx.URL(service.url)
     received = b""
     with socket.create_connection((url.host, url.port or 80), timeout=60) as connection:
@@ -42,15 +42,15 @@ def exchange(service: RunningService, sent: bytes, *, until: bytes | None = None
     return received
 
 
-def status_line(method: str, path: str, *headers: str) -> bytes:
-    """The head of a request."""
+def request_head(method: str, path: str, *headers: str) -> bytes:
+    """Return the head of a request."""
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: test", *headers, "", ""]).encode()
 
 
 @pytest.mark.parametrize(
     "name", ["..%2F..%2Fetc%2Fpasswd", "%2e%2e", "..%5C..", "grey%00", "%ff%fe", "grey%2F..%2Fgrey", "x" * 5000, "%0a"]
 )
-def test_a_models_name_leads_nowhere_else(shared_service: RunningService, name: str) -> None:
+def test_a_model_name_in_the_path_reaches_no_other_file(shared_service: RunningService, name: str) -> None:
     get = shared_service.client.get
     for response in (get(f"/models/{name}"), get(f"/models/grey/versions/{name}"), get(f"/models/{name}/versions/1")):
         assert response.status_code == 404
@@ -61,12 +61,12 @@ def test_a_models_name_leads_nowhere_else(shared_service: RunningService, name: 
 
 
 @pytest.mark.parametrize("model", ["../grey", "grey/../grey", "grey\x00", "\udcff", " grey", "grey/1"])
-def test_a_models_name_in_the_query_leads_nowhere_else(shared_service: RunningService, model: str) -> None:
+def test_a_model_name_in_the_query_reaches_no_other_file(shared_service: RunningService, model: str) -> None:
     query = httpx.QueryParams({"model": model.encode(errors="surrogateescape").decode("latin-1")})
     assert_problem(shared_service.client.post("/predict", files={"video": b"x"}, params=query), 404, "unknown_model")
 
 
-def test_a_query_of_thousands_of_parameters_is_refused_in_a_few_words(shared_service: RunningService) -> None:
+def test_a_query_of_thousands_of_parameters_gets_a_short_problem(shared_service: RunningService) -> None:
     query = "&".join(f"p{number}=1" for number in range(5000))
     assert_problem(shared_service.client.post(f"/predict?{query}", files={"video": b"x"}), 422, "invalid_parameter")
     long = "m" * 50_000
@@ -88,35 +88,35 @@ def test_a_query_of_thousands_of_parameters_is_refused_in_a_few_words(shared_ser
         ("GET", "/metrics?name=process", "name"),
     ],
 )
-def test_a_parameter_that_is_given_twice_or_is_not_known_is_refused_by_name(
+def test_an_unknown_or_repeated_parameter_is_refused_by_name(
     shared_service: RunningService, method: str, path: str, name: str
 ) -> None:
-    answer = shared_service.client.request(method, path, files={"video": b"x"} if method == "POST" else None)
-    assert_problem(answer, 422, "invalid_parameter")
-    assert f"{name}: " in answer.json()["detail"]
+    response = shared_service.client.request(method, path, files={"video": b"x"} if method == "POST" else None)
+    assert_problem(response, 422, "invalid_parameter")
+    assert f"{name}: " in response.json()["detail"]
 
 
-def test_who_probes_health_may_ask_with_any_query(shared_service: RunningService) -> None:
+def test_health_probes_may_have_any_query(shared_service: RunningService) -> None:
     for path in ("/health", "/health/live", "/health/ready", "/v2/health/ready", "/v2/models/grey/ready"):
         assert shared_service.client.get(f"{path}?probe=1&probe=2").status_code == 200
 
 
-def test_a_header_that_the_service_heeds_is_refused_where_it_comes_twice(shared_service: RunningService) -> None:
+def test_a_repeated_header_of_the_api_is_refused(shared_service: RunningService) -> None:
     name = "Inference-Header-Content-Length"
     for path in ("/v2/models/grey/infer", "/v2/models/grey/versions/1/infer"):
-        answer = shared_service.client.post(path, content=b"{}", headers=[(name, "1"), (name, "2")])
-        assert (answer.status_code, list(answer.json())) == (422, ["error"])
-        assert name in answer.json()["error"]
+        response = shared_service.client.post(path, content=b"{}", headers=[(name, "1"), (name, "2")])
+        assert (response.status_code, list(response.json())) == (422, ["error"])
+        assert name in response.json()["error"]
 
 
-def test_a_query_beyond_all_bounds_ends_the_connection(shared_service: RunningService) -> None:
-    answer = exchange(shared_service, status_line("GET", "/models?" + "x" * 300_000))
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+def test_an_oversized_query_ends_the_connection(shared_service: RunningService) -> None:
+    response = exchange(shared_service, request_head("GET", "/models?" + "x" * 300_000))
+    assert response == b"" or response.startswith(b"HTTP/1.1 400 ")
 
 
-def test_headers_without_end_end_the_connection(shared_service: RunningService) -> None:
-    answer = exchange(shared_service, status_line("GET", "/models", *(f"X-{number}: y" for number in range(50_000))))
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+def test_too_many_headers_end_the_connection(shared_service: RunningService) -> None:
+    response = exchange(shared_service, request_head("GET", "/models", *(f"X-{number}: y" for number in range(50_000))))
+    assert response == b"" or response.startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize(
@@ -132,24 +132,24 @@ def test_headers_without_end_end_the_connection(shared_service: RunningService) 
         (" folded: header",),
     ],
 )
-def test_a_head_that_means_two_things_is_no_request(shared_service: RunningService, headers: tuple[str, ...]) -> None:
-    """Whatever a proxy in front makes of it, what follows is never taken for a second request."""
-    smuggled = status_line("GET", "/health/live")
-    head = status_line("POST", "/predict", FORM, *headers)
-    answer = exchange(shared_service, head + b"0\r\n\r\n" + smuggled)
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 "), answer
-    assert b'"live"' not in answer
+def test_an_ambiguous_head_is_refused(shared_service: RunningService, headers: tuple[str, ...]) -> None:
+    """The bytes after it are never read as a second request (request smuggling)."""
+    smuggled = request_head("GET", "/health/live")
+    head = request_head("POST", "/predict", FORM, *headers)
+    response = exchange(shared_service, head + b"0\r\n\r\n" + smuggled)
+    assert response == b"" or response.startswith(b"HTTP/1.1 400 "), response
+    assert b'"live"' not in response
 
 
-def test_a_chunk_that_is_none_ends_the_connection(shared_service: RunningService) -> None:
-    head = status_line("POST", "/predict", FORM, "Transfer-Encoding: chunked")
+def test_an_invalid_chunk_ends_the_connection(shared_service: RunningService) -> None:
+    head = request_head("POST", "/predict", FORM, "Transfer-Encoding: chunked")
     for chunks in (b"zz\r\nx\r\n", b"-1\r\nx\r\n", b"1\r\nxyz\r\n", b"ffffffffffffffffff\r\nx\r\n"):
-        answer = exchange(shared_service, head + chunks)
-        assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer
+        response = exchange(shared_service, head + chunks)
+        assert response == b"" or response.startswith(b"HTTP/1.1 4"), response
 
 
-def test_a_length_beyond_the_limit_is_refused_before_the_body_comes(shared_service: RunningService) -> None:
-    head = status_line("POST", "/predict", FORM, "Content-Length: 99999999999")
+def test_a_content_length_above_the_limit_is_refused_before_the_body(shared_service: RunningService) -> None:
+    head = request_head("POST", "/predict", FORM, "Content-Length: 99999999999")
     assert exchange(shared_service, head, until=b"upload_too_large").startswith(b"HTTP/1.1 413 ")
 
 
@@ -167,7 +167,7 @@ def test_a_length_beyond_the_limit_is_refused_before_the_body_comes(shared_servi
         (b'form-data; name="video"; filename="' + b"x" * 2000 + b'"', 415, "unsupported_media"),
     ],
 )
-def test_names_of_any_bytes_are_taken_for_what_they_are(
+def test_names_of_arbitrary_bytes_get_the_right_problem(
     shared_service: RunningService, disposition: bytes, status: int, code: str
 ) -> None:
     body = b"--b\r\nContent-Disposition: " + disposition + b"\r\n\r\nno video\r\n--b--\r\n"
@@ -190,16 +190,18 @@ def test_names_of_any_bytes_are_taken_for_what_they_are(
         "x" * 5000,
     ],
 )
-def test_a_boundary_that_is_not_the_bodys_is_malformed(shared_service: RunningService, content_type: str) -> None:
+def test_a_content_type_that_does_not_match_the_body_is_malformed(
+    shared_service: RunningService, content_type: str
+) -> None:
     headers = [(b"Content-Type", content_type.encode("latin-1"))]
     body = PART + b"no video\r\n--b--\r\n"
     response = shared_service.client.post("/predict", content=body, headers=headers)
-    # Of two boundaries one may be the body's, which then holds no video.
+    # If one of two boundaries matches the body, the body has a part that is not a video.
     assert response.status_code in (400, 415), response.text
     assert response.json()["code"] in ("malformed_request", "unsupported_media")
 
 
-def test_a_form_of_thousands_of_parts_ends_at_the_second(shared_service: RunningService) -> None:
+def test_a_form_of_thousands_of_parts_is_refused_at_the_second(shared_service: RunningService) -> None:
     body = (PART + b"x\r\n") * 10_000 + b"--b--\r\n"
     assert_problem(shared_service.client.post("/predict", content=body, headers=MULTIPART), 400, "malformed_request")
 
@@ -216,7 +218,7 @@ def test_a_form_of_thousands_of_parts_ends_at_the_second(shared_service: Running
         (b'{"url": "https://localhost/", "' + b"x" * 9000 + b'": 1}', 422, "invalid_parameter"),
     ],
 )
-def test_json_in_the_place_of_a_video_is_read_with_care(
+def test_malicious_json_instead_of_a_video_is_refused(
     shared_service: RunningService, body: bytes, status: int, code: str
 ) -> None:
     headers = {"Content-Type": "application/json"}
@@ -224,20 +226,20 @@ def test_json_in_the_place_of_a_video_is_read_with_care(
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "PUT", "PATCH", "HEAD"])
-def test_methods_that_are_not_offered_are_refused(shared_service: RunningService, method: str) -> None:
-    answer = exchange(shared_service, status_line(method, "/predict", "Connection: close"))
-    assert answer.startswith((b"HTTP/1.1 405 ", b"HTTP/1.1 400 ")), answer
+def test_unsupported_methods_are_refused(shared_service: RunningService, method: str) -> None:
+    response = exchange(shared_service, request_head(method, "/predict", "Connection: close"))
+    assert response.startswith((b"HTTP/1.1 405 ", b"HTTP/1.1 400 ")), response
 
 
-def test_a_path_of_any_bytes_is_not_found(shared_service: RunningService) -> None:
+def test_a_path_of_arbitrary_bytes_is_not_found(shared_service: RunningService) -> None:
     for path in ("/%00", "/%ff", "/..%2f..%2fetc/passwd", "//predict", "/" + "a/" * 5000, "/page/..%2fapp.py"):
-        answer = exchange(shared_service, status_line("GET", path, "Connection: close"))
-        assert answer.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 307 ")), (path, answer[:200])
+        response = exchange(shared_service, request_head("GET", path, "Connection: close"))
+        assert response.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 307 ")), (path, response[:200])
 
 
-def test_the_ids_of_a_request_are_taken_only_where_they_are_harmless(shared_service: RunningService) -> None:
+def test_a_request_id_with_unsafe_characters_is_replaced(shared_service: RunningService) -> None:
     for offered in ("a\tb", "x" * 129, "<script>", "\xe9", ""):
         headers = [(b"X-Request-Id", offered.encode("latin-1")), (b"traceparent", b"00-" + b"z" * 60)]
-        answered = shared_service.client.get("/health", headers=headers).headers["x-request-id"]
-        assert answered != offered
-        assert len(answered) == 32
+        request_id = shared_service.client.get("/health", headers=headers).headers["x-request-id"]
+        assert request_id != offered
+        assert len(request_id) == 32

@@ -1,4 +1,4 @@
-"""A model that is not what its manifest says is not served."""
+"""A model that does not match its manifest is not served."""
 
 import json
 import shutil
@@ -20,11 +20,11 @@ def _add_file(model: Path) -> None:
     (model / "extra.txt").write_text("unlisted")
 
 
-def _spoil_manifest(model: Path) -> None:
+def _empty_manifest(model: Path) -> None:
     (model / "manifest.json").write_text("{}")
 
 
-def _claim_other_answer(model: Path) -> None:
+def _claim_other_output(model: Path) -> None:
     manifest = json.loads((model / "manifest.json").read_text())
     manifest["golden"][0]["probabilities"] = [0.5, 0.5]
     (model / "manifest.json").write_text(json.dumps(manifest))
@@ -44,30 +44,30 @@ def _claim_other_labels(model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "why"),
+    ("damage", "reason"),
     [
         (_alter_weights, "saved_model.pb"),
         (_add_file, "extra.txt"),
-        (_spoil_manifest, "manifest.json"),
-        (_claim_other_answer, "the output differs"),
+        (_empty_manifest, "manifest.json"),
+        (_claim_other_output, "the output differs"),
         (_claim_other_shape, "inputs"),
         (_claim_other_labels, "shape"),
         (shutil.rmtree, "no model"),
     ],
 )
-def test_a_model_that_is_not_what_it_says_is_not_served(
-    spoil: "object", why: str, grey_models_dir: Path, tmp_path: Path, ramp: Path
+def test_a_model_that_does_not_match_its_manifest_is_not_served(
+    damage: "object", reason: str, grey_models_dir: Path, tmp_path: Path, ramp: Path
 ) -> None:
     models_dir = tmp_path / "models"
     shutil.copytree(grey_models_dir, models_dir)
-    assert callable(spoil)
-    spoil(models_dir / "grey" / "1")
+    assert callable(damage)
+    damage(models_dir / "grey" / "1")
     (tmp_path / "uploads").mkdir()
     with running_service(models_dir, tmp_path / "uploads") as service:
         health = service.client.get("/health")
         assert health.status_code == 503
         assert health.json()["state"] == "failed"
-        assert why in health.json()["detail"]
+        assert reason in health.json()["detail"]
         assert service.client.get("/health/live").status_code == 200
         refused = service.post_video(ramp)
         assert refused.status_code == 503
@@ -75,8 +75,10 @@ def test_a_model_that_is_not_what_it_says_is_not_served(
         assert refused.headers["retry-after"] == "5"
 
 
-def test_a_model_whose_golden_clips_decode_otherwise_answers_and_says_so(grey_models_dir: Path, tmp_path: Path) -> None:
-    """A new release of the decoder may round otherwise: the answers are right, the proof is gone."""
+def test_a_model_whose_golden_clips_decode_to_other_pixels_is_served_with_a_warning(
+    grey_models_dir: Path, tmp_path: Path
+) -> None:
+    """A new release of the decoder may round differently; the outputs are still within their tolerance."""
     models_dir = tmp_path / "models"
     shutil.copytree(grey_models_dir, models_dir)
     path = models_dir / "grey" / "1" / "manifest.json"

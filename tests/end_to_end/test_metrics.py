@@ -1,4 +1,4 @@
-"""`GET /metrics` over a real uvicorn, read with Prometheus's own parser."""
+"""`GET /metrics` of a running service, read with the parser of Prometheus."""
 
 import json
 import re
@@ -21,25 +21,25 @@ MONITORING = Path(__file__).parents[2] / "monitoring"
 
 @pytest.fixture(scope="module")
 def service(grey_models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service of which nothing has been asked before."""
+    """A service that has received no requests yet."""
     uploads, jobs = tmp_path_factory.mktemp("uploads"), tmp_path_factory.mktemp("jobs")
     with running_service(grey_models_dir, uploads, jobs_dir=jobs, decode_children=2) as service:
         yield service
 
 
 def samples(service: RunningService) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """Every sample by its name and labels."""
-    answer = service.client.get("/metrics").raise_for_status()
-    assert answer.headers["content-type"].startswith("text/plain; version=")
+    """Every sample, by name and labels."""
+    response = service.client.get("/metrics").raise_for_status()
+    assert response.headers["content-type"].startswith("text/plain; version=")
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(answer.text)
+        for family in text_string_to_metric_families(response.text)
         for sample in family.samples
     }
 
 
-def grown(service: RunningService, act: Callable[[], object]) -> Sample:
-    """By how much each sample grew while `act` was done."""
+def growth_during(service: RunningService, act: Callable[[], object]) -> Sample:
+    """Run `act`, and return a function that gives the growth of a sample."""
     before = samples(service)
     act()
     after = samples(service)
@@ -51,8 +51,8 @@ def grown(service: RunningService, act: Callable[[], object]) -> Sample:
     return growth
 
 
-def test_a_prediction_is_counted_at_each_of_its_stages(service: RunningService, ramp: Path) -> None:
-    growth = grown(service, lambda: service.post_video(ramp).raise_for_status())
+def test_a_prediction_is_counted_at_each_stage(service: RunningService, ramp: Path) -> None:
+    growth = growth_during(service, lambda: service.post_video(ramp).raise_for_status())
     assert growth("framewise_requests_total", route="/predict", status="200") == 1
     assert growth("framewise_request_seconds_count", route="/predict") == 1
     for stage in ("receive", "decode", "queue", "model", "total"):
@@ -62,15 +62,15 @@ def test_a_prediction_is_counted_at_each_of_its_stages(service: RunningService, 
     assert growth("framewise_model_seconds_count", model="grey", version="1") == 1
 
 
-def test_refused_videos_are_counted_by_why(service: RunningService, tmp_path: Path) -> None:
+def test_refused_videos_are_counted_by_error(service: RunningService, tmp_path: Path) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("no video")
-    growth = grown(service, lambda: service.post_video(text))
+    growth = growth_during(service, lambda: service.post_video(text))
     assert growth("framewise_requests_total", route="/predict", status="415") == 1
     assert growth("framewise_decodes_total", container="unknown", codec="unknown", outcome="UnsupportedVideo") == 1
 
 
-def test_what_a_caller_makes_up_becomes_no_label(service: RunningService, ramp: Path) -> None:
+def test_values_from_clients_never_become_labels(service: RunningService, ramp: Path) -> None:
     known = len(samples(service))
 
     def make_up() -> None:
@@ -79,14 +79,14 @@ def test_what_a_caller_makes_up_becomes_no_label(service: RunningService, ramp: 
             service.client.get(f"/models/made-up-{number}")
             service.post_video(ramp, model=f"made-up-{number}")
 
-    growth = grown(service, make_up)
+    growth = growth_during(service, make_up)
     assert growth("framewise_requests_total", route="other", status="404") == 20
     assert growth("framewise_requests_total", route="/models/{name}", status="404") == 20
     assert not any("made" in value for _, labels in samples(service) for _, value in labels)
     assert len(samples(service)) < known + 100
 
 
-def test_the_present_state_is_told(service: RunningService) -> None:
+def test_the_gauges_show_the_current_state(service: RunningService) -> None:
     now = samples(service)
     model = (("model", "grey"), ("version", "1"))
     assert now["framewise_ready", ()] == 1
@@ -104,9 +104,7 @@ def test_the_present_state_is_told(service: RunningService) -> None:
     assert now["process_resident_memory_bytes", ()] > 1e7
 
 
-def test_an_error_that_nobody_expected_has_an_id_and_is_counted_too(
-    grey_models_dir: Path, tmp_path: Path, ramp: Path
-) -> None:
+def test_an_unexpected_error_has_a_request_id_and_is_counted(grey_models_dir: Path, tmp_path: Path, ramp: Path) -> None:
     uploads = tmp_path / "uploads"
     uploads.mkdir()
     with running_service(grey_models_dir, uploads) as service:
@@ -118,30 +116,30 @@ def test_an_error_that_nobody_expected_has_an_id_and_is_counted_too(
         assert samples(service)["framewise_requests_total", (("route", "/predict"), ("status", "500"))] == 1
 
 
-def test_two_services_on_one_machine_count_each_for_itself(
+def test_two_services_on_one_machine_count_separately(
     service: RunningService, shared_service: RunningService, ramp: Path
 ) -> None:
-    """One process serves one port: what Prometheus calls an instance. Whoever wants the sum adds them up."""
-    growth = grown(service, lambda: shared_service.post_video(ramp).raise_for_status())
+    """One process serves one port: an instance in the terms of Prometheus."""
+    growth = growth_during(service, lambda: shared_service.post_video(ramp).raise_for_status())
     for name in ("framewise_requests_total", "framewise_decodes_total", "framewise_batch_clips_count"):
         grown_here = {key: growth(key[0], **dict(key[1])) for key in samples(service) if key[0] == name}
         assert sum(value for key, value in grown_here.items() if ("route", "/metrics") not in key[1]) == 0
-    growth = grown(shared_service, lambda: shared_service.post_video(ramp).raise_for_status())
+    growth = growth_during(shared_service, lambda: shared_service.post_video(ramp).raise_for_status())
     assert growth("framewise_decodes_total", container="mp4", codec="h264", outcome="decoded") == 1
 
 
 def expressions() -> Iterator[str]:
-    """Every expression of the dashboard and of the alerts."""
+    """Yield every expression of the dashboard and of the alerts."""
     for panel in json.loads((MONITORING / "dashboard.json").read_text())["panels"]:
         yield from (target["expr"] for target in panel.get("targets", ()))
     for group in yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]:
         yield from (rule["expr"] for rule in group["rules"])
 
 
-def test_the_dashboard_and_the_alerts_name_only_what_is_there(service: RunningService, ramp: Path) -> None:
+def test_the_dashboard_and_the_alerts_use_only_existing_metrics(service: RunningService, ramp: Path) -> None:
     service.post_video(ramp).raise_for_status()
     text = service.client.get("/metrics").raise_for_status().text
-    # Prometheus adds these itself.
+    # Prometheus adds this metric.
     known = {"up": {"job", "instance"}}
     for family in text_string_to_metric_families(text):
         suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
@@ -155,6 +153,6 @@ def test_the_dashboard_and_the_alerts_name_only_what_is_there(service: RunningSe
         assert set(names) <= set(known), expression
         used = {label for by in re.findall(r"by \(([^)]*)\)", expression) for label in by.split(", ") if label}
         used |= set(re.findall(r"([a-z_]+)=~?\"", expression))
-        # Of a counter that has not counted yet, nothing shows its labels.
+        # A counter without samples shows no labels.
         if all(known[name] > {"job", "instance"} or "_total" not in name for name in names):
             assert used <= set().union(*(known[name] for name in names)), expression

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over a real uvicorn."""
+"""The Open Inference Protocol of a running service."""
 
 import json
 from collections.abc import Iterator
@@ -25,38 +25,38 @@ INFER = "/v2/models/grey/infer"
 
 @pytest.fixture(scope="module")
 def small(grey_models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service that takes no body of more than three clips in binary."""
+    """A service whose limit for bodies is three clips in binary."""
     max_bytes = 3 * int(np.prod(CLIP_SHAPE)) + 1000
     with running_service(grey_models_dir, tmp_path_factory.mktemp("uploads"), max_inference_bytes=max_bytes) as service:
         yield service
 
 
 def clips(*levels: int) -> NDArray[np.uint8]:
-    """One clip of a single grey level each."""
+    """One clip for each grey level."""
     return np.stack([np.full(CLIP_SHAPE, level, dtype=np.uint8) for level in levels])
 
 
 def tensor(name: str, datatype: str, values: NDArray[np.generic]) -> dict[str, object]:
-    """A tensor as JSON."""
+    """A tensor in the JSON form of the protocol."""
     return {"name": name, "datatype": datatype, "shape": list(values.shape), "data": values.ravel().tolist()}
 
 
-def outputs(answer: dict[str, object]) -> dict[str, NDArray[np.float32]]:
-    """The tensors of an answer in JSON."""
-    listed = answer["outputs"]
+def outputs(response: dict[str, object]) -> dict[str, NDArray[np.float32]]:
+    """The tensors of a response in JSON."""
+    listed = response["outputs"]
     assert isinstance(listed, list)
     return {row["name"]: np.array(row["data"], dtype=np.float32).reshape(row["shape"]) for row in listed}
 
 
-def assert_refused(response: httpx.Response, status: int, why: str) -> None:
-    """The response is an error in the protocol's form."""
+def assert_refused(response: httpx.Response, status: int, reason: str) -> None:
+    """Check that the response is an error in the form of the protocol."""
     assert response.status_code == status, response.text
     assert list(response.json()) == ["error"]
-    assert why in response.json()["error"]
+    assert reason in response.json()["error"]
     assert "x-request-id" in response.headers
 
 
-def test_server_and_models_say_what_they_are(shared_service: RunningService) -> None:
+def test_the_metadata_of_server_and_models(shared_service: RunningService) -> None:
     get = shared_service.client.get
     server = get("/v2").json()
     assert (server["name"], server["extensions"]) == ("framewise", ["binary_tensor_data"])
@@ -77,12 +77,12 @@ def test_server_and_models_say_what_they_are(shared_service: RunningService) -> 
     ]
 
 
-def test_every_answer_is_of_the_protocols_form(shared_service: RunningService) -> None:
+def test_every_response_matches_the_schema_of_the_protocol(shared_service: RunningService) -> None:
     client = shared_service.client
     versioned = "/v2/models/grey/versions/1"
     request = {"inputs": [tensor("frames", "UINT8", clips(51))]}
     only_one = {**request, "id": "42", "outputs": [{"name": "attention"}], "parameters": {"priority": 1}}
-    answers = [
+    responses = [
         *((client.get(path), 200, "metadata_server_response") for path in ("/v2", "/v2/")),
         (client.get("/v2/health/live"), 200, "live_server_response"),
         (client.get("/v2/health/ready"), 200, "ready_server_response"),
@@ -95,17 +95,17 @@ def test_every_answer_is_of_the_protocols_form(shared_service: RunningService) -
         (client.post("/v2/models/nope/infer", json=request), 404, "error_response"),
         (client.get("/v2/nope"), 404, "error_response"),
     ]
-    for answer, status, schema in answers:
-        assert answer.status_code == status
-        assert answer.headers["content-type"] == "application/json"
-        jsonschema_rs.validate(SCHEMAS[schema], answer.json())
-    assert answers[10][0].json()["id"] == "42"
+    for response, status, schema in responses:
+        assert response.status_code == status
+        assert response.headers["content-type"] == "application/json"
+        jsonschema_rs.validate(SCHEMAS[schema], response.json())
+    assert responses[10][0].json()["id"] == "42"
 
 
-def test_our_own_example_is_a_request_of_the_protocols_form() -> None:
-    asked = [example["body"] for name, example in examples().items() if name.endswith("/infer")]
-    assert len(asked) == 2
-    for request in asked:
+def test_the_examples_of_the_documentation_match_the_schema_of_the_protocol() -> None:
+    requests = [example["body"] for name, example in examples().items() if name.endswith("/infer")]
+    assert len(requests) == 2
+    for request in requests:
         jsonschema_rs.validate(SCHEMAS["inference_request"], request)
 
 
@@ -137,38 +137,38 @@ REQUEST = st.fixed_dictionaries(
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(request=REQUEST)
-def test_whatever_the_protocol_calls_a_request_is_answered_or_refused_in_its_form(
+def test_every_valid_request_of_the_protocol_gets_a_response_in_its_form(
     shared_service: RunningService, request: dict[str, object]
 ) -> None:
     jsonschema_rs.validate(SCHEMAS["inference_request"], request)
-    answer = shared_service.client.post(INFER, json=request)
-    # Tensors at random are not the model's.
-    assert answer.status_code == 400
-    jsonschema_rs.validate(SCHEMAS["error_response"], answer.json())
+    response = shared_service.client.post(INFER, json=request)
+    # Random tensors never have the shape of the model's.
+    assert response.status_code == 400
+    jsonschema_rs.validate(SCHEMAS["error_response"], response.json())
 
 
-def test_clips_in_json_are_answered(shared_service: RunningService) -> None:
+def test_clips_in_json_are_classified(shared_service: RunningService) -> None:
     valid = np.array([[True] * 8, [True] * 2 + [False] * 6])
     request = {"id": "seven", "inputs": [tensor("frames", "UINT8", clips(51, 204)), tensor("valid", "BOOL", valid)]}
     for path in (INFER, "/v2/models/grey/versions/1/infer"):
-        answer = shared_service.client.post(path, json=request).raise_for_status().json()
-        assert (answer["model_name"], answer["model_version"], answer["id"]) == ("grey", "1", "seven")
-        found = outputs(answer)
+        response = shared_service.client.post(path, json=request).raise_for_status().json()
+        assert (response["model_name"], response["model_version"], response["id"]) == ("grey", "1", "seven")
+        found = outputs(response)
         assert found["probabilities"] == pytest.approx(np.array([[0.8, 0.2], [0.2, 0.8]]), abs=1e-6)
         assert found["attention"][0] == pytest.approx(np.full(8, 1 / 8))
         assert found["attention"][1].tolist() == [0.5, 0.5, 0, 0, 0, 0, 0, 0]
 
 
-def test_nested_data_is_the_same_as_flat(shared_service: RunningService) -> None:
+def test_nested_data_equals_flat_data(shared_service: RunningService) -> None:
     flat = tensor("frames", "UINT8", clips(51))
     nested = {**flat, "data": clips(51).tolist()}
-    answers = [
+    responses = [
         shared_service.client.post(INFER, json={"inputs": [row]}).raise_for_status().json() for row in (flat, nested)
     ]
-    assert answers[0] == answers[1]
+    assert responses[0] == responses[1]
 
 
-def test_binary_tensors_are_answered_with_the_same_bits(shared_service: RunningService) -> None:
+def test_binary_tensors_get_bit_identical_outputs(shared_service: RunningService) -> None:
     frames = clips(*range(0, 250, 10))
     valid = np.ones(frames.shape[:2], dtype=np.bool_)
     header = json.dumps(
@@ -185,15 +185,15 @@ def test_binary_tensors_are_answered_with_the_same_bits(shared_service: RunningS
             "outputs": [{"name": "probabilities", "parameters": {"binary_data": True}}],
         }
     ).encode()
-    answer = shared_service.client.post(
+    response = shared_service.client.post(
         INFER,
         content=header + frames.tobytes() + valid.tobytes(),
         headers={"Inference-Header-Content-Length": str(len(header))},
     ).raise_for_status()
-    num_json_bytes = int(answer.headers["inference-header-content-length"])
-    (output,) = json.loads(answer.content[:num_json_bytes])["outputs"]
-    assert output["parameters"]["binary_data_size"] == len(answer.content) - num_json_bytes
-    found = np.frombuffer(answer.content[num_json_bytes:], dtype="<f4").reshape(output["shape"])
+    num_json_bytes = int(response.headers["inference-header-content-length"])
+    (output,) = json.loads(response.content[:num_json_bytes])["outputs"]
+    assert output["parameters"]["binary_data_size"] == len(response.content) - num_json_bytes
+    found = np.frombuffer(response.content[num_json_bytes:], dtype="<f4").reshape(output["shape"])
     alone = shared_service.client.post(INFER, json={"inputs": [tensor("frames", "UINT8", frames[7:8])]}).json()
     assert found[7].tolist() == outputs(alone)["probabilities"][0].tolist()
 
@@ -203,7 +203,7 @@ NO_FRAME_VALID = tensor("valid", "BOOL", np.zeros((1, 8), dtype=np.bool_))
 
 
 @pytest.mark.parametrize(
-    ("inputs", "why"),
+    ("inputs", "reason"),
     [
         ([], "frames must be"),
         ([FRAMES, FRAMES], "twice"),
@@ -230,16 +230,18 @@ NO_FRAME_VALID = tensor("valid", "BOOL", np.zeros((1, 8), dtype=np.bool_))
         ("none", "inputs"),
     ],
 )
-def test_tensors_that_are_not_the_models_are_refused(shared_service: RunningService, inputs: object, why: str) -> None:
-    assert_refused(shared_service.client.post(INFER, json={"inputs": inputs}), 400, why)
+def test_tensors_that_do_not_match_the_model_are_refused(
+    shared_service: RunningService, inputs: object, reason: str
+) -> None:
+    assert_refused(shared_service.client.post(INFER, json={"inputs": inputs}), 400, reason)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b"[" * 100_000, b"\xff\xfe", b"NaN"])
-def test_a_body_that_is_no_request_is_refused(shared_service: RunningService, body: bytes) -> None:
+def test_a_body_that_is_not_a_request_is_refused(shared_service: RunningService, body: bytes) -> None:
     assert_refused(shared_service.client.post(INFER, content=body), 400, "")
 
 
-def test_a_header_length_that_lies_is_refused(shared_service: RunningService) -> None:
+def test_a_wrong_header_length_is_refused(shared_service: RunningService) -> None:
     body = json.dumps({"inputs": [FRAMES]}).encode()
 
     def post(content: bytes, length: object) -> httpx.Response:
@@ -253,7 +255,7 @@ def test_a_header_length_that_lies_is_refused(shared_service: RunningService) ->
     assert_refused(post(body, "many"), 422, "")
 
 
-def test_unknown_models_outputs_and_paths_are_refused_in_the_protocols_form(shared_service: RunningService) -> None:
+def test_unknown_models_outputs_and_paths_get_errors_of_the_protocol(shared_service: RunningService) -> None:
     client = shared_service.client
     assert_refused(client.get("/v2/models/nope"), 404, "nope")
     assert_refused(client.get("/v2/models/nope/ready"), 404, "nope")
@@ -264,7 +266,7 @@ def test_unknown_models_outputs_and_paths_are_refused_in_the_protocols_form(shar
     assert_refused(client.get(INFER), 405, "")
 
 
-def test_a_body_beyond_the_limit_is_refused_and_one_within_is_not(small: RunningService) -> None:
+def test_a_body_above_the_limit_is_refused_and_one_within_it_is_not(small: RunningService) -> None:
     def post(frames: NDArray[np.uint8]) -> httpx.Response:
         values = {"binary_data_size": frames.nbytes}
         row = {"name": "frames", "datatype": "UINT8", "shape": list(frames.shape), "parameters": values}
@@ -276,8 +278,10 @@ def test_a_body_beyond_the_limit_is_refused_and_one_within_is_not(small: Running
     assert_refused(post(clips(1, 2, 3, 4)), 413, "larger")
 
 
-def test_strings_of_wild_length_are_refused_before_they_are_given_room(shared_service: RunningService) -> None:
-    """As an array of strings each takes the room of the longest: 150 kB of JSON became a gigabyte."""
+def test_strings_of_very_different_lengths_are_refused_before_memory_is_allocated(
+    shared_service: RunningService,
+) -> None:
+    """In an array of strings, each takes the size of the longest: 150 kB of JSON became a gigabyte."""
     data = ["a" * 5000, *[""] * 30_000]
     tensor = {"name": "frames", "datatype": "UINT8", "shape": [1], "data": data}
     refused = shared_service.client.post("/v2/models/grey/infer", json={"inputs": [tensor]})
@@ -285,7 +289,7 @@ def test_strings_of_wild_length_are_refused_before_they_are_given_room(shared_se
     assert "UINT8" in refused.json()["error"]
 
 
-def test_an_output_asked_for_again_and_again_is_refused(shared_service: RunningService) -> None:
+def test_a_repeated_output_is_refused(shared_service: RunningService) -> None:
     outputs = [{"name": "attention"}] * 2
     refused = shared_service.client.post("/v2/models/grey/infer", json={"inputs": [], "outputs": outputs})
     assert refused.status_code == 400

@@ -1,4 +1,4 @@
-"""`POST /predict` over a real uvicorn."""
+"""`POST /predict` of a running service."""
 
 import concurrent.futures
 import json
@@ -17,30 +17,30 @@ pytestmark = pytest.mark.tensorflow
 
 @pytest.fixture(scope="module")
 def long_ramp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six seconds: six clips."""
+    """A video of six seconds and six clips."""
     return painted(tmp_path_factory.mktemp("videos") / "long.mp4", range(0, 192, 4))
 
 
-def test_it_answers_label_probabilities_and_one_attention_weight_per_frame(
+def test_a_prediction_has_a_label_probabilities_and_one_attention_weight_per_frame(
     shared_service: RunningService, ramp: Path
 ) -> None:
-    answer = shared_service.post_video(ramp).raise_for_status().json()
+    response = shared_service.post_video(ramp).raise_for_status().json()
 
-    # Moments are 1/8, 3/8, ... s; of 8 frames a second those show frames 1, 3, ..., 15.
+    # The sampled times are 1/8, 3/8, ... s: frames 1, 3, ..., 15 at 8 frames per second.
     levels = np.arange(1, 16, 2) * 10
-    assert [frame["index"] for frame in answer["frames"]] == list(range(1, 16, 2))
-    assert [frame["time_seconds"] for frame in answer["frames"]] == [index / 8 for index in range(1, 16, 2)]
-    attention = [frame["attention"] for frame in answer["frames"]]
+    assert [frame["index"] for frame in response["frames"]] == list(range(1, 16, 2))
+    assert [frame["time_seconds"] for frame in response["frames"]] == [index / 8 for index in range(1, 16, 2)]
+    attention = [frame["attention"] for frame in response["frames"]]
     assert attention == pytest.approx(levels / levels.sum(), abs=0.002)
     assert sum(attention) == pytest.approx(1, abs=1e-6)
     bright = levels.mean() / 255
-    assert answer["prediction"]["label"] == "dark"
-    assert answer["prediction"]["accepted"] is True
-    assert [row["label"] for row in answer["probabilities"]] == ["dark", "bright"]
-    assert [row["probability"] for row in answer["probabilities"]] == pytest.approx([1 - bright, bright], abs=0.004)
-    assert answer["model"]["name"] == "grey"
-    assert answer["model"]["digest"].startswith("sha256:")
-    assert answer["video"] == {
+    assert response["prediction"]["label"] == "dark"
+    assert response["prediction"]["accepted"] is True
+    assert [row["label"] for row in response["probabilities"]] == ["dark", "bright"]
+    assert [row["probability"] for row in response["probabilities"]] == pytest.approx([1 - bright, bright], abs=0.004)
+    assert response["model"]["name"] == "grey"
+    assert response["model"]["digest"].startswith("sha256:")
+    assert response["video"] == {
         "container": "mp4",
         "codec": "h264",
         "width": 64,
@@ -50,67 +50,65 @@ def test_it_answers_label_probabilities_and_one_attention_weight_per_frame(
         "duration_seconds": 2.0,
         "frame_rate": 8.0,
         "is_variable_frame_rate": False,
-        "num_frames_decoded": answer["video"]["num_frames_decoded"],
+        "num_frames_decoded": response["video"]["num_frames_decoded"],
         "num_frames_sampled": 8,
         "audio": "none",
     }
-    assert set(answer["timings_ms"]) == {"receive", "decode", "queue", "model", "total"}
+    assert set(response["timings_ms"]) == {"receive", "decode", "queue", "model", "total"}
 
 
-def test_a_long_video_is_covered_by_clips_that_reach_its_end(shared_service: RunningService, long_ramp: Path) -> None:
-    answer = shared_service.post_video(long_ramp).raise_for_status().json()
+def test_the_clips_cover_a_long_video_to_its_end(shared_service: RunningService, long_ramp: Path) -> None:
+    response = shared_service.post_video(long_ramp).raise_for_status().json()
 
-    starts = [clip["start_seconds"] for clip in answer["clips"]]
+    starts = [clip["start_seconds"] for clip in response["clips"]]
     assert starts[0] == 0
-    assert answer["clips"][-1]["end_seconds"] == answer["video"]["duration_seconds"] == 6.0
+    assert response["clips"][-1]["end_seconds"] == response["video"]["duration_seconds"] == 6.0
     assert max(np.diff(starts)) <= SPEC.stride_seconds
-    for number in range(len(answer["clips"])):
-        weights = [frame["attention"] for frame in answer["frames"] if frame["clip"] == number]
+    for number in range(len(response["clips"])):
+        weights = [frame["attention"] for frame in response["frames"] if frame["clip"] == number]
         assert sum(weights) == pytest.approx(1, abs=1e-6)
-    bright = next(row["probability"] for row in answer["probabilities"] if row["label"] == "bright")
-    by_clip = [c["probability"] if c["label"] == "bright" else 1 - c["probability"] for c in answer["clips"]]
+    bright = next(row["probability"] for row in response["probabilities"] if row["label"] == "bright")
+    by_clip = [c["probability"] if c["label"] == "bright" else 1 - c["probability"] for c in response["clips"]]
     assert bright == pytest.approx(np.mean(by_clip), abs=1e-6)
 
 
-def test_frames_that_do_not_exist_are_not_listed(shared_service: RunningService, tmp_path: Path) -> None:
+def test_padding_frames_are_not_listed(shared_service: RunningService, tmp_path: Path) -> None:
     one_second = painted(tmp_path / "short.mp4", [100] * 8)
-    answer = shared_service.post_video(one_second).raise_for_status().json()
-    assert len(answer["frames"]) == 4
-    assert [frame["attention"] for frame in answer["frames"]] == pytest.approx([0.25] * 4)
+    response = shared_service.post_video(one_second).raise_for_status().json()
+    assert len(response["frames"]) == 4
+    assert [frame["attention"] for frame in response["frames"]] == pytest.approx([0.25] * 4)
 
 
-def test_top_lists_the_three_frames_of_each_clip_with_most_attention(
+def test_frames_top_lists_the_three_frames_of_each_clip_with_the_most_attention(
     shared_service: RunningService, ramp: Path
 ) -> None:
-    answer = shared_service.post_video(ramp, frames="top").raise_for_status().json()
-    assert [frame["index"] for frame in answer["frames"]] == [11, 13, 15]
+    response = shared_service.post_video(ramp, frames="top").raise_for_status().json()
+    assert [frame["index"] for frame in response["frames"]] == [11, 13, 15]
     assert shared_service.post_video(ramp, frames="none").json()["frames"] == []
 
 
-def test_top_k_limits_the_labels_and_threshold_decides_what_is_accepted(
-    shared_service: RunningService, ramp: Path
-) -> None:
-    answer = shared_service.post_video(ramp, top_k=1, threshold=0.99).raise_for_status().json()
-    assert [row["label"] for row in answer["probabilities"]] == ["dark"]
-    assert answer["prediction"]["accepted"] is False
+def test_top_k_limits_the_labels_and_threshold_decides_acceptance(shared_service: RunningService, ramp: Path) -> None:
+    response = shared_service.post_video(ramp, top_k=1, threshold=0.99).raise_for_status().json()
+    assert [row["label"] for row in response["probabilities"]] == ["dark"]
+    assert response["prediction"]["accepted"] is False
 
 
-def test_the_same_video_gets_the_same_bytes_whatever_the_load(
+def test_the_same_video_gets_the_same_bytes_under_any_load(
     shared_service: RunningService, ramp: Path, long_ramp: Path
 ) -> None:
-    def essence(response: httpx.Response) -> str:
-        answer = response.raise_for_status().json()
-        del answer["request_id"], answer["timings_ms"]
-        return json.dumps(answer)
+    def comparable(response: httpx.Response) -> str:
+        body = response.raise_for_status().json()
+        del body["request_id"], body["timings_ms"]
+        return json.dumps(body)
 
-    alone = {path: essence(shared_service.post_video(path)) for path in (ramp, long_ramp)}
+    alone = {path: comparable(shared_service.post_video(path)) for path in (ramp, long_ramp)}
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         paths = [ramp, long_ramp] * 10
-        together = list(pool.map(lambda path: essence(shared_service.post_video(path)), paths))
+        together = list(pool.map(lambda path: comparable(shared_service.post_video(path)), paths))
     assert together == [alone[path] for path in paths]
 
 
-def test_the_request_id_is_echoed_or_made(shared_service: RunningService, ramp: Path) -> None:
+def test_the_request_id_is_echoed_or_generated(shared_service: RunningService, ramp: Path) -> None:
     with ramp.open("rb") as file:
         named = shared_service.client.post("/predict", files={"video": file}, headers={"X-Request-Id": "abc-1"})
     assert named.headers["x-request-id"] == named.json()["request_id"] == "abc-1"
@@ -119,7 +117,7 @@ def test_the_request_id_is_echoed_or_made(shared_service: RunningService, ramp: 
     assert len(bad.headers["x-request-id"]) == 32
 
 
-def test_any_file_name_and_part_type_will_do(shared_service: RunningService, ramp: Path) -> None:
+def test_any_file_name_and_content_type_of_the_part_is_accepted(shared_service: RunningService, ramp: Path) -> None:
     part = ("../../etc/päss\twd", ramp.read_bytes(), "application/x-anything")
     assert shared_service.client.post("/predict", files={"video": part}).status_code == 200
 
@@ -133,10 +131,10 @@ def test_any_file_name_and_part_type_will_do(shared_service: RunningService, ram
     ],
     ids=["dark", "bright", "as in training"],
 )
-def test_pictures_unlike_those_of_training_are_told_by_prediction_and_validation(
+def test_a_picture_outside_the_range_of_training_gets_a_warning(
     shared_service: RunningService, tmp_path: Path, levels: list[int], expected: list[str]
 ) -> None:
     video = painted(tmp_path / "v.mp4", levels).read_bytes()
     for path in ("/predict", "/validate"):
-        answer = shared_service.client.post(path, files={"video": video}).raise_for_status().json()
-        assert [warning["code"] for warning in answer["warnings"]] == expected
+        response = shared_service.client.post(path, files={"video": video}).raise_for_status().json()
+        assert [warning["code"] for warning in response["warnings"]] == expected

@@ -1,4 +1,4 @@
-"""Keys, origins and headers over a real uvicorn."""
+"""API keys, CORS origins and security headers of a running service."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ ORIGIN = "https://friend.example"
 
 @pytest.fixture(scope="module")
 def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the locked service looks for keys."""
+    """The key file of the locked service."""
     return tmp_path_factory.mktemp("keys") / "keys.json"
 
 
@@ -27,7 +27,7 @@ def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def locked(
     grey_models_dir: Path, keys_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningService]:
-    """A service that asks for keys, and lets the pages of one other origin ask."""
+    """A service that requires keys and allows one other origin."""
     with running_service(
         grey_models_dir,
         tmp_path_factory.mktemp("uploads"),
@@ -44,7 +44,7 @@ def ramp(tmp_path: Path) -> bytes:
 
 
 def keys_command(keys_file: Path, *arguments: str) -> str:
-    """What `python -m service.keys` prints."""
+    """The output of `python -m service.keys`."""
     return subprocess.run(
         [sys.executable, "-m", "service.keys", *arguments],
         env={**os.environ, "SERVICE_API_KEYS_FILE": str(keys_file)},
@@ -55,13 +55,11 @@ def keys_command(keys_file: Path, *arguments: str) -> str:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header that brings a key."""
+    """The header with an API key."""
     return {"Authorization": f"Bearer {token}"}
 
 
-def test_without_a_key_there_is_no_answer_and_with_one_there_is_until_it_is_revoked(
-    locked: RunningService, keys_file: Path, ramp: bytes
-) -> None:
+def test_a_request_needs_a_key_until_the_key_is_revoked(locked: RunningService, keys_file: Path, ramp: bytes) -> None:
     refused = locked.client.post("/predict", files={"video": ramp})
     assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized")
     assert refused.headers["www-authenticate"] == "Bearer"
@@ -81,7 +79,7 @@ def test_without_a_key_there_is_no_answer_and_with_one_there_is_until_it_is_revo
     assert token.split("_", 2)[2] not in log
 
 
-def test_a_key_is_forbidden_what_it_is_not_for(locked: RunningService, keys_file: Path) -> None:
+def test_a_key_without_the_scope_is_forbidden(locked: RunningService, keys_file: Path) -> None:
     user = keys_command(keys_file, "create", "--name", "user")
     admin = keys_command(keys_file, "create", "--name", "admin", "--scope", "admin")
     refused = locked.client.get("/metrics", headers=bearer(user))
@@ -90,7 +88,7 @@ def test_a_key_is_forbidden_what_it_is_not_for(locked: RunningService, keys_file
     assert locked.client.get("/models", headers=bearer(admin)).status_code == 403
 
 
-def test_a_key_that_asks_too_often_is_told_when_to_return(locked: RunningService, keys_file: Path) -> None:
+def test_a_key_above_its_rate_limit_gets_a_retry_time(locked: RunningService, keys_file: Path) -> None:
     token = keys_command(keys_file, "create", "--name", "eager", "--requests-per-minute", "6")
     assert locked.client.get("/models", headers=bearer(token)).status_code == 200
     refused = locked.client.get("/models", headers=bearer(token))
@@ -98,14 +96,12 @@ def test_a_key_that_asks_too_often_is_told_when_to_return(locked: RunningService
     assert 1 <= int(refused.headers["retry-after"]) <= 10
 
 
-def test_health_page_and_documentation_ask_for_no_key(locked: RunningService) -> None:
+def test_health_page_and_documentation_need_no_key(locked: RunningService) -> None:
     for path in ("/health", "/health/live", "/health/ready", "/", "/docs", "/openapi.json"):
         assert locked.client.get(path).status_code == 200
 
 
-def test_pages_of_a_named_origin_may_ask_and_others_may_not(
-    locked: RunningService, shared_service: RunningService
-) -> None:
+def test_only_pages_of_allowed_origins_may_call_the_api(locked: RunningService, shared_service: RunningService) -> None:
     def preflight(service: RunningService, origin: str) -> httpx.Response:
         wanted = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
         return service.client.options("/predict", headers={"Origin": origin, **wanted})
@@ -119,7 +115,7 @@ def test_pages_of_a_named_origin_may_ask_and_others_may_not(
 @pytest.mark.parametrize(
     "path", ["/health", "/models", "/metrics", "/nowhere", "/docs", "/openapi.json", "/", "/predict"]
 )
-def test_every_answer_carries_the_headers_that_bind_a_browser(shared_service: RunningService, path: str) -> None:
+def test_every_response_has_the_security_headers(shared_service: RunningService, path: str) -> None:
     headers = shared_service.client.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"

@@ -35,7 +35,7 @@ def test_sigterm_lets_requests_in_progress_finish_and_refuses_new_ones(
 
 
 def test_a_drain_ends_at_its_time_limit(grey_models_dir: Path, tmp_path: Path, ramp: Path) -> None:
-    # Nothing else would end this upload before the test gives up.
+    # No other limit ends this upload before the test.
     patient: dict[str, Any] = {
         "upload_idle_timeout_seconds": 600,
         "upload_timeout_seconds": 600,
@@ -61,8 +61,8 @@ def test_a_second_sigterm_ends_at_once(grey_models_dir: Path, tmp_path: Path, ra
         stuck.leave()
 
 
-def test_sigterm_ends_a_service_whose_model_is_still_being_loaded(grey_models_dir: Path, tmp_path: Path) -> None:
-    """Of two models the one that answers when none is named never comes to its end: its manifest is a pipe."""
+def test_sigterm_ends_a_service_that_is_still_loading_a_model(grey_models_dir: Path, tmp_path: Path) -> None:
+    """The default model of two never finishes loading, because its manifest is a pipe."""
     models_dir = tmp_path / "models"
     shutil.copytree(grey_models_dir / "grey" / "1", models_dir / "alpha" / "1")
     manifest = json.loads((models_dir / "alpha" / "1" / "manifest.json").read_text())
@@ -75,7 +75,7 @@ def test_sigterm_ends_a_service_whose_model_is_still_being_loaded(grey_models_di
         running_service(
             models_dir, tmp_path / "uploads", until_ready=False, engine="openvino", default_model="grey"
         ) as service,
-        # Opened when the other end is: then the service reads, and the model before it is ready.
+        # `open` returns when the service opens the pipe; by then the other model is ready.
         pipe.open("wb"),
     ):
         (ready,) = service.client.get("/models").json()["models"]

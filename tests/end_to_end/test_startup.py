@@ -1,4 +1,4 @@
-"""A service is ready only when every model has been verified."""
+"""Start of the service: readiness, models, settings and logs."""
 
 import concurrent.futures
 import json
@@ -15,7 +15,7 @@ from tests.support.running_service import RunningService, running_service, wait_
 pytestmark = pytest.mark.tensorflow
 
 
-def test_it_is_alive_before_it_is_ready_and_then_says_which_models_answer(
+def test_the_service_is_alive_before_it_is_ready_and_then_lists_its_models(
     grey_models_dir: Path, tmp_path: Path
 ) -> None:
     with running_service(grey_models_dir, tmp_path, until_ready=False) as service:
@@ -50,7 +50,7 @@ def test_models_are_listed_with_manifest_digest_and_card(shared_service: Running
     assert card.headers["content-type"].startswith("text/markdown")
 
 
-def test_the_latest_version_answers_unless_one_is_named(tmp_path: Path, ramp: Path) -> None:
+def test_the_latest_version_is_used_unless_the_request_names_one(tmp_path: Path, ramp: Path) -> None:
     for version in ("2", "10"):
         write_grey_model(tmp_path / "models", version=version)
     (tmp_path / "uploads").mkdir()
@@ -59,7 +59,7 @@ def test_the_latest_version_answers_unless_one_is_named(tmp_path: Path, ramp: Pa
         assert service.post_video(ramp, version="2").json()["model"]["version"] == "2"
 
 
-def test_a_default_model_that_is_not_there_is_said_at_start(tmp_path: Path) -> None:
+def test_a_missing_default_model_is_reported_by_health(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_grey_model(tmp_path / "models", name=name)
     (tmp_path / "uploads").mkdir()
@@ -67,7 +67,7 @@ def test_a_default_model_that_is_not_there_is_said_at_start(tmp_path: Path) -> N
         assert "three" in service.client.get("/health").json()["detail"]
 
 
-def test_at_start_come_the_models_that_were_asked_for_and_the_default_one_first(tmp_path: Path, ramp: Path) -> None:
+def test_the_configured_models_are_loaded_at_start_and_the_default_model_first(tmp_path: Path, ramp: Path) -> None:
     models, uploads = tmp_path / "models", tmp_path / "uploads"
     for name in ("one", "two", "zoo"):
         write_grey_model(models, name=name)
@@ -83,12 +83,12 @@ def test_at_start_come_the_models_that_were_asked_for_and_the_default_one_first(
         assert (unloaded.status_code, unloaded.json()["code"]) == (404, "unknown_model")
         assert "too many models" not in service.log_path.read_text()
     with running_service(models, uploads, max_loaded_models=1, default_model="two") as service:
-        assert loaded(service) == ["two"], "it is what answers when none is named"
+        assert loaded(service) == ["two"], "the default model comes first"
     with running_service(models, uploads, models_at_start='["one", "none"]', default_model="one") as service:
         assert "There is no model 'none'" in service.client.get("/health").json()["detail"]
 
 
-def test_unusable_settings_are_named_and_end_the_service_with_status_2() -> None:
+def test_invalid_settings_are_named_and_end_the_service_with_status_2() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "service"],
         env={"SERVICE_PORT": "many", "SERVICE_MAX_UPLOAD_BYTES": "0"},
@@ -104,7 +104,7 @@ def test_unusable_settings_are_named_and_end_the_service_with_status_2() -> None
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.getuid() == 0, reason="root may read any process")
-def test_another_process_of_the_same_user_cannot_read_the_environment(grey_models_dir: Path, tmp_path: Path) -> None:
+def test_no_other_process_of_the_same_user_can_read_the_environment(grey_models_dir: Path, tmp_path: Path) -> None:
     with (
         running_service(grey_models_dir, tmp_path, until_ready=False) as service,
         pytest.raises(PermissionError),
@@ -116,13 +116,13 @@ def test_every_log_line_is_json_and_every_request_has_one(grey_models_dir: Path,
     trace = "0af7651916cd43dd8448eb211c80319c"
     with running_service(grey_models_dir, tmp_path) as service:
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            answers = list(pool.map(lambda _: service.post_video(ramp), range(4)))
+            responses = list(pool.map(lambda _: service.post_video(ramp), range(4)))
         service.client.get("/health", headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
         assert service.stop() == 0
         lines = [json.loads(line) for line in service.log_path.read_text().splitlines()]
     requests = {line["request_id"]: line for line in lines if line["message"] == "request"}
-    for answer in answers:
-        line = requests[answer.headers["x-request-id"]]
+    for response in responses:
+        line = requests[response.headers["x-request-id"]]
         assert (line["method"], line["path"], line["status"]) == ("POST", "/predict", 200)
-        assert line["timings_ms"] == answer.json()["timings_ms"]
+        assert line["timings_ms"] == response.json()["timings_ms"]
     assert [line["trace_id"] for line in requests.values() if "trace_id" in line] == [trace]

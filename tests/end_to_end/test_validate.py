@@ -1,4 +1,4 @@
-"""`POST /validate` over a real uvicorn: the way of a prediction, up to the model."""
+"""`POST /validate` of a running service."""
 
 from pathlib import Path
 
@@ -13,16 +13,16 @@ pytestmark = pytest.mark.tensorflow
 
 @pytest.fixture(scope="module")
 def long_ramp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six seconds: several clips."""
+    """A video of six seconds, so of several clips."""
     return painted(tmp_path_factory.mktemp("videos") / "long.mp4", range(0, 192, 4))
 
 
 def validate(service: RunningService, video: bytes, **query: object) -> httpx.Response:
-    """POST bytes to /validate."""
+    """POST `video` to /validate."""
     return service.client.post("/validate", files={"video": video}, params=query)  # type: ignore[arg-type]
 
 
-def test_it_tells_of_a_video_what_a_prediction_tells_but_for_the_models_answer(
+def test_a_validation_equals_a_prediction_without_the_outputs_of_the_model(
     shared_service: RunningService, long_ramp: Path
 ) -> None:
     prediction = shared_service.post_video(long_ramp).raise_for_status().json()
@@ -38,17 +38,19 @@ def test_it_tells_of_a_video_what_a_prediction_tells_but_for_the_models_answer(
     assert set(validation["timings_ms"]) == {"receive", "decode", "total"}
 
 
-def test_its_cost_is_that_of_each_clip_by_what_the_model_has_lately_taken(
+def test_the_cost_is_the_number_of_clips_times_the_recent_model_time_of_a_clip(
     shared_service: RunningService, long_ramp: Path
 ) -> None:
     cost = validate(shared_service, long_ramp.read_bytes()).raise_for_status().json()["cost"]
     assert cost["num_clips"] == 5
-    # The golden clips at start-up were the first to be measured.
+    # The golden clips at the start were measured.
     assert cost["model_seconds_per_clip"] > 0
     assert cost["model_seconds"] == pytest.approx(5 * cost["model_seconds_per_clip"], abs=1e-5)
 
 
-def test_it_refuses_what_a_prediction_refuses(shared_service: RunningService, long_ramp: Path) -> None:
+def test_a_validation_refuses_the_same_requests_as_a_prediction(
+    shared_service: RunningService, long_ramp: Path
+) -> None:
     video = long_ramp.read_bytes()
     for body, query, status, code in (
         (b"no video", {}, 415, "unsupported_media"),

@@ -27,5 +27,5 @@ def test_a_container_quota_limits_the_cores(quota: str, expected: int, tmp_path:
     assert num_cores(file) == expected
 
 
-def test_without_a_quota_file_every_core_of_the_affinity_counts(tmp_path: Path) -> None:
+def test_without_a_quota_file_all_cores_of_the_affinity_count(tmp_path: Path) -> None:
     assert num_cores(tmp_path / "none") == ALL

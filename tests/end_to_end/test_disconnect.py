@@ -1,4 +1,4 @@
-"""A client that leaves gives back all that its request held, wherever it was."""
+"""When a client disconnects, its request releases all resources, at each stage."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from tests.support.videos import painted
 
 pytestmark = [
     pytest.mark.tensorflow,
-    pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the decode children under /proc"),
+    pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the decode workers under /proc"),
 ]
 
 ROOT = Path(__file__).parents[2]
@@ -30,18 +30,18 @@ Samples = dict[tuple[str, tuple[str, ...]], float]
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service that works on two requests at a time, whose model a white clip keeps busy for longer than a test."""
+    """A service with two work slots, whose model is busy with a white clip for longer than a test."""
     models_dir = tmp_path_factory.mktemp("models")
-    # In a process of its own: a test of training may have made this one's TensorFlow deterministic, and clocks are not.
+    # In another process: a test of training may have made TensorFlow deterministic here, which forbids its clock.
     export = (
         "import sys, pathlib, tests.support.grey_model;"
         "tests.support.grey_model.write_grey_model(pathlib.Path(sys.argv[1]), white_takes_seconds=60)"
     )
     subprocess.run([sys.executable, "-c", export, str(models_dir)], check=True, cwd=ROOT, timeout=120)
     uploads = tmp_path_factory.mktemp("uploads")
-    # One thread, so one call of the model at a time: a second clip queues.
-    places: dict[str, Any] = {"max_working_requests": 2, "max_waiting_requests": 2}
-    with running_service(models_dir, uploads, engine="tensorflow", engine_threads=1, **places) as service:
+    # One thread runs one batch at a time, so that a second clip waits in the queue.
+    slots: dict[str, Any] = {"max_working_requests": 2, "max_waiting_requests": 2}
+    with running_service(models_dir, uploads, engine="tensorflow", engine_threads=1, **slots) as service:
         yield service
 
 
@@ -65,8 +65,8 @@ def samples(service: RunningService) -> Samples:
     }
 
 
-def until(service: RunningService, condition: Callable[[Samples], bool]) -> Samples:
-    """The service's state once it is so; the server's own answer time is all the waiting there is."""
+def wait_for(service: RunningService, condition: Callable[[Samples], bool]) -> Samples:
+    """Read /metrics until `condition` holds, and return the samples."""
     for _ in range(5000):
         if condition(now := samples(service)):
             return now
@@ -81,51 +81,51 @@ def is_idle(now: Samples) -> bool:
     return all(at(stage, 0)(now) for stage in ("uploading", "waiting", "working"))
 
 
-def leave(service: RunningService, leaver: SlowUpload, is_free: Callable[[Samples], bool]) -> float:
-    """Close the connection; how long it took, by the service's own clock, until everything was free."""
+def disconnect(service: RunningService, upload: SlowUpload, is_released: Callable[[Samples], bool]) -> float:
+    """Close the connection; return the seconds until the service had released everything, by its own metric."""
     before = samples(service)
-    leaver.leave()
+    upload.leave()
     count, total = ("framewise_release_seconds_count", ()), ("framewise_release_seconds_sum", ())
-    after = until(service, lambda now: now[count] == before[count] + 1)
-    assert is_free(after), after
+    after = wait_for(service, lambda now: now[count] == before[count] + 1)
+    assert is_released(after), after
     return after[total] - before[total]
 
 
 def child_processes(service: RunningService) -> set[int]:
-    """The service's decode children."""
+    """The process ids of the decode workers."""
     tasks = Path(f"/proc/{service.process.pid}/task").glob("*/children")
     return {int(child) for task in tasks for child in task.read_text().split()}
 
 
-def test_in_the_middle_of_an_upload(service: RunningService, ramp: bytes) -> None:
+def test_a_disconnect_during_an_upload(service: RunningService, ramp: bytes) -> None:
     seconds = []
     for _ in range(NUM_TRIES):
-        leaver = SlowUpload(service, ramp)
-        until(service, at("uploading", 1))
-        seconds.append(leave(service, leaver, is_idle))
+        upload = SlowUpload(service, ramp)
+        wait_for(service, at("uploading", 1))
+        seconds.append(disconnect(service, upload, is_idle))
         assert service.uploads_left() == []
-    # The best of three: a busy machine makes any of them late, a fault makes all of them so.
+    # The fastest of three: a busy machine may delay one of them, a fault delays all.
     assert min(seconds) < MAX_SECONDS, seconds
 
 
-def test_in_the_middle_of_decoding(service: RunningService, ramp: bytes) -> None:
+def test_a_disconnect_during_decoding(service: RunningService, ramp: bytes) -> None:
     seconds = []
     for _ in range(NUM_TRIES):
-        idle = until(service, lambda now: now["framewise_decode_children", ("idle",)] >= 2)
+        idle = wait_for(service, lambda now: now["framewise_decode_children", ("idle",)] >= 2)
         while len(children := child_processes(service)) < idle["framewise_decode_children", ("idle",)]:
             pass
         for child in children:
             os.kill(child, signal.SIGSTOP)
-        leaver = SlowUpload(service, ramp)
-        leaver.send_rest()
-        until(service, lambda now: now["framewise_decode_children", ("busy",)] == 1)
+        upload = SlowUpload(service, ramp)
+        upload.send_rest()
+        wait_for(service, lambda now: now["framewise_decode_children", ("busy",)] == 1)
         assert len(service.uploads_left()) == 1
         seconds.append(
-            leave(service, leaver, lambda now: is_idle(now) and now["framewise_decode_children", ("busy",)] == 0)
+            disconnect(service, upload, lambda now: is_idle(now) and now["framewise_decode_children", ("busy",)] == 0)
         )
         assert service.uploads_left() == []
-        # The one that was decoding was killed. All are sent on: a list of children read while one of them ends may
-        # leave another out (proc_pid_task_children(5)), and that one would stay stopped.
+        # The worker that was decoding was killed. All others are continued: a list of children that is read while one
+        # of them ends may omit another (proc_pid_task_children(5)), which would stay stopped.
         while all(Path(f"/proc/{child}").exists() for child in children):
             pass
         for child in children:
@@ -134,27 +134,27 @@ def test_in_the_middle_of_decoding(service: RunningService, ramp: bytes) -> None
     assert min(seconds) < MAX_SECONDS, seconds
 
 
-def test_while_queued_for_the_model_and_while_waiting_in_the_line(
+def test_a_disconnect_in_the_queue_of_the_model_and_in_the_queue_of_requests(
     service: RunningService, ramp: bytes, white: bytes
 ) -> None:
-    """The last test of its service, whose model is busy from then on."""
+    """Must be the last test of its service: the model stays busy."""
     queue, decoded = ("framewise_queue_clips", ("grey", "1")), ("framewise_decodes_total", ("h264", "mp4", "decoded"))
     num_decoded = samples(service)[decoded]
     holder = SlowUpload(service, white)
     holder.send_rest()
-    # Only when it is decoded has the model its clip: one that came at the same time would share the call.
-    until(service, lambda now: now[decoded] == num_decoded + 1)
+    # After decoding, the model has the clip; a clip that arrives earlier would share the batch.
+    wait_for(service, lambda now: now[decoded] == num_decoded + 1)
     seconds = []
     for _ in range(NUM_TRIES):
         queued = SlowUpload(service, ramp)
         queued.send_rest()
-        until(service, lambda now: now[queue] == 1)
+        wait_for(service, lambda now: now[queue] == 1)
         waiting = SlowUpload(service, ramp)
         waiting.send_rest()
-        until(service, at("waiting", 1))
-        seconds.append(leave(service, waiting, lambda now: at("waiting", 0)(now) and at("working", 2)(now)))
+        wait_for(service, at("waiting", 1))
+        seconds.append(disconnect(service, waiting, lambda now: at("waiting", 0)(now) and at("working", 2)(now)))
         assert len(service.uploads_left()) == 2
-        seconds.append(leave(service, queued, lambda now: now[queue] == 0 and at("working", 1)(now)))
+        seconds.append(disconnect(service, queued, lambda now: now[queue] == 0 and at("working", 1)(now)))
         assert len(service.uploads_left()) == 1
     assert min(seconds[::2]) < MAX_SECONDS, seconds
     assert min(seconds[1::2]) < MAX_SECONDS, seconds
