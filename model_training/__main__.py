@@ -1,19 +1,19 @@
-"""`python -m model_training COMMAND`: what each command does is in the module it calls."""
+"""`python -m model_training COMMAND`: parses the command line and runs the command."""
 
 import argparse
 import signal
 import sys
 from collections.abc import Sequence
 
-from model_training.commands.arguments import argument_parser, protocol_of
+from model_training.commands.arguments import argument_parser, evaluation_data_of, protocol_of, train_options_of
 
 if __name__ == "__main__":
-    # What follows takes a second, in which there is nothing to be said of an end and nothing to be lost.
+    # The imports below take a second. Ctrl-C ends the process without a traceback until `main` runs.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from model_training.commands.compare import compare
 from model_training.commands.cross_validate import cross_validate
-from model_training.commands.evaluate import EvaluationData, OutputPaths, evaluate
+from model_training.commands.evaluate import OutputPaths, evaluate
 from model_training.commands.synthesise import synthesise, synthesise_sample
 from model_training.commands.train import train
 from model_training.commands.validate_data import validate_data
@@ -22,11 +22,11 @@ from model_training.errors import TrainingError, TrainingInterrupted
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
-_GOES_ON = frozenset(["train", "compare", "cross-validate", "validate-data"])
+_RESUMABLE = frozenset(["train", "compare", "cross-validate", "validate-data"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; whatever is wrong becomes one line on standard error and an exit code."""
+    """Run one command and return its exit status; an error is printed as one line on standard error."""
     given = argument_parser().parse_args(arguments)
     try:
         _run(given)
@@ -34,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{interruption}\n")
         return EXIT_INTERRUPTED
     except KeyboardInterrupt:
-        goes_on = "what was done so far is kept; the same command goes on from it"
-        sys.stderr.write(f"interrupted: {goes_on if given.command in _GOES_ON else 'the same command begins anew'}\n")
+        resumes = "finished work is saved; the same command continues from it"
+        restarts = "the same command starts again"
+        sys.stderr.write(f"interrupted: {resumes if given.command in _RESUMABLE else restarts}\n")
         return EXIT_INTERRUPTED
     except TrainingError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -49,27 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace) -> None:
     match given.command:
         case "train":
-            train(
-                given.config,
-                given.data,
-                given.out,
-                given.version,
-                given.runs,
-                cross_validation_path=given.cross_validation,
-                skip_unreadable=given.skip_unreadable,
-                allow_leakage=given.allow_leakage,
-            )
+            train(train_options_of(given))
         case "compare":
             compare(protocol_of(given), given.json)
         case "cross-validate":
             cross_validate(protocol_of(given), given.out, given.against)
         case "evaluate":
-            outputs = OutputPaths(given.json, given.predictions, given.html)
-            taught = given.training_data or given.data
-            asked = EvaluationData(
-                given.data, tuple(given.folds), taught, given.runs / "cache", skip_unreadable=given.skip_unreadable
-            )
-            evaluate(given.model, asked, outputs, given.over_http)
+            outputs = OutputPaths(metrics=given.json, predictions=given.predictions, report=given.html)
+            evaluate(given.model, evaluation_data_of(given), outputs, given.over_http)
         case "verify":
             verify(given.model, given.data, given.tolerance)
         case "card":

@@ -1,7 +1,8 @@
-"""The command `compare`: train several architectures on the same folds."""
+"""The command `compare`: cross-validate the three architectures under one protocol."""
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -15,18 +16,26 @@ from model_training.commands.protocol import (
     read_protocol,
     training_seeds,
 )
-from model_training.cross_validation.architectures import Comparison
+
+if TYPE_CHECKING:
+    from model_training.cross_validation.architectures import Comparison
 
 
 def compare(protocol: Protocol, json_path: Path | None) -> None:
-    """Train the three families under one protocol, and print which to use."""
+    """Cross-validate the three architectures on the same folds and print which to use."""
     check_writable(json_path)
     config, examples, folds = read_protocol(protocol)
-    with prepare_folds(protocol, config, examples, folds) as checked:
-        from model_training.cross_validation.architectures import compare_architectures  # noqa: PLC0415
+    with prepare_folds(protocol, config, examples, folds) as prepared:
+        from model_training.cross_validation.architectures import compare_architectures  # noqa: PLC0415 - TensorFlow
 
-        comparison = compare_architectures(config, checked.data, folds, training_seeds(config, protocol))
-        comparison = comparison.model_copy(update=checked.told_beside(folds))
+        comparison = compare_architectures(
+            config,
+            prepared.data,
+            folds,
+            training_seeds(config, protocol),
+            num_leaks=prepared.num_leaks,
+            baselines=prepared.measure_baselines(folds),
+        )
     _print_comparison(comparison)
     if json_path is not None:
         write_atomically({json_path: comparison.model_dump_json(indent=1) + "\n"})
@@ -35,19 +44,20 @@ def compare(protocol: Protocol, json_path: Path | None) -> None:
 def _print_comparison(comparison: "Comparison") -> None:
     console = Console(file=sys.stdout, highlight=False)
     title = f"{comparison.config}: {comparison.num_videos} videos, {comparison.num_groups} groups"
-    table = Table("family", "accuracy", "95 %", "shuffled", "ms a clip", "numbers", title=title)
-    for one in comparison.architectures:
+    table = Table("architecture", "accuracy", "95 %", "shuffled", "ms a clip", "parameters", title=title)
+    for result in comparison.architectures:
         table.add_row(
-            one.architecture,
-            f"{one.accuracy:.3f} +- {one.accuracy_deviation:.3f}",
-            interval_text(one.accuracy_interval, "").strip(" []"),
-            f"{one.shuffled_accuracy:.3f}",
-            f"{one.milliseconds_per_clip:.1f}",
-            f"{one.num_parameters:,}",
+            result.architecture,
+            f"{result.accuracy:.3f} +- {result.accuracy_deviation:.3f}",
+            interval_text(result.accuracy_interval, "").strip(" []"),
+            f"{result.shuffled_accuracy:.3f}",
+            f"{result.milliseconds_per_clip:.1f}",
+            f"{result.num_parameters:,}",
         )
     console.print(table)
-    print_baselines_and_leaks(console, comparison, max(one.accuracy for one in comparison.architectures))
+    best_accuracy = max(result.accuracy for result in comparison.architectures)
+    print_baselines_and_leaks(console, comparison, best_accuracy)
     for pair in comparison.differences:
-        words = f"{pair.architecture} - {pair.than}: {pair.accuracy_difference:+.3f}{interval_text(pair.interval)}"
-        console.print(words, markup=False)
+        difference = f"{pair.accuracy_difference:+.3f}{interval_text(pair.interval)}"
+        console.print(f"{pair.architecture} - {pair.than}: {difference}", markup=False)
     console.print(comparison.advice, soft_wrap=True)

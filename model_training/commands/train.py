@@ -1,146 +1,109 @@
-"""The stories behind `train` and `synthesise`, step by step; those of measuring are in `measuring`."""
+"""The command `train`: train a config on labelled videos and export the model."""
 
-import hashlib
-import json
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from model_training.atomic_files import write_atomically
 from model_training.commands.command_line import command_line
 from model_training.config import TrainConfig
 from model_training.config_file import read_config
 from model_training.cross_validation.record import read_cross_validation
-from model_training.datasets.clip_cache import CachedClip
-from model_training.datasets.examples import read_examples
-from model_training.datasets.preparation import TrainingData, prepare_data, split_by_config
-from model_training.errors import TrainingInterrupted
-from model_training.interrupt import interrupt_flag
+from model_training.datasets.examples import Example, read_examples
+from model_training.datasets.preparation import split_by_config
+from model_training.evaluation.results import CrossValidation
+from model_training.export.model_directory import check_version_is_free, next_version
 from model_training.progress import RunProgress
+from service.inference.manifest import Manifest
 
 
-def train(
-    config_path: Path,
-    data_directory: Path,
-    models_directory: Path,
-    version: str | None,
-    runs_directory: Path,
-    *,
-    cross_validation_path: Path | None,
-    skip_unreadable: bool,
-    allow_leakage: bool,
-) -> None:
-    """Train what a config says on a folder of labelled videos, and export it.
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """Options of `train`. `models` is where models are exported, `runs` holds the clip cache and checkpoints."""
 
-    Interrupted, it goes on where it was when the same command is given again.
+    config: Path
+    data: Path
+    models: Path
+    runs: Path
+    version: str | None = None
+    """None: the next free version."""
+    cross_validation: Path | None = None
+    """A record of `cross-validate` whose metrics the card shows."""
+    skip_unreadable: bool = False
+    allow_leakage: bool = False
+
+    @property
+    def cache(self) -> Path:
+        """The directory of decoded clips."""
+        return self.runs / "cache"
+
+    @property
+    def command(self) -> str:
+        """The command line that repeats this run, with DIR for the data and FILE for the record."""
+        options = [] if self.cross_validation is None else ["--cross-validation", "FILE"]
+        flags = {"--skip-unreadable": self.skip_unreadable, "--allow-leakage": self.allow_leakage}
+        return command_line("train", self.config, options, flags)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainInputs:
+    """The validated inputs of `train`, before any video is decoded."""
+
+    config: TrainConfig
+    examples: list[Example]
+    cross_validation: CrossValidation | None
+    version: str
+
+
+def train(options: TrainOptions) -> None:
+    """Train a config on labelled videos and export the model.
+
+    An interrupted run continues when the same command is given again.
     """
-    config = read_config(config_path)
-    examples = read_examples(data_directory)
+    inputs = _read_inputs(options)
+    # TensorFlow takes seconds to import: invalid inputs fail before.
+    from model_training.commands.train_steps import calibrate, export, fit, is_exporter, prepare  # noqa: PLC0415
+
+    with RunProgress() as display:
+        prepared = prepare(inputs, options, display)
+        trained = fit(prepared, options, display)
+        if not is_exporter(inputs.config):
+            sys.stdout.write("done; the first worker exports the model\n")
+            return
+        temperature = calibrate(prepared, trained)
+        manifest = export(prepared, trained, temperature, options, display)
+    _report(manifest, inputs, options)
+
+
+def _read_inputs(options: TrainOptions) -> TrainInputs:
+    """Read and check all inputs that need no decoding.
+
+    Raises:
+        TrainingError: an input is invalid, or the version exists.
+        OSError: a directory cannot be written.
+    """
+    config = read_config(options.config)
+    examples = read_examples(options.data)
     split_by_config(config, examples)
-    cross_validation = (
-        None
-        if cross_validation_path is None
-        else read_cross_validation(config, examples, cross_validation_path, skip_unreadable=skip_unreadable)
-    )
-    # What cannot be written had better be known before an hour of training, and before TensorFlow's seconds.
-    for directory in (models_directory, runs_directory):
+    cross_validation = None
+    if options.cross_validation is not None:
+        cross_validation = read_cross_validation(
+            config, examples, options.cross_validation, skip_unreadable=options.skip_unreadable
+        )
+    for directory in (options.models, options.runs):
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             pass
-    from model_training.datasets.labels import clip_targets  # noqa: PLC0415
-    from model_training.evaluation.calibration import fit_temperature  # noqa: PLC0415
-    from model_training.export.export import TrainedRun, check_is_free, export_run, next_version  # noqa: PLC0415
-    from model_training.training.distillation import with_distillation_targets  # noqa: PLC0415
-    from model_training.training.distribution import is_chief  # noqa: PLC0415
-    from model_training.training.loop import train_network  # noqa: PLC0415
-    from model_training.training.plan import TrainingPlan  # noqa: PLC0415
-    from model_training.training.prediction import clip_logits  # noqa: PLC0415
-
-    version = version or next_version(models_directory, config.name)
-    check_is_free(models_directory, config.name, version)
-    with RunProgress() as display:
-        data = prepare_data(
-            config,
-            examples,
-            runs_directory / "cache",
-            display,
-            skip_unreadable=skip_unreadable,
-            allow_leakage=allow_leakage,
-        )
-        labels, split = data.labels, data.split
-        training, validation = data.clips(split.training), data.clips(split.validation)
-        run_directory = runs_directory / f"{config.name}-{_run_key(config, labels, training, validation)}"
-        run_directory.mkdir(parents=True, exist_ok=True)
-        display.log(_opening(config, data, training, run_directory))
-        with interrupt_flag() as is_stopping:
-            if config.teacher is not None:
-                cache = runs_directory / "cache"
-                training = with_distillation_targets(training, config.teacher, cache, display, is_stopping)
-            network, history = train_network(
-                TrainingPlan(config, labels, training, validation, run_directory, display, is_stopping)
-            )
-            if is_stopping():
-                raise TrainingInterrupted("interrupted: training is done and kept; the same command exports the model")
-        if not is_chief(config):
-            log("done; the first worker exports the model")
-            return
-        write_atomically({run_directory / "history.json": json.dumps(history, indent=2) + "\n"})
-        temperature = fit_temperature(
-            clip_logits(network, validation), clip_targets(validation, labels, config.head.kind), config.head.kind
-        )
-        display.log("exporting")
-        manifest = export_run(
-            TrainedRun(
-                config,
-                labels,
-                split,
-                network,
-                temperature,
-                history,
-                command=_command_of(
-                    config_path, cross_validation_path, skip_unreadable=skip_unreadable, allow_leakage=allow_leakage
-                ),
-                num_leaks=data.num_leaks,
-                cross_validation=cross_validation,
-            ),
-            models_directory,
-            version,
-            runs_directory / "cache",
-            display.log,
-        )
-    figures = manifest.metrics.get("held_out", manifest.metrics["validation"])
-    which = f"fold {config.held_out_fold}, held out" if split.held_out else "validation videos; none was held out"
-    log(f"{models_directory / config.name / version}: accuracy {figures['accuracy']:.3f} ({which})")
+    version = options.version or next_version(options.models, config.name)
+    check_version_is_free(options.models, config.name, version)
+    return TrainInputs(config=config, examples=examples, cross_validation=cross_validation, version=version)
 
 
-def _command_of(
-    config_path: Path, cross_validation_path: Path | None, *, skip_unreadable: bool, allow_leakage: bool
-) -> str:
-    """The command that trains the same on the same data."""
-    options = [] if cross_validation_path is None else ["--cross-validation", "FILE"]
-    flags = {"--skip-unreadable": skip_unreadable, "--allow-leakage": allow_leakage}
-    return command_line("train", config_path, options, flags)
-
-
-def _run_key(
-    config: TrainConfig, labels: tuple[str, ...], training: list[CachedClip], validation: list[CachedClip]
-) -> str:
-    """Differs whenever the config, the videos, their labels or the split do."""
-    lines = [config.recipe, *labels]
-    for use, clips in (("training", training), ("validation", validation)):
-        lines += [f"{use} {c.cache_file.name} {c.index} {c.example.labels} {c.example.event_seconds}" for c in clips]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
-
-
-def _opening(config: TrainConfig, data: TrainingData, training: list[CachedClip], run_directory: Path) -> str:
-    split = data.split
-    leaks = f"; {data.num_leaks} leaks between the held-out fold and the rest were allowed" if data.num_leaks else ""
-    return (
-        f"{config.name}: {len(split.training)} videos ({len(training)} clips) to train on, {len(split.validation)} for"
-        f" validation, {len(split.held_out)} held out; checkpoints in {run_directory}{leaks}"
-    )
-
-
-def log(line: str) -> None:
-    """One line of result, on standard output."""
-    sys.stdout.write(f"{line}\n")
+def _report(manifest: Manifest, inputs: TrainInputs, options: TrainOptions) -> None:
+    """Print where the model is and its accuracy."""
+    directory = options.models / inputs.config.name / inputs.version
+    if "held_out" in manifest.metrics:
+        accuracy, videos = manifest.metrics["held_out"]["accuracy"], f"held-out fold {inputs.config.held_out_fold}"
+    else:
+        accuracy, videos = manifest.metrics["validation"]["accuracy"], "validation videos; no fold was held out"
+    sys.stdout.write(f"{directory}: accuracy {accuracy:.3f} ({videos})\n")

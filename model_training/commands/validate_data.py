@@ -1,4 +1,4 @@
-"""The story behind `validate-data`: decode everything once, and say what is wrong with it before a model does."""
+"""The command `validate-data`: decode a dataset and report problems before training."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,10 +21,10 @@ _NUM_SHOWN = 10
 
 
 def validate_data(source: Path, config_path: Path | None, runs_directory: Path, json_path: Path | None) -> None:
-    """Print what a dataset holds and what is wrong with it. Decoded clips stay for training with that config.
+    """Print statistics and problems of a dataset. The decoded clips are cached for training with the same config.
 
     Raises:
-        TrainingDataError: something is wrong with it.
+        TrainingDataError: the dataset has problems; the message lists them.
     """
     check_writable(json_path)
     config = None if config_path is None else read_config(config_path)
@@ -58,21 +58,22 @@ def _lines(report: DataReport) -> Iterator[str]:
         f" {rate.least:g} to {rate.most:g} frames a second (median {rate.median:g})"
     )
     for name, counts in (("sizes", report.sizes), ("codecs", report.codecs)):
-        shown = ", ".join(f"{count} {what}" for what, count in list(counts.items())[:_NUM_SHOWN])
+        shown = ", ".join(f"{count} {value}" for value, count in list(counts.items())[:_NUM_SHOWN])
         yield f"{name}: {shown}" + (f" and {len(counts) - _NUM_SHOWN} more" if len(counts) > _NUM_SHOWN else "")
     if report.num_without_label:
         yield f"{report.num_without_label} videos have no label"
     yield from (f"unreadable: {path}: {reason}" for path, reason in report.unreadable.items())
     yield from _first("damaged", [f"{path}: {' '.join(warnings)}" for path, warnings in report.damaged.items()])
     for match_type in ("same bytes", "near duplicate", "same scene"):
-        pairs = [f"{pair.first} and {pair.second}" for pair in report.twins if pair.shared == match_type]
+        pairs = [f"{pair.first} and {pair.second}" for pair in report.duplicates if pair.shared == match_type]
         yield from _first(match_type, pairs)
     yield from _first("leak", [f"{pair.first} and {pair.second}: {pair.shared}" for pair in report.leaks])
     if report.baselines is not None:
         baselines = report.baselines
         yield (
-            f"answered from other groups: metadata alone {baselines.metadata.accuracy:.3f}, nearest mean picture"
-            f" {baselines.mean_frame.accuracy:.3f}, most frequent label {baselines.majority.accuracy:.3f}"
+            f"baselines, predicted from other groups: metadata alone {baselines.metadata.accuracy:.3f},"
+            f" nearest mean frame {baselines.mean_frame.accuracy:.3f},"
+            f" most frequent label {baselines.majority.accuracy:.3f}"
         )
         verdict = baselines.verdict()
         if verdict is not None:

@@ -17,49 +17,50 @@ from service.inference.manifest import CARD_NAME, Manifest
 
 
 def verify(model_directory: Path, data: Path, tolerance: float) -> None:
-    """Measure again what the card of a model states of it, and see whether the other documents say the same.
+    """Measure the metrics in a model's card again, and compare card, Markdown and manifest with each other.
 
-    Figures of cross-validation and of training are of other weights: of those only what the documents say is compared.
+    Metrics of cross-validation and pruning belong to other weights: only their copies are compared.
 
     Raises:
-        CardDiffers: a figure, a digest, a file, the manifest or the Markdown is not what the card says.
+        CardDiffers: a metric, a digest, a file, the manifest or the Markdown differs from the card.
     """
     manifest = read_verified_manifest(model_directory)
     card = read_card(model_directory)
     markdown = (model_directory / CARD_NAME).read_text(encoding="utf-8")
-    measured = _assessed(model_directory, manifest, data)
-    from model_training.evaluation.assessment import apply_assessment  # noqa: PLC0415
+    measured = _measure(model_directory, manifest, data)
+    from model_training.evaluation.assessment import apply_assessment  # noqa: PLC0415 - TensorFlow
 
     config = TrainConfig.model_validate(manifest.training["config"])
-    found = differences(card.assessment, measured, tolerance)
-    unlike = disagreements(card, markdown, manifest, apply_assessment(manifest, config, card.assessment))
-    counted = ((found, "figures differ from the card"), (unlike, "statements of its documents differ"))
-    lines = [line for some, what in counted if some for line in (f"{model_directory}: {len(some)} {what}", *some)]
+    restated = apply_assessment(manifest, config, card.assessment, manifest.files)
+    changed = differences(card.assessment, measured, tolerance)
+    inconsistent = disagreements(card, markdown, manifest, restated)
+    found = ((changed, "metrics differ from the card"), (inconsistent, "statements differ between its documents"))
+    lines = [line for some, problem in found if some for line in (f"{model_directory}: {len(some)} {problem}", *some)]
     if lines:
         raise CardDiffers("\n".join(lines))
     sys.stdout.write(
-        f"{model_directory}: every figure that the card says of this model was measured again within {tolerance:g}, and"
-        " its documents agree\n"
+        f"{model_directory}: all metrics of the card were measured again within {tolerance:g}, and its documents"
+        " agree\n"
     )
 
 
 def write_card(model_directory: Path, data: Path) -> None:
-    """Measure a model anew and write its card and what its manifest says of it; weights and golden clips stay."""
+    """Measure a model again and write its card and manifest; weights and golden clips stay unchanged."""
     manifest = read_verified_manifest(model_directory)
     history = read_card(model_directory).history
     config = TrainConfig.model_validate(manifest.training["config"])
-    assessment = _assessed(model_directory, manifest, data)
-    from model_training.export.export import write_documents  # noqa: PLC0415
+    assessment = _measure(model_directory, manifest, data)
+    from model_training.export.export import write_documents  # noqa: PLC0415 - TensorFlow
 
-    # Ctrl-C waits: a card beside the manifest of another one is a model that nobody loads.
+    # Ctrl-C is deferred: the service rejects a model whose card and manifest do not match.
     with interrupt_flag():
         written = write_documents(model_directory, manifest, config, assessment, history)
     sys.stdout.write(f"{model_directory}: {written.digest}\n")
 
 
-def _assessed(model_directory: Path, manifest: Manifest, source: Path) -> Assessment:
-    from model_training.evaluation.assessment import assess  # noqa: PLC0415
-    from model_training.evaluation.exported_model import ExportedModel  # noqa: PLC0415
+def _measure(model_directory: Path, manifest: Manifest, source: Path) -> Assessment:
+    from model_training.evaluation.assessment import assess  # noqa: PLC0415 - TensorFlow
+    from model_training.evaluation.exported_model import ExportedModel  # noqa: PLC0415 - TensorFlow
 
     config = TrainConfig.model_validate(manifest.training["config"])
     recorded = read_card(model_directory).assessment.data

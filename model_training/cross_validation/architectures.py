@@ -1,8 +1,8 @@
-"""Which of the three families to use: one protocol for all, and what can be told from its answers."""
+"""Cross-validates the three architectures under one protocol and recommends one."""
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -10,16 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.config import Architecture, TrainConfig
-from model_training.cross_validation.folds import (
-    FoldData,
-    HeldOutPrediction,
-    held_out_predictions,
-    is_right,
-    shared_features,
-)
+from model_training.cross_validation.correctness import is_correct
+from model_training.cross_validation.folds import FoldData, HeldOutPrediction, held_out_predictions, shared_features
 from model_training.evaluation.baselines import Baselines
 from model_training.evaluation.bootstrap import mean_interval
 from model_training.evaluation.exported_model import ExportedModel
+from model_training.evaluation.metrics import round_metric
 from model_training.evaluation.results import Interval, Result
 from model_training.export.saved_model import save_graph
 from model_training.networks.network import build_network
@@ -28,7 +24,7 @@ _NUM_TIMED_CALLS = 5
 
 
 class ArchitectureMetrics(Result):
-    """One family. Intervals are of 95 %, whole groups drawn; accuracy is a mean over seeds."""
+    """Metrics of one architecture, as means over seeds; 95 % intervals of a bootstrap over groups."""
 
     architecture: Architecture
     accuracy: float
@@ -37,16 +33,17 @@ class ArchitectureMetrics(Result):
     accuracy_deviation: float
     """Standard deviation over seeds."""
     shuffled_accuracy: float
-    """Of the same networks, when the frames of the videos they are shown are shuffled in time."""
+    """Accuracy of the same networks on videos whose frames are shuffled in time."""
     shuffling_costs: float
+    """Accuracy minus `shuffled_accuracy`."""
     shuffling_costs_interval: Interval | None = None
     milliseconds_per_clip: float
-    """Median of calls of the exported model with one clip, on this machine."""
+    """Median time of a call of the exported model with one clip, on this machine."""
     num_parameters: int
 
 
 class Difference(Result):
-    """How much more often one family is right than another on the same videos."""
+    """The accuracy of one architecture minus that of another, on the same videos."""
 
     architecture: Architecture
     than: Architecture
@@ -55,7 +52,7 @@ class Difference(Result):
 
 
 class Comparison(Result):
-    """What `compare` prints. `advice` is one sentence."""
+    """The result of `compare`. `advice` is one sentence."""
 
     config: str
     folds: tuple[int, ...]
@@ -66,123 +63,141 @@ class Comparison(Result):
     differences: tuple[Difference, ...]
     advice: str
     num_leaks: int = 0
-    """Between a fold and the rest, all of them allowed."""
+    """Allowed leaks between a held-out fold and the other folds."""
     baselines: Baselines | None = None
-    """On the same videos, each fold taught on the others."""
+    """On the same videos, each fold predicted from the others."""
 
 
 def compare_architectures(
-    config: TrainConfig, data: FoldData, folds: Sequence[int], seeds: Sequence[int]
+    config: TrainConfig,
+    data: FoldData,
+    folds: Sequence[int],
+    seeds: Sequence[int],
+    *,
+    num_leaks: int = 0,
+    baselines: Baselines | None = None,
 ) -> Comparison:
-    """Train every family on the same folds with the same seeds, and say which to use.
+    """Train each architecture on the same folds with the same seeds.
 
     Raises:
-        TrainingInterrupted: `data.is_stopping()` turned true; the folds done are kept.
+        TrainingInterrupted: `data.is_stopping()` returned true; finished folds are kept.
     """
     shared = shared_features(config, data, with_shuffled=True)
-    rights: dict[Architecture, NDArray[np.float64]] = {}
-    figures: list[ArchitectureMetrics] = []
+    correct: dict[Architecture, NDArray[np.float64]] = {}
+    metrics: list[ArchitectureMetrics] = []
     groups: list[str] = []
     for architecture in get_args(Architecture):
         own = config.model_copy(update={"architecture": architecture})
         data.display.log(f"{architecture}: {len(folds)} folds, {len(seeds)} seeds")
-        answers = held_out_predictions(own, data, shared, folds, seeds)
-        groups = [answer.example.group for answer in answers[: len(answers) // len(seeds)]]
-        right = correct_by_seed(own, data, answers, len(seeds))
-        shuffled = correct_by_seed(own, data, answers, len(seeds), is_shuffled=True)
-        rights[architecture] = right.mean(axis=0)
-        milliseconds, num_parameters = measure_clip_cost(own, len(data.labels))
-        lost = rights[architecture] - shuffled.mean(axis=0)
-        figures.append(
-            ArchitectureMetrics(
-                architecture=architecture,
-                accuracy=_rounded(right.mean()),
-                accuracy_interval=mean_interval(rights[architecture].tolist(), groups),
-                accuracy_by_seed=tuple(_rounded(row.mean()) for row in right),
-                accuracy_deviation=_rounded(right.mean(axis=1).std(ddof=1)) if len(seeds) > 1 else 0.0,
-                shuffled_accuracy=_rounded(shuffled.mean()),
-                shuffling_costs=_rounded(lost.mean()),
-                shuffling_costs_interval=mean_interval(lost.tolist(), groups),
-                milliseconds_per_clip=milliseconds,
-                num_parameters=num_parameters,
-            )
-        )
-    differences = accuracy_differences(rights, groups)
+        predictions = held_out_predictions(own, data, shared, folds, seeds)
+        groups = [prediction.example.group for prediction in predictions[: len(predictions) // len(seeds)]]
+        by_seed = correct_by_seed(own, data, predictions, len(seeds))
+        shuffled = correct_by_seed(own, data, predictions, len(seeds), is_shuffled=True)
+        correct[architecture] = by_seed.mean(axis=0)
+        metrics.append(_architecture_metrics(own, len(data.labels), by_seed, shuffled, groups))
+    differences = accuracy_differences(correct, groups)
     return Comparison(
         config=config.name,
         folds=tuple(folds),
         seeds=tuple(seeds),
         num_videos=len(groups),
         num_groups=len(set(groups)),
-        architectures=tuple(figures),
+        architectures=tuple(metrics),
         differences=differences,
-        advice=advise(figures, differences),
+        advice=advise(metrics, differences),
+        num_leaks=num_leaks,
+        baselines=baselines,
+    )
+
+
+def _architecture_metrics(
+    config: TrainConfig,
+    num_labels: int,
+    correct: NDArray[np.float64],
+    shuffled: NDArray[np.float64],
+    groups: Sequence[str],
+) -> ArchitectureMetrics:
+    milliseconds, num_parameters = measure_clip_cost(config, num_labels)
+    num_seeds = len(correct)
+    lost = correct.mean(axis=0) - shuffled.mean(axis=0)
+    return ArchitectureMetrics(
+        architecture=config.architecture,
+        accuracy=round_metric(correct.mean()),
+        accuracy_interval=mean_interval(correct.mean(axis=0).tolist(), groups),
+        accuracy_by_seed=tuple(round_metric(row.mean()) for row in correct),
+        accuracy_deviation=round_metric(correct.mean(axis=1).std(ddof=1)) if num_seeds > 1 else 0.0,
+        shuffled_accuracy=round_metric(shuffled.mean()),
+        shuffling_costs=round_metric(lost.mean()),
+        shuffling_costs_interval=mean_interval(lost.tolist(), groups),
+        milliseconds_per_clip=milliseconds,
+        num_parameters=num_parameters,
     )
 
 
 def correct_by_seed(
     config: TrainConfig,
     data: FoldData,
-    answers: Sequence[HeldOutPrediction],
+    predictions: Sequence[HeldOutPrediction],
     num_seeds: int,
     *,
     is_shuffled: bool = False,
 ) -> NDArray[np.float64]:
-    """1 where an answer is right, float64 [seeds, videos]; the videos come in the same order for each seed."""
-    right = [
-        is_right(
-            answer.shuffled_probabilities if is_shuffled else answer.probabilities,
-            answer.example.labels,
+    """1 for each correct prediction, float64 [seeds, videos]; videos are in the same order for each seed."""
+    correct = [
+        is_correct(
+            prediction.shuffled_probabilities if is_shuffled else prediction.probabilities,
+            prediction.example.labels,
             data.labels,
             sums_to_one=config.head.sums_to_one,
         )
-        for answer in answers
+        for prediction in predictions
     ]
-    return np.array(right, np.float64).reshape(num_seeds, -1)
+    return np.array(correct, np.float64).reshape(num_seeds, -1)
 
 
 def accuracy_differences(
-    rights: dict[Architecture, NDArray[np.float64]], groups: Sequence[str]
+    correct: Mapping[Architecture, NDArray[np.float64]], groups: Sequence[str]
 ) -> tuple[Difference, ...]:
-    """Each family against each simpler one, on the same videos; `rights` float64 [videos] by family."""
-    architectures = list(rights)
+    """Compare each architecture with each simpler one; `correct` float64 [videos], simplest architecture first."""
+    architectures = list(correct)
     return tuple(
         Difference(
             architecture=architecture,
             than=simpler,
-            accuracy_difference=_rounded((rights[architecture] - rights[simpler]).mean()),
-            interval=mean_interval((rights[architecture] - rights[simpler]).tolist(), groups),
+            accuracy_difference=round_metric((correct[architecture] - correct[simpler]).mean()),
+            interval=mean_interval((correct[architecture] - correct[simpler]).tolist(), groups),
         )
-        for place, architecture in enumerate(architectures)
-        for simpler in architectures[:place]
+        for index, architecture in enumerate(architectures)
+        for simpler in architectures[:index]
     )
 
 
-def advise(figures: Sequence[ArchitectureMetrics], differences: Sequence[Difference]) -> str:
-    """One sentence: the simplest family that no other surely beats, and whether order matters to it."""
-    chosen = figures[0]
-    for other in figures[1:]:
+def advise(metrics: Sequence[ArchitectureMetrics], differences: Sequence[Difference]) -> str:
+    """Recommend, in one sentence, the simplest architecture that no other significantly exceeds in accuracy.
+
+    Significant means that the 95 % interval of the difference lies above 0.
+    """
+    chosen = metrics[0]
+    for other in metrics[1:]:
         gain = next(d for d in differences if d.architecture == other.architecture and d.than == chosen.architecture)
         if gain.interval is not None and gain.interval.low > 0:
             chosen = other
     costs = chosen.shuffling_costs_interval
-    if costs is not None and costs.low > 0:
-        order = f"order matters to it: shuffling the frames costs {chosen.shuffling_costs:.3f} of accuracy"
-    else:
-        order = f"order cannot be told to matter to it: shuffling the frames costs {chosen.shuffling_costs:.3f}"
-    which = (
-        "no network that looks further over time is surely better"
-        if chosen is figures[0]
-        else "it is surely better than the simpler ones it replaces"
+    is_order_used = costs is not None and costs.low > 0
+    order = "the order of frames matters" if is_order_used else "the order of frames does not matter significantly"
+    reason = (
+        "no architecture with a longer view over time is significantly better"
+        if chosen is metrics[0]
+        else "it is significantly better than the simpler ones"
     )
     return (
         f"Use {chosen.architecture} (accuracy {chosen.accuracy:.3f}, {chosen.milliseconds_per_clip:.1f} ms a clip):"
-        f" {which}, and {order}."
+        f" {reason}, and {order}: shuffling the frames costs {chosen.shuffling_costs:.3f} of accuracy."
     )
 
 
 def measure_clip_cost(config: TrainConfig, num_labels: int) -> tuple[float, int]:
-    """Milliseconds of a call of the exported model with one clip, the median of some, and how many numbers it has."""
+    """Median milliseconds of a call of the exported model with one clip, and its number of parameters."""
     network = build_network(config, num_labels, is_pretrained=False)
     spec = config.clip
     frames = np.zeros((1, spec.num_frames, spec.height, spec.width, 3), np.uint8)
@@ -198,7 +213,3 @@ def measure_clip_cost(config: TrainConfig, num_labels: int) -> tuple[float, int]
             seconds.append(time.perf_counter() - started_at)
     num_parameters = sum(int(np.prod(variable.shape)) for variable in network.variables)
     return round(float(np.median(seconds)) * 1000, 3), num_parameters
-
-
-def _rounded(value: float | np.floating) -> float:
-    return round(float(value), 4)

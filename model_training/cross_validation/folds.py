@@ -1,6 +1,6 @@
-"""Every video answered by networks that never saw its group: folds of the manifest, several seeds.
+"""Cross-validation in memory: trains on all folds but one and predicts the held-out fold, for several seeds.
 
-What a frozen backbone makes of the clips is worked out once, and shared by folds, seeds and families.
+Features of a frozen backbone are computed once and shared by folds, seeds and architectures.
 """
 
 import hashlib
@@ -34,20 +34,20 @@ from service.inference.manifest import combine_clips
 
 
 class ShuffledClip(CachedClip):
-    """A clip whose valid frames come in an order drawn once and for all: what is seen stays, when it was is lost."""
+    """A clip with its valid frames in a fixed random order: it keeps the content and loses the order."""
 
     def frames(self) -> NDArray[np.uint8]:
-        """The pixels uint8 [T, H, W, 3] of the clip, its valid frames shuffled."""
-        frames, places = CachedClip.frames(self), np.flatnonzero(self.valid)
+        """The pixels uint8 [T, H, W, 3], with the valid frames shuffled."""
+        frames, positions = CachedClip.frames(self), np.flatnonzero(self.valid)
         seed = int(hashlib.sha256(f"{self.cache_file.name} {self.index}".encode()).hexdigest()[:8], 16)
         shuffled = frames.copy()
-        shuffled[places] = frames[np.random.default_rng(seed).permutation(places)]
+        shuffled[positions] = frames[np.random.default_rng(seed).permutation(positions)]
         return shuffled
 
 
 @dataclass(frozen=True, slots=True)
 class FoldData:
-    """The videos of all folds, and where their runs and features are kept."""
+    """The videos of all folds; runs and features are stored in `directory`."""
 
     examples: Sequence[Example]
     labels: tuple[str, ...]
@@ -57,23 +57,23 @@ class FoldData:
     is_stopping: Callable[[], bool]
 
     def indices_of(self, examples: Sequence[Example]) -> NDArray[np.int64]:
-        """Which of `clips` are of these examples."""
+        """Indices of the clips of these examples."""
         wanted = set(examples)
-        return np.array([place for place, clip in enumerate(self.clips) if clip.example in wanted], np.int64)
+        return np.array([index for index, clip in enumerate(self.clips) if clip.example in wanted], np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class SharedFeatures:
-    """What a frozen part made of all clips: augmented views, as they are, and with their frames shuffled if asked."""
+    """Stored features of all clips: augmented views, unaugmented clips and, if requested, shuffled clips."""
 
     views: Sequence[Batch]
-    still: Batch
+    unaugmented: Batch
     shuffled: Batch | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOutPrediction:
-    """What a network that did not see it answers for a video: probabilities float64 [K], as it is and shuffled."""
+    """A network's prediction for a video of its held-out fold: probabilities float64 [K], unchanged and shuffled."""
 
     example: Example
     seed: int
@@ -82,13 +82,14 @@ class HeldOutPrediction:
 
 
 def shared_features(config: TrainConfig, data: FoldData, *, with_shuffled: bool) -> SharedFeatures | None:
-    """What the first stage does not change makes of all clips; None where folds cannot share that.
+    """Features of the parts that the first stage does not train; None if folds cannot share them.
 
-    They cannot where the backbone is trained from the start, begins as drawn by the seed, or mixes clips.
+    Folds cannot share them if the first stage trains the whole backbone, if the backbone is initialised randomly,
+    or with mixup.
     """
     stage = config.stages[0]
-    is_unlike = config.backbone == "tiny" or config.augment.mixup_alpha > 0
-    if stage.num_blocks_above_stored is None or is_unlike:
+    differs_by_run = config.backbone == "tiny" or config.augment.mixup_alpha > 0
+    if stage.num_blocks_above_stored is None or differs_by_run:
         return None
     folder = data.directory / f"features-{_features_key(config, data)}"
     network = build_network(config, len(data.labels), is_pretrained=True)
@@ -104,7 +105,7 @@ def shared_features(config: TrainConfig, data: FoldData, *, with_shuffled: bool)
                 feature_view(dataset, view, features_of, folder / f"view-{view:03d}.npz", on_clips)
                 for view in range(num_views)
             ],
-            still=feature_view(dataset, None, features_of, folder / "still.npz", on_clips),
+            unaugmented=feature_view(dataset, None, features_of, folder / "still.npz", on_clips),
             shuffled=feature_view(shuffled, None, features_of, folder / "shuffled.npz", on_clips)
             if with_shuffled
             else None,
@@ -114,32 +115,24 @@ def shared_features(config: TrainConfig, data: FoldData, *, with_shuffled: bool)
 def held_out_predictions(
     config: TrainConfig, data: FoldData, shared: SharedFeatures | None, folds: Sequence[int], seeds: Sequence[int]
 ) -> list[HeldOutPrediction]:
-    """An answer per seed for each video of these folds, by a network trained on the other folds.
+    """One prediction per seed for each video of these folds, by a network trained on the other folds.
 
-    The validation videos that stop training early and set the temperature lie inside the training folds, and are
-    the same for every config of the same seed. The answers of a fold that was done before are read back.
+    The validation videos for early stopping and temperature belong to the training folds, and are the same for
+    all configs with the same seed. Predictions of finished folds are read from disk.
 
     Raises:
-        TrainingInterrupted: `is_stopping()` turned true; what was done is kept.
+        TrainingInterrupted: `data.is_stopping()` returned true; finished folds are kept.
     """
-    answers = []
+    predictions = []
     for seed in seeds:
         for fold in folds:
-            answers += _fold_answers(fold_config(config, fold, seed), data, shared)
-    return answers
-
-
-def is_right(answer: NDArray[np.float64], truth: Sequence[str], labels: Sequence[str], *, sums_to_one: bool) -> bool:
-    """Whether the likeliest label is the true one; where labels stand for themselves, whether every one is."""
-    if sums_to_one:
-        return (labels[int(answer.argmax())],) == tuple(truth)
-    half = 0.5
-    return {label for label, value in zip(labels, answer, strict=True) if value > half} == set(truth)
+            predictions += _fold_predictions(fold_config(config, fold, seed), data, shared)
+    return predictions
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedFold:
-    """A network trained on all folds but one; `temperature` is fitted on the validation videos of `split`."""
+    """A network trained on all folds but one; `temperature` is fitted on the validation part of `split`."""
 
     split: Split
     network: Network
@@ -147,12 +140,12 @@ class TrainedFold:
 
 
 def fold_config(config: TrainConfig, fold: int, seed: int) -> TrainConfig:
-    """The config of one run of many."""
+    """The config of the run that holds out `fold`."""
     return config.model_copy(update={"seed": seed, "held_out_fold": fold})
 
 
 def fold_directory(config: TrainConfig, data: FoldData) -> Path:
-    """Where the run of a `fold_config` keeps its checkpoint; another config, other clips or folds have another."""
+    """The checkpoint directory of a `fold_config`; its name contains a digest of config, clips and folds."""
     return (
         data.directory
         / f"{config.architecture}-seed-{config.seed}-fold-{config.held_out_fold}-{_run_key(config, data)}"
@@ -160,50 +153,50 @@ def fold_directory(config: TrainConfig, data: FoldData) -> Path:
 
 
 def train_fold(config: TrainConfig, data: FoldData, shared: SharedFeatures | None) -> TrainedFold:
-    """Train on all folds but the held-out one of a `fold_config`.
+    """Train on all folds but the one that a `fold_config` holds out.
 
     Raises:
-        TrainingInterrupted: `data.is_stopping()` turned true; a checkpoint is kept.
+        TrainingInterrupted: `data.is_stopping()` returned true; the checkpoint is saved.
     """
     split = split_by_config(config, data.examples)
     training, validation = (data.indices_of(part) for part in (split.training, split.validation))
     precomputed = None
     if shared is not None:
         precomputed = PrecomputedFeatures(
-            [view.select(training) for view in shared.views], shared.still.select(validation)
+            views=[view.select(training) for view in shared.views], validation=shared.unaugmented.select(validation)
         )
     directory = fold_directory(config, data)
     directory.mkdir(parents=True, exist_ok=True)
     network, _ = train_network(
         TrainingPlan(
-            config,
-            data.labels,
-            [data.clips[place] for place in training],
-            [data.clips[place] for place in validation],
-            directory,
-            data.display,
-            data.is_stopping,
-            precomputed,
+            config=config,
+            labels=data.labels,
+            training=[data.clips[index] for index in training],
+            validation=[data.clips[index] for index in validation],
+            run_directory=directory,
+            display=data.display,
+            is_stopping=data.is_stopping,
+            precomputed=precomputed,
         )
     )
-    targets = clip_targets([data.clips[place] for place in validation], data.labels, config.head.kind)
-    logits = _logits(network, data, validation, _still_shared(config, shared))
+    targets = clip_targets([data.clips[index] for index in validation], data.labels, config.head.kind)
+    logits = _logits(network, data, validation, _valid_features(config, shared))
     return TrainedFold(split, network, fit_temperature(logits, targets, config.head.kind))
 
 
-def _still_shared(config: TrainConfig, shared: SharedFeatures | None) -> SharedFeatures | None:
-    """The shared features if they are still those of the trained network."""
+def _valid_features(config: TrainConfig, shared: SharedFeatures | None) -> SharedFeatures | None:
+    """The shared features if the trained network computes the same ones; otherwise None."""
     return shared if all(stage.backbone == "frozen" for stage in config.stages) else None
 
 
-def _fold_answers(config: TrainConfig, data: FoldData, shared: SharedFeatures | None) -> list[HeldOutPrediction]:
+def _fold_predictions(config: TrainConfig, data: FoldData, shared: SharedFeatures | None) -> list[HeldOutPrediction]:
     directory = fold_directory(config, data)
     done = directory.with_suffix(".npz")
     kept = read_arrays(done)
     if kept is not None:
-        return _answers(config, split_by_config(config, data.examples).held_out, kept["plain"], kept["shuffled"])
+        return _held_out(config, split_by_config(config, data.examples).held_out, kept["plain"], kept["shuffled"])
     trained = train_fold(config, data, shared)
-    features, kind, examples = _still_shared(config, shared), config.head.kind, trained.split.held_out
+    features, kind, examples = _valid_features(config, shared), config.head.kind, trained.split.held_out
     held_out = data.indices_of(examples)
     plain, shuffled = (
         np.asarray(
@@ -214,7 +207,7 @@ def _fold_answers(config: TrainConfig, data: FoldData, shared: SharedFeatures | 
         for flag in (False, True)
     )
     sums_to_one = config.head.sums_to_one
-    of_video = [[data.clips[place].example == example for place in held_out] for example in examples]
+    of_video = [[data.clips[index].example == example for index in held_out] for example in examples]
     videos, mixed = (
         np.stack([combine_clips(rows[own], config.combine, sums_to_one=sums_to_one) for own in np.array(of_video)])
         for rows in (plain, shuffled)
@@ -222,12 +215,12 @@ def _fold_answers(config: TrainConfig, data: FoldData, shared: SharedFeatures | 
     partial = directory / "answers.npz"
     np.savez(partial, plain=videos, shuffled=mixed)
     partial.replace(done)
-    # A checkpoint holds the backbone twice: of a fold that is done only the answers are kept.
+    # A checkpoint stores the backbone twice: only the predictions of a finished fold are kept.
     shutil.rmtree(directory)
-    return _answers(config, examples, videos, mixed)
+    return _held_out(config, examples, videos, mixed)
 
 
-def _answers(
+def _held_out(
     config: TrainConfig, examples: Sequence[Example], plain: NDArray[np.float64], shuffled: NDArray[np.float64]
 ) -> list[HeldOutPrediction]:
     rows = zip(examples, plain, shuffled, strict=True)
@@ -237,17 +230,17 @@ def _answers(
 def _logits(
     network: Network,
     data: FoldData,
-    places: NDArray[np.int64],
+    indices: NDArray[np.int64],
     features: SharedFeatures | None,
     *,
     is_shuffled: bool = False,
 ) -> NDArray[np.float32]:
     if features is None:
-        clips = [data.clips[place] for place in places]
+        clips = [data.clips[index] for index in indices]
         return clip_logits(network, [_shuffled(clip) for clip in clips] if is_shuffled else clips)
-    told = features.shuffled if is_shuffled else features.still
-    assert told is not None
-    rows = told.select(places)
+    batch = features.shuffled if is_shuffled else features.unaugmented
+    assert batch is not None
+    rows = batch.select(indices)
     return np.asarray(network.head([rows.inputs, rows.valid])[0], np.float32)
 
 
@@ -256,23 +249,23 @@ def _shuffled(clip: CachedClip) -> ShuffledClip:
 
 
 def _features_key(config: TrainConfig, data: FoldData) -> str:
-    """Differs whenever a feature could: the head's own widths and the family do not matter."""
+    """A digest of everything that affects the features; the architecture and the head's widths do not."""
     seen: dict[str, Any] = config.model_dump(
         mode="json", include={"backbone", "clip", "input", "augment", "seed", "precision", "teacher", "motion_crop"}
     )
     seen["num_blocks_above"] = config.stages[0].num_blocks_above_stored
     seen |= {"sees": (config.head.sees_appearance, config.head.sees_motion), "kind": config.head.kind}
-    return _digest(str(seen), *data.labels, *map(_told_of, data.clips))
+    return _digest(str(seen), *data.labels, *map(_annotation_key, data.clips))
 
 
 def _run_key(config: TrainConfig, data: FoldData) -> str:
-    """Differs whenever the config, the videos, what is told of them or their folds do: the answers would, too."""
-    clips = [f"{_told_of(clip)} {clip.example.group} {clip.example.fold}" for clip in data.clips]
+    """A digest of everything that affects the predictions: config, clips, annotations and folds."""
+    clips = [f"{_annotation_key(clip)} {clip.example.group} {clip.example.fold}" for clip in data.clips]
     return _digest(config.recipe, *data.labels, *clips)
 
 
-def _told_of(clip: CachedClip) -> str:
-    """What a clip teaches: its pixels, its labels, and which of its frames lie in the event."""
+def _annotation_key(clip: CachedClip) -> str:
+    """Identifies a clip's pixels, labels and event times."""
     return f"{clip.cache_file.name} {clip.index} {clip.example.labels} {clip.example.event_seconds}"
 
 

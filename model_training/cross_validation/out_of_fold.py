@@ -1,8 +1,8 @@
-"""Folds answered by the models that come of them, exported, and asked as the service asks them."""
+"""Out-of-fold predictions: each fold is predicted by an exported model that was trained on the other folds."""
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,16 @@ from model_training.config import TrainConfig
 from model_training.cross_validation.folds import FoldData, SharedFeatures, fold_config, fold_directory, train_fold
 from model_training.datasets.examples import Example
 from model_training.datasets.preparation import split_by_config
-from model_training.evaluation.bootstrap import mean_interval
 from model_training.evaluation.exported_model import ExportedModel, VideoPrediction, predict_examples
-from model_training.evaluation.measure import compute_metrics
-from model_training.evaluation.results import CrossValidation, Metrics, Pointing
 from model_training.export.saved_model import save_graph
 from service.inference.manifest import Manifest
 
-_EVEN = 0.5
+_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class FoldPredictions:
-    """What the exported model of one run answers for the videos of the fold that it never saw."""
+    """Predictions of one exported model for the videos of its held-out fold."""
 
     seed: int
     fold: int
@@ -38,46 +35,14 @@ class FoldPredictions:
 def out_of_fold_predictions(
     config: TrainConfig, data: FoldData, shared: SharedFeatures | None, folds: Sequence[int], seeds: Sequence[int]
 ) -> list[FoldPredictions]:
-    """For each seed and fold, train on the other folds, export, and ask the SavedModel about the fold's videos.
+    """For each seed and fold, train on the other folds, export, and predict the fold with the SavedModel.
 
-    The answers of a fold that was done before are read back.
+    Predictions of finished folds are read from disk.
 
     Raises:
-        TrainingInterrupted: `data.is_stopping()` turned true; what was done is kept.
+        TrainingInterrupted: `data.is_stopping()` returned true; finished folds are kept.
     """
     return [_fold_predictions(fold_config(config, fold, seed), data, shared) for seed in seeds for fold in folds]
-
-
-def cross_validation_metrics(
-    config: TrainConfig, labels: Sequence[str], answered: Sequence[FoldPredictions], command: str
-) -> CrossValidation:
-    """What the answers of all folds and seeds say together."""
-    seeds = tuple(dict.fromkeys(one.seed for one in answered))
-    manifest = _manifest_of(config, labels)
-    by_seed = [_measured([one for one in answered if one.seed == seed], manifest) for seed in seeds]
-    by_run = [_measured([one], manifest).accuracy for one in answered]
-    first = [example for one in answered if one.seed == seeds[0] for example in one.examples]
-    right = np.mean([_rights([one for one in answered if one.seed == seed], manifest) for seed in seeds], axis=0)
-    pointing = [figures.attention for figures in by_seed if figures.attention is not None]
-    costs = [p.model_seconds_per_clip for one in answered for p in one.predictions]
-    return CrossValidation(
-        folds=tuple(dict.fromkeys(one.fold for one in answered)),
-        seeds=seeds,
-        num_videos=len(first),
-        num_groups=len({example.group for example in first}),
-        # Not the mean over seeds: each of those is rounded already.
-        accuracy=round(float(right.mean()), 4),
-        accuracy_deviation=_deviation(by_seed, lambda figures: figures.accuracy),
-        accuracy_interval=mean_interval(right.tolist(), [example.group for example in first]),
-        accuracy_deviation_over_folds=round(float(np.std(by_run, ddof=1)), 4) if len(by_run) > 1 else 0.0,
-        macro_f1=_mean(by_seed, lambda figures: figures.macro.f1),
-        macro_f1_deviation=_deviation(by_seed, lambda figures: figures.macro.f1),
-        expected_calibration_error=_mean(by_seed, lambda figures: figures.expected_calibration_error),
-        expected_calibration_error_deviation=_deviation(by_seed, lambda figures: figures.expected_calibration_error),
-        attention=None if not pointing else _mean_pointing(pointing),
-        model_milliseconds_per_clip=round(float(np.median(costs)) * 1000, 1),
-        command=command,
-    )
 
 
 def _fold_predictions(config: TrainConfig, data: FoldData, shared: SharedFeatures | None) -> FoldPredictions:
@@ -90,64 +55,31 @@ def _fold_predictions(config: TrainConfig, data: FoldData, shared: SharedFeature
         trained = train_fold(config, data, shared)
         with tempfile.TemporaryDirectory(dir=data.directory) as directory:
             save_graph(trained.network, config, trained.temperature, Path(directory))
-            manifest = _manifest_of(config, data.labels)
+            manifest = fold_manifest(config, data.labels)
             name = f"seed {config.seed}, fold {config.held_out_fold}"
             with data.display.bar(name, len(examples), "videos") as on_video:
                 predictions = predict_examples(ExportedModel(Path(directory)), manifest, examples, lambda: on_video(1))
         partial = run_directory / "answers.npz"
         np.savez(partial, **_arrays(predictions))
         partial.replace(done)
-        # A checkpoint holds the backbone twice: of a fold that is done only the answers are kept.
+        # A checkpoint stores the backbone twice: only the predictions of a finished fold are kept.
         shutil.rmtree(run_directory)
         kept = _arrays(predictions)
-    return FoldPredictions(config.seed, config.held_out_fold, examples, _predictions(kept))
+    return FoldPredictions(
+        seed=config.seed, fold=config.held_out_fold, examples=examples, predictions=_predictions(kept)
+    )
 
 
-def _manifest_of(config: TrainConfig, labels: Sequence[str]) -> Manifest:
-    """What asking and measuring need to know of a model: labels, clip, head and combination; no threshold."""
-    # Not validated: a fold's model is thrown away when it has answered, and has no golden clips.
+def fold_manifest(config: TrainConfig, labels: Sequence[str]) -> Manifest:
+    """The manifest fields that predictions and metrics use; a fold's model has no other fields."""
+    # Not validated: the model is deleted after its predictions, and has no golden clips.
     return Manifest.model_construct(
         name=config.name,
         labels=tuple(labels),
         clip=config.clip,
         combine=config.combine,
         head=config.head.kind,
-        label_thresholds=None if config.head.sums_to_one else (_EVEN,) * len(labels),
-    )
-
-
-def _measured(answered: Sequence[FoldPredictions], manifest: Manifest) -> Metrics:
-    predictions = [prediction for one in answered for prediction in one.predictions]
-    return compute_metrics(predictions, [example for one in answered for example in one.examples], manifest)
-
-
-def _rights(answered: Sequence[FoldPredictions], manifest: Manifest) -> NDArray[np.float64]:
-    """1 for each video that is answered right, float64 [videos]."""
-    return np.array(
-        [
-            compute_metrics([prediction], [example], manifest).accuracy
-            for one in answered
-            for prediction, example in zip(one.predictions, one.examples, strict=True)
-        ]
-    )
-
-
-def _mean(figures: Sequence[Metrics], figure: Callable[[Metrics], float]) -> float:
-    return round(float(np.mean([figure(one) for one in figures])), 4)
-
-
-def _deviation(figures: Sequence[Metrics], figure: Callable[[Metrics], float]) -> float:
-    return round(float(np.std([figure(one) for one in figures], ddof=1)), 4) if len(figures) > 1 else 0.0
-
-
-def _mean_pointing(pointing: Sequence[Pointing]) -> Pointing:
-    hit_rate, mass, chance = (
-        np.mean([(one.pointing_game_hit_rate, one.mass_inside_event, one.chance_mass) for one in pointing], axis=0)
-        .round(4)
-        .tolist()
-    )
-    return Pointing(
-        pointing_game_hit_rate=hit_rate, mass_inside_event=mass, chance_mass=chance, num_clips=pointing[0].num_clips
+        label_thresholds=None if config.head.sums_to_one else (_THRESHOLD,) * len(labels),
     )
 
 
@@ -156,11 +88,11 @@ _OF_VIDEO = ("probabilities", "decode_seconds", "model_seconds_per_clip")
 
 
 def _arrays(predictions: Sequence[VideoPrediction]) -> dict[str, Any]:
-    """All of the predictions as arrays: those of clips one after another, `num_clips` of each video."""
+    """The predictions as arrays; arrays of clips are concatenated, with `num_clips` for each video."""
     return {
-        "num_clips": np.array([len(one.valid) for one in predictions]),
-        **{name: np.concatenate([getattr(one, name) for one in predictions]) for name in _OF_CLIPS},
-        **{name: np.stack([getattr(one, name) for one in predictions]) for name in _OF_VIDEO},
+        "num_clips": np.array([len(prediction.valid) for prediction in predictions]),
+        **{name: np.concatenate([getattr(prediction, name) for prediction in predictions]) for name in _OF_CLIPS},
+        **{name: np.stack([getattr(prediction, name) for prediction in predictions]) for name in _OF_VIDEO},
     }
 
 

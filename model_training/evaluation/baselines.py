@@ -1,7 +1,7 @@
-"""What a model has to beat: guesses that see no movement, and one that sees no picture at all.
+"""Baselines that do not see movement: most frequent label, file metadata, nearest mean frame.
 
-Where one of them is nearly as good as the model, the data gives the label away: by how files were made,
-or by where they were filmed.
+A baseline with an accuracy near the model's shows that the data reveals the label otherwise, for instance by
+encoding settings or by the place.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from model_training.datasets.thumbnails import stack_mean_frames
 
 _NEAR_THE_MODEL = 0.05
 _FAR_ABOVE_CHANCE = 0.5
-"""Of the way from always giving the most frequent answer to being always right."""
+"""Fraction of the way from the accuracy of the most frequent label to 1."""
 _NUM_FOLDS = 5
 _MAX_ITERATIONS = 2000
 
@@ -26,17 +26,18 @@ class _Part(BaseModel):
 
 
 class BaselineScore(_Part):
-    """How good a guess is. A video of several labels is right if all of them are."""
+    """Metrics of a baseline. A video with several labels is correct if all of them are."""
 
     accuracy: float
     macro_f1: float
 
 
 class Baselines(_Part):
-    """Guesses on the same videos: `majority` always answers what is most frequent in training.
+    """Metrics of the baselines on the same videos.
 
-    `metadata` sees size, rate, length, bytes and codec only: logistic regression. `mean_frame` answers
-    as the training video whose mean picture is nearest.
+    `majority` predicts the most frequent label in training; `metadata` is a logistic regression on size, frame
+    rate, duration, bytes and codec; `mean_frame` predicts the label of the training video with the nearest mean
+    frame.
     """
 
     majority: BaselineScore
@@ -44,12 +45,12 @@ class Baselines(_Part):
     mean_frame: BaselineScore
     num_videos: int
 
-    def beside(self, accuracy: float, macro_f1: float) -> list[tuple[str, BaselineScore]]:
-        """A model's score and those of the guesses, each with its name, as tables show them."""
-        return [("this model", BaselineScore(accuracy=accuracy, macro_f1=macro_f1)), *self.named()]
+    def with_model(self, accuracy: float, macro_f1: float) -> list[tuple[str, BaselineScore]]:
+        """The scores of a model and of the baselines by name, as tables show them."""
+        return [("this model", BaselineScore(accuracy=accuracy, macro_f1=macro_f1)), *self.by_name()]
 
-    def named(self) -> list[tuple[str, BaselineScore]]:
-        """The scores of the guesses, each with its name."""
+    def by_name(self) -> list[tuple[str, BaselineScore]]:
+        """The scores by name."""
         return [
             ("metadata alone (size, rate, length, codec; logistic regression)", self.metadata),
             ("nearest mean picture in training", self.mean_frame),
@@ -57,7 +58,7 @@ class Baselines(_Part):
         ]
 
     def verdict(self, model_accuracy: float | None = None) -> str | None:
-        """One sentence if the data gives the label away, None otherwise."""
+        """One sentence if a baseline shows that the data reveals the label, otherwise None."""
         chance = self.majority.accuracy
         for score, how in (
             (self.metadata, "the files' metadata alone (size, rate, length, codec)"),
@@ -67,7 +68,7 @@ class Baselines(_Part):
             if is_near or score.accuracy >= chance + _FAR_ABOVE_CHANCE * (1 - chance):
                 against = "" if model_accuracy is None else f", the model {model_accuracy:.3f}"
                 return (
-                    f"The data gives the label away: {how} is right in {score.accuracy:.3f} of the videos (always the"
+                    f"The data reveals the label: {how} predicts {score.accuracy:.3f} of the videos correctly (the"
                     f" most frequent label: {chance:.3f}{against})."
                 )
         return None
@@ -76,12 +77,12 @@ class Baselines(_Part):
 def measure_baselines(
     training: Sequence[DecodedVideo], test: Sequence[DecodedVideo], labels: Sequence[str]
 ) -> Baselines:
-    """How well each guess, taught on `training`, answers `test`; neither is empty."""
+    """Fit the baselines on `training` and measure them on `test`; neither is empty."""
     return _measured([(training, test)], labels)
 
 
 def baselines_over_folds(videos: Sequence[DecodedVideo], folds: Sequence[int], labels: Sequence[str]) -> Baselines:
-    """How well each guess answers the videos of these folds, each fold taught on all others; none is empty."""
+    """Measure the baselines on these folds, each fold predicted from all other folds; none is empty."""
     parts = (
         (
             [video for video in videos if video.example.fold != fold],
@@ -95,45 +96,45 @@ def baselines_over_folds(videos: Sequence[DecodedVideo], folds: Sequence[int], l
 def cross_validate_baselines(
     videos: Sequence[DecodedVideo], groups: Sequence[str], labels: Sequence[str]
 ) -> Baselines | None:
-    """The same over all videos, each answered from other groups than its own; None if there are too few groups."""
-    from sklearn.model_selection import GroupKFold  # noqa: PLC0415 - as below
+    """Measure the baselines by cross-validation over groups; None with fewer than two groups."""
+    from sklearn.model_selection import GroupKFold  # noqa: PLC0415 - see _predict
 
     num_folds = min(_NUM_FOLDS, len(set(groups)))
-    if num_folds < 2:  # noqa: PLR2004 - one to learn from and one to ask
+    if num_folds < 2:  # noqa: PLR2004 - one to fit and one to test
         return None
     folds = GroupKFold(num_folds).split(videos, groups=groups)
-    return _measured((([videos[i] for i in taught], [videos[i] for i in asked]) for taught, asked in folds), labels)
+    return _measured((([videos[i] for i in training], [videos[i] for i in test]) for training, test in folds), labels)
 
 
 def _measured(
     parts: Iterable[tuple[Sequence[DecodedVideo], Sequence[DecodedVideo]]], labels: Sequence[str]
 ) -> Baselines:
-    """How good the guesses are over all parts together: of each, what teaches them and what they answer."""
-    answers, truths = [], []
-    for taught, asked in parts:
-        answers.append(np.stack(_guesses(taught, asked, labels)))
-        truths.append(_targets(asked, labels))
-    truth = np.concatenate(truths)
-    majority, metadata, mean_frame = (_score(answer, truth) for answer in np.concatenate(answers, axis=1))
-    return Baselines(majority=majority, metadata=metadata, mean_frame=mean_frame, num_videos=len(truth))
+    """Pooled metrics over all parts; a part is a pair of training and test videos."""
+    predictions, targets = [], []
+    for training, test in parts:
+        predictions.append(np.stack(_predict(training, test, labels)))
+        targets.append(_targets(test, labels))
+    pooled = np.concatenate(targets)
+    majority, metadata, mean_frame = (_score(of_one, pooled) for of_one in np.concatenate(predictions, axis=1))
+    return Baselines(majority=majority, metadata=metadata, mean_frame=mean_frame, num_videos=len(pooled))
 
 
-def _guesses(
+def _predict(
     training: Sequence[DecodedVideo], test: Sequence[DecodedVideo], labels: Sequence[str]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """What each guess answers, as targets float32 [N, K]."""
-    # Loaded here: it takes a second, and many commands only read what was measured.
+    """Predictions of the three baselines, as targets float32 [N, K]."""
+    # scikit-learn takes a second to import, and most commands do not measure baselines.
     from sklearn.feature_extraction import DictVectorizer  # noqa: PLC0415
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
     from sklearn.neighbors import NearestNeighbors  # noqa: PLC0415
     from sklearn.pipeline import make_pipeline  # noqa: PLC0415
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
 
-    taught = _targets(training, labels)
-    kinds, kind_of = np.unique(taught, axis=0, return_inverse=True)
+    training_targets = _targets(training, labels)
+    kinds, kind_of = np.unique(training_targets, axis=0, return_inverse=True)
     kind_of = kind_of.ravel()
     most = kinds[np.bincount(kind_of).argmax()]
-    # Each set of labels that occurs counts as an answer of its own, so one label or several are the same to it.
+    # Each occurring set of labels is one class, so this works for one label and for several.
     if len(kinds) > 1:
         model = make_pipeline(
             DictVectorizer(sparse=False), StandardScaler(), LogisticRegression(max_iter=_MAX_ITERATIONS)
@@ -144,11 +145,11 @@ def _guesses(
         metadata = np.repeat(kinds, len(test), axis=0)
     finder = NearestNeighbors(n_neighbors=1).fit(stack_mean_frames([video.thumbnails for video in training]))
     nearest = finder.kneighbors(stack_mean_frames([video.thumbnails for video in test]), return_distance=False)[:, 0]
-    return np.repeat(most[None], len(test), axis=0), metadata, taught[nearest]
+    return np.repeat(most[None], len(test), axis=0), metadata, training_targets[nearest]
 
 
 def _metadata(video: DecodedVideo) -> dict[str, float | str]:
-    """What a file says without being decoded; texts count as present or not."""
+    """Facts from the container of a file; texts become one-hot features."""
     facts = video.facts
     return {
         "width": float(np.log(facts.width)),
@@ -169,9 +170,9 @@ def _targets(videos: Sequence[DecodedVideo], labels: Sequence[str]) -> NDArray[n
     return multi_hot_targets([video.example.labels for video in videos], labels)
 
 
-def _score(answers: NDArray[np.float32], truths: NDArray[np.float32]) -> BaselineScore:
-    hits = (answers * truths).sum(axis=0)
-    f1 = 2 * hits / np.maximum(answers.sum(axis=0) + truths.sum(axis=0), 1)
+def _score(predictions: NDArray[np.float32], targets: NDArray[np.float32]) -> BaselineScore:
+    hits = (predictions * targets).sum(axis=0)
+    f1 = 2 * hits / np.maximum(predictions.sum(axis=0) + targets.sum(axis=0), 1)
     return BaselineScore(
-        accuracy=round(float((answers == truths).all(axis=1).mean()), 4), macro_f1=round(float(f1.mean()), 4)
+        accuracy=round(float((predictions == targets).all(axis=1).mean()), 4), macro_f1=round(float(f1.mean()), 4)
     )

@@ -1,4 +1,4 @@
-"""How sure a figure is, given that videos of one group are not independent. SciPy does the drawing."""
+"""Confidence intervals by bootstrap over groups: videos of one group are not independent."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,23 +16,23 @@ Rows = NDArray[np.int64]
 
 
 def group_interval(statistic: Callable[[Rows], float], groups: Sequence[str]) -> Interval | None:
-    """The 95 % percentile interval of `statistic(rows)` when whole groups are drawn with replacement.
+    """The 95 % percentile interval of `statistic(rows)` over resampled groups (SciPy's `bootstrap`).
 
-    `groups` names the group of each row. Draws for which the statistic is NaN are left out. None with
-    fewer than two groups, or where no draw has a value. The same input gives the same interval.
+    `groups` contains the group of each row. Resamples with a statistic of NaN are ignored. Returns None with
+    fewer than two groups, or if all resamples are NaN. Deterministic.
     """
     names, group_of = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < _LEAST_GROUPS:
         return None
     rows_of = [np.flatnonzero(group_of == group) for group in range(len(names))]
 
-    def of_groups(drawn: Rows) -> float:
-        return statistic(np.concatenate([rows_of[int(group)] for group in drawn]))
+    def of_groups(sampled: Rows) -> float:
+        return statistic(np.concatenate([rows_of[int(group)] for group in sampled]))
 
     with warnings.catch_warnings():
-        # Of draws without a value, which are left out below.
+        # Resamples without a value are ignored below.
         warnings.simplefilter("ignore", DegenerateDataWarning)
-        drawn = bootstrap(
+        distribution = bootstrap(
             (np.arange(len(names)),),
             of_groups,
             vectorized=False,
@@ -40,7 +40,7 @@ def group_interval(statistic: Callable[[Rows], float], groups: Sequence[str]) ->
             method="percentile",
             rng=np.random.default_rng(0),
         ).bootstrap_distribution
-    known = drawn[~np.isnan(drawn)]
+    known = distribution[~np.isnan(distribution)]
     if not len(known):
         return None
     low, high = np.quantile(known, (0.025, 0.975))
@@ -48,6 +48,6 @@ def group_interval(statistic: Callable[[Rows], float], groups: Sequence[str]) ->
 
 
 def mean_interval(values: Sequence[float], groups: Sequence[str]) -> Interval | None:
-    """`group_interval` of a mean."""
+    """The `group_interval` of the mean of `values`."""
     known = np.asarray(values, np.float64)
     return group_interval(lambda rows: float(known[rows].mean()), groups)

@@ -1,4 +1,4 @@
-"""Making a probability mean what it says, and knowing when to say "I don't know"."""
+"""Calibration: temperature scaling, abstention threshold and label thresholds."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,9 @@ _TEMPERATURES = np.geomspace(0.25, 8.0, 201)
 
 
 def fit_temperature(logits: NDArray[np.float32], targets: NDArray[np.float32], kind: HeadKind) -> float:
-    """The temperature that makes the probabilities of `logits / temperature` likeliest for `targets`.
+    """Fit the temperature that minimises the cross-entropy of `logits / temperature` (Guo et al. 2017).
 
-    Both float32 [N, K], N >= 1; `targets` hold 1 for each label that is there and 0 for the others.
+    `logits` and `targets` are float32 [N, K], N >= 1; `targets` is 1 for each true label and 0 elsewhere.
     """
     entropy = _entropy_of_each_label if kind == "multi_label" else _entropy
     losses = [entropy(logits.astype(np.float64) / temperature, targets) for temperature in _TEMPERATURES]
@@ -20,15 +20,15 @@ def fit_temperature(logits: NDArray[np.float32], targets: NDArray[np.float32], k
 
 
 def abstention_threshold(probabilities: NDArray[np.float64], coverage: float) -> float:
-    """The top probability that a share `coverage` of these videos [N, K] reaches."""
+    """The highest threshold that the top probability reaches in a fraction `coverage` of the videos [N, K]."""
     threshold = np.quantile(probabilities.max(axis=1), 1 - coverage, method="lower")
     return float(np.floor(threshold * 1e4) / 1e4)
 
 
 def label_thresholds(probabilities: NDArray[np.float64], targets: NDArray[np.bool_]) -> tuple[float, ...]:
-    """For each label, the probability from which saying it gives these videos [N, K] the best F1.
+    """For each label, the threshold with the best F1 on these videos [N, K], rounded down.
 
-    Rounded down. 0.5 for a label that none of them has, or all.
+    0.5 for a label that no video has, or all videos have.
     """
     return tuple(
         _best_threshold(probabilities[:, k], targets[:, k]) if 0 < targets[:, k].sum() < len(targets) else 0.5

@@ -1,9 +1,9 @@
-"""Label sets that hold the true label as often as asked: split conformal prediction.
+"""Label sets with a target coverage: split conformal prediction (Vovk et al. 2005).
 
-The score of a video is 1 - the probability of its true label; a set holds every label whose score is no
-higher than nearly all of those of the calibration videos. The likeliest label is always in the set: that
-can only raise coverage. The promise holds on average over videos that come from where the calibration
-videos came from, one by one; videos of one source do not, so coverage is measured on held-out sources too.
+The score of a video is 1 minus the probability of its true label. A set contains each label whose score is at
+most a quantile of the calibration scores, and always the most probable label, which can only raise coverage.
+The coverage holds on average for exchangeable videos. Videos of one source are not exchangeable, so coverage is
+also measured on held-out sources.
 """
 
 from math import ceil, floor
@@ -17,10 +17,10 @@ from service.inference.manifest import ConformalSets
 
 
 def fit_label_sets(probabilities: NDArray[np.float64], truths: NDArray[np.int64], coverage: float) -> ConformalSets:
-    """The sets that probabilities [N, K] and truths [N] of calibration videos ask for.
+    """Fit the rule for label sets on calibration videos: probabilities [N, K] and true labels `truths` [N].
 
-    The probability is rounded down, never up; it is 0, and every label in every set, where there are too few
-    videos for the coverage asked.
+    The least probability is rounded down. It is 0, so that sets contain all labels, if there are too few videos
+    for the coverage.
     """
     of_truth = np.sort(probabilities[np.arange(len(truths)), truths])[::-1]
     rank = ceil((len(truths) + 1) * coverage)
@@ -31,7 +31,7 @@ def fit_label_sets(probabilities: NDArray[np.float64], truths: NDArray[np.int64]
 def label_set_metrics(
     probabilities: NDArray[np.float64], truths: NDArray[np.int64], conformal: ConformalSets
 ) -> LabelSets:
-    """Measured coverage and mean size of the label sets of these videos."""
+    """Coverage and mean size of the label sets of these videos."""
     is_in_set = conformal.holds(probabilities)
     return LabelSets(
         coverage_asked=conformal.coverage,

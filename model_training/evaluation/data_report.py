@@ -1,4 +1,4 @@
-"""What a folder of labelled videos holds, and what is wrong with it."""
+"""The report of `validate-data`: statistics and problems of a dataset."""
 
 import statistics
 from collections import Counter
@@ -22,14 +22,14 @@ class _Part(BaseModel):
 
 
 class LabelCount(_Part):
-    """How much there is of one label."""
+    """Number of videos and groups of one label."""
 
     num_videos: int
     num_groups: int
 
 
 class Spread(_Part):
-    """Of one number over all readable videos."""
+    """Smallest, median and largest value over all readable videos."""
 
     least: float
     median: float
@@ -37,7 +37,7 @@ class Spread(_Part):
 
 
 class Pair(_Part):
-    """Two videos by their paths, and what they share."""
+    """Two videos by their paths, and how they match: `same bytes`, `near duplicate`, `same scene` or a group."""
 
     first: str
     second: str
@@ -45,36 +45,43 @@ class Pair(_Part):
 
 
 class DataReport(_Part):
-    """What `validate-data --json` writes. `leaks` cross the folds, or the config's held-out fold and the rest."""
+    """The report as `validate-data --json` writes it.
+
+    `leaks` are between folds; with a config, between its held-out fold and the other folds.
+    """
 
     source: str
     num_videos: int
     num_clips: int
     num_groups: int
     unreadable: dict[str, str]
-    """Why, by path."""
+    """Reasons by path."""
     damaged: dict[str, tuple[str, ...]]
-    """What the decoder warned of, by path: such videos are used as far as they go."""
+    """Decoder warnings by path; the decoded part of such a video is used."""
     labels: dict[str, LabelCount]
     num_without_label: int
     duration_seconds: Spread
     frame_rate: Spread
     sizes: dict[str, int]
     codecs: dict[str, int]
-    twins: tuple[Pair, ...]
+    duplicates: tuple[Pair, ...]
     leaks: tuple[Pair, ...]
     baselines: Baselines | None
-    """Each video answered from other groups than its own; None with fewer than two groups."""
+    """Each video predicted from other groups; None with fewer than two groups."""
     problems: tuple[str, ...]
-    """One sentence for each reason not to train on this as it is."""
+    """One sentence for each problem that prevents training."""
 
 
 def data_report(source: Path, decoding: DecodeResult, held_out_fold: int | None) -> DataReport:
-    """The report on the decoded videos of `source`."""
+    """Report on the decoded videos of `source`.
+
+    Raises:
+        TrainingDataError: no video can be read.
+    """
     videos = decoding.videos
     if not videos:
         first = decoding.unreadable[0]
-        raise TrainingDataError(f"{source}: not one video can be read; {first.example.listed}: {first.reason}")
+        raise TrainingDataError(f"{source}: no video can be read; {first.example.listed}: {first.reason}")
     examples = [video.example for video in videos]
     duplicates = find_duplicates(videos)
     leaks = find_leaks(examples, duplicates, lambda e: e.fold if held_out_fold is None else e.fold == held_out_fold)
@@ -85,7 +92,7 @@ def data_report(source: Path, decoding: DecodeResult, held_out_fold: int | None)
         num_videos=len(videos),
         num_clips=sum(len(video.clips) for video in videos),
         num_groups=len(set(groups)),
-        unreadable={one.example.name: one.reason for one in decoding.unreadable},
+        unreadable={skipped.example.name: skipped.reason for skipped in decoding.unreadable},
         damaged={video.example.name: video.warnings for video in videos if video.warnings},
         labels=labels,
         num_without_label=sum(not example.labels for example in examples),
@@ -93,7 +100,7 @@ def data_report(source: Path, decoding: DecodeResult, held_out_fold: int | None)
         frame_rate=_spread([video.facts.frame_rate or 0.0 for video in videos]),
         sizes=_counts(f"{video.facts.width}x{video.facts.height}" for video in videos),
         codecs=_counts(f"{video.facts.codec} in {video.facts.container}" for video in videos),
-        twins=tuple(_named(pair, examples) for pair in duplicates),
+        duplicates=tuple(_named_pair(pair, examples) for pair in duplicates),
         leaks=tuple(Pair(first=leak.first.name, second=leak.second.name, shared=leak.shared) for leak in leaks),
         baselines=cross_validate_baselines(videos, groups, tuple(labels)),
         problems=tuple(_problems(decoding, leaks, labels)),
@@ -107,7 +114,7 @@ def _problems(decoding: DecodeResult, leaks: Sequence[Leak], labels: dict[str, L
         yield f"{len(leaks)} leaks between folds, the first: {leaks[0]} (train refuses them without --allow-leakage)"
     for label, count in labels.items():
         if count.num_groups < _MIN_GROUPS:
-            yield f"label {label!r} comes from a single group, so it cannot be both learnt and tested"
+            yield f"label {label!r} comes from a single group, so it cannot be in training and in test videos"
 
 
 def _label_count(label: str, examples: Sequence[Example], groups: Sequence[str]) -> LabelCount:
@@ -124,5 +131,5 @@ def _counts(names: Iterator[str]) -> dict[str, int]:
     return dict(Counter(names).most_common())
 
 
-def _named(pair: DuplicatePair, examples: Sequence[Example]) -> Pair:
+def _named_pair(pair: DuplicatePair, examples: Sequence[Example]) -> Pair:
     return Pair(first=examples[pair.first].name, second=examples[pair.second].name, shared=pair.match_type)

@@ -1,4 +1,4 @@
-"""Predicts videos with an exported model, as the service would."""
+"""Predicts videos with an exported model, as the service does."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,10 +21,10 @@ from service.video.errors import VideoError
 
 @dataclass(frozen=True, slots=True)
 class VideoPrediction:
-    """What a model answers for one video: `probabilities` float64 [K], and clip by clip.
+    """Prediction for one video: `probabilities` float64 [K], and for each clip.
 
     `attention` float32 [N, T], 0 where `valid` [N, T] is false; `times_seconds` [N, T].
-    `clip_probabilities` float32 [N, K] is None where a service answered: it tells each clip's best label alone.
+    `clip_probabilities` float32 [N, K] is None if a service predicted: it returns only each clip's best label.
     """
 
     probabilities: NDArray[np.float64]
@@ -37,52 +37,52 @@ class VideoPrediction:
 
 
 class Predictor(Protocol):
-    """Whatever answers videos as a model does: the exported graph here, or a service elsewhere."""
+    """A predictor of videos: the exported model in this process, or a service."""
 
     def predict(self, path: Path, manifest: Manifest, segment_seconds: Segment | None = None) -> VideoPrediction:
-        """What the model answers for the video in `path`, or for a segment of it.
+        """Predict the video in `path`, or a segment of it.
 
         Raises:
-            VideoError: the video cannot be used.
+            VideoError: the video cannot be decoded.
         """
         ...
 
 
 class ExportedModel:
-    """A SavedModel, restored as serving restores it."""
+    """A SavedModel, loaded as the service loads it."""
 
     def __init__(self, directory: Path) -> None:
         self._restored = tf.saved_model.load(str(directory))
         self._signature = self._restored.signatures["serving_default"]
 
     def predict_clips(self, frames: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], ...]:
-        """Probabilities float32 [B,K] and attention float32 [B,T] of clips uint8 [B,T,H,W,3]."""
+        """Predict clips uint8 [B,T,H,W,3]: probabilities float32 [B,K] and attention float32 [B,T]."""
         outputs = self._signature(frames=tf.constant(frames), valid=tf.constant(valid))
         return outputs["probabilities"].numpy(), outputs["attention"].numpy()
 
     def predict(self, path: Path, manifest: Manifest, segment_seconds: Segment | None = None) -> VideoPrediction:
-        """What the model answers for the video in `path`, or for a segment of it.
+        """Predict the video in `path`, or a segment of it.
 
         Raises:
-            VideoError: the video cannot be used.
+            VideoError: the video cannot be decoded.
         """
-        answers: list[tuple[NDArray[np.float32], ...]] = []
+        outputs: list[tuple[NDArray[np.float32], ...]] = []
         clips: list[Clip] = []
         model_seconds = 0.0
         opened_at = time.perf_counter()
         with open_segment(path, manifest.clip, segment_seconds) as (_, of_video):
             for clip in of_video:
-                asked_at = time.perf_counter()
-                answers.append(self.predict_clips(clip.frames[None], clip.times.valid[None]))
-                model_seconds += time.perf_counter() - asked_at
+                started_at = time.perf_counter()
+                outputs.append(self.predict_clips(clip.frames[None], clip.times.valid[None]))
+                model_seconds += time.perf_counter() - started_at
                 clips.append(clip)
-        clip_probabilities = np.concatenate([probabilities for probabilities, _ in answers])
+        clip_probabilities = np.concatenate([probabilities for probabilities, _ in outputs])
         probabilities = combine_clips(clip_probabilities, manifest.combine, sums_to_one=manifest.sums_to_one)
         return VideoPrediction(
-            # As the service answers: a softmax may exceed 1 by a rounding error.
+            # As in the service: a softmax may exceed 1 by a rounding error.
             probabilities=np.clip(probabilities, 0, 1),
             clip_probabilities=clip_probabilities,
-            attention=np.concatenate([attention for _, attention in answers]),
+            attention=np.concatenate([attention for _, attention in outputs]),
             times_seconds=np.stack([clip.times.times_seconds for clip in clips]),
             valid=np.stack([clip.times.valid for clip in clips]),
             decode_seconds=time.perf_counter() - opened_at - model_seconds,
@@ -97,20 +97,20 @@ def predict_examples(
     on_video: Callable[[], None] = lambda: None,
     unreadable: list[UnreadableExample] | None = None,
 ) -> list[VideoPrediction]:
-    """The model's answer for each example.
+    """Predict each example.
 
-    Where the list `unreadable` is given, videos that cannot be used are put there, and the answers leave them out.
+    With the list `unreadable`, unreadable videos are appended to it and have no prediction.
 
     Raises:
-        TrainingDataError: a video cannot be used, or has a label the model does not know.
+        TrainingDataError: a video cannot be read, or has a label that the model does not have.
     """
     predictions = []
-    # Before hours of answering, not in the middle of them.
+    # Check all labels before hours of prediction.
     for example in examples:
         for label in (example.label,) if manifest.sums_to_one else example.labels:
             if label not in manifest.labels:
                 known = ", ".join(manifest.labels)
-                raise TrainingDataError(f"{example.listed}: the model does not know the label {label!r}, only {known}")
+                raise TrainingDataError(f"{example.listed}: the model has no label {label!r}, only {known}")
     for example in examples:
         try:
             predictions.append(model.predict(example.path, manifest, example.segment_seconds))

@@ -1,7 +1,4 @@
-"""An evaluation as one HTML page for people: plots inside the file, no request to anywhere, no footage.
-
-Draws what was measured; measures nothing.
-"""
+"""The HTML report of an evaluation: one self-contained page with plots, without video frames."""
 
 import base64
 import io
@@ -22,7 +19,7 @@ from model_training.evaluation.results import Averages, Evaluation, Interval, La
 from service.inference.manifest import Manifest
 
 NUM_TIMELINES = 3
-"""Of the surest right answers, and as many of the surest wrong ones."""
+"""Timelines of the most confident correct predictions, and as many of the most confident wrong ones."""
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
@@ -32,7 +29,7 @@ tbody tr { border-bottom: 1px solid #d0d7de; } img { max-width: 100%; height: au
 .wide { overflow-x: auto; } code { overflow-wrap: anywhere; } .plots { display: flex; flex-wrap: wrap; gap: 1rem; }
 .note { color: #57606a; }
 """
-# No request can leave the page, whatever a label or a file is called.
+# The page cannot load anything, even if a label or file name contains markup.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "report",
@@ -43,42 +40,38 @@ _SETTINGS: dict[Any, Any] = {
 
 
 def report_html(
-    figures: Evaluation,
+    evaluation: Evaluation,
     predictions: Sequence[VideoPrediction],
     examples: Sequence[Example],
     history: Sequence[dict[str, Any]],
     manifest: Manifest,
 ) -> str:
-    """The page. The same input gives the same text.
-
-    What a video is answered, and whether that is right, is settled by the thresholds of `manifest`, as the figures
-    are.
-    """
-    title = f"{figures.model} {figures.version}"
-    where = f"fold {', '.join(map(str, figures.folds))}" if figures.folds else "all videos"
-    asked = f"the service at {figures.over_http}" if figures.over_http else "the exported model"
+    """Build the page; deterministic. Predicted labels follow the thresholds of `manifest`, as in the metrics."""
+    title = f"{evaluation.model} {evaluation.version}"
+    where = f"fold {', '.join(map(str, evaluation.folds))}" if evaluation.folds else "all videos"
+    predictor = f"the service at {evaluation.over_http}" if evaluation.over_http else "the exported model"
     with mpl.rc_context(_SETTINGS):
         parts = [
             f"<h1>{escape(title)}: {escape(where)}</h1>",
             (
-                f"<p>{figures.num_videos} videos of {figures.num_groups} groups, {figures.num_clips} clips, answered by"
-                f" {escape(asked)}. <code>{escape(figures.digest)}</code></p>"
+                f"<p>{evaluation.num_videos} videos of {evaluation.num_groups} groups, {evaluation.num_clips} clips,"
+                f" predicted by {escape(predictor)}. <code>{escape(evaluation.digest)}</code></p>"
             ),
-            "<h2>Figures</h2>",
-            _summary(figures),
-            _labels(figures),
-            *_baselines(figures),
-            *_confusion_section(figures),
+            "<h2>Metrics</h2>",
+            _summary(evaluation),
+            _labels(evaluation),
+            *_baselines(evaluation),
+            *_confusion_section(evaluation),
             "<h2>ROC and precision-recall</h2>",
             '<div class="plots">',
-            _image("ROC curves", _curves(figures, is_roc=True)),
-            _image("Precision-recall curves", _curves(figures, is_roc=False)),
+            _image("ROC curves", _curves(evaluation, is_roc=True)),
+            _image("Precision-recall curves", _curves(evaluation, is_roc=False)),
             "</div>",
             "<h2>Calibration</h2>",
-            _image("Reliability diagram", _reliability(figures)),
-            *_learning(history),
-            "<h2>Where attention lay</h2>",
-            *_timelines(_answers(predictions, examples, figures.labels, manifest)),
+            _image("Reliability diagram", _reliability(evaluation)),
+            *_learning_curves(history),
+            "<h2>Attention over time</h2>",
+            *_timelines(_ranked_predictions(predictions, examples, evaluation.labels, manifest)),
         ]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -88,97 +81,104 @@ def report_html(
     )
 
 
-def _summary(figures: Evaluation) -> str:
+def _summary(evaluation: Evaluation) -> str:
     def row(name: str, value: float | None, interval: Interval | None = None) -> tuple[str, str, str]:
-        return name, _share(value), "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
+        return name, _decimal(value), "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
 
-    sure = figures.intervals.get
+    interval_of = evaluation.intervals.get
     rows = [
-        row("accuracy", figures.accuracy, sure("accuracy")),
-        row("balanced accuracy", figures.balanced_accuracy, sure("balanced_accuracy")),
-        *(row(f"top-{k} accuracy", share) for k, share in figures.top_k_accuracy.items()),
-        row("macro F1", figures.macro.f1, sure("macro_f1")),
-        row("macro ROC AUC", figures.macro.roc_auc, sure("macro_roc_auc")),
-        row("expected calibration error", figures.expected_calibration_error, sure("expected_calibration_error")),
+        row("accuracy", evaluation.accuracy, interval_of("accuracy")),
+        row("balanced accuracy", evaluation.balanced_accuracy, interval_of("balanced_accuracy")),
+        *(row(f"top-{k} accuracy", value) for k, value in evaluation.top_k_accuracy.items()),
+        row("macro F1", evaluation.macro.f1, interval_of("macro_f1")),
+        row("macro ROC AUC", evaluation.macro.roc_auc, interval_of("macro_roc_auc")),
+        row(
+            "expected calibration error",
+            evaluation.expected_calibration_error,
+            interval_of("expected_calibration_error"),
+        ),
     ]
-    if figures.abstention is not None:
+    abstention, sets = evaluation.abstention, evaluation.label_sets
+    if abstention is not None:
         rows += [
-            row(f"answered at threshold {figures.abstention.threshold:g}", figures.abstention.coverage),
-            row("accuracy of those", figures.abstention.accuracy_when_answering),
+            row(f"coverage at the abstention threshold {abstention.threshold:g}", abstention.coverage),
+            row("accuracy of the covered videos", abstention.accuracy_when_answering),
         ]
-    if figures.label_sets is not None:
-        name = f"true label in label set ({figures.label_sets.coverage_asked:.0%} asked)"
-        rows += [row(name, figures.label_sets.coverage), row("mean labels in a set", figures.label_sets.mean_size)]
-    if figures.attention is not None:
+    if sets is not None:
         rows += [
-            row("peak of attention inside the event", figures.attention.pointing_game_hit_rate),
-            row("attention inside the event", figures.attention.mass_inside_event),
-            row("the same if all frames weighed alike", figures.attention.chance_mass),
+            row(f"coverage of label sets (target {sets.coverage_asked:.0%})", sets.coverage),
+            row("mean size of label sets", sets.mean_size),
         ]
-    if figures.cost is not None:
+    if evaluation.attention is not None:
         rows += [
-            ("decode, ms a video (median)", f"{figures.cost.decode_milliseconds_per_video:.1f}", ""),
-            ("model, ms a clip (median)", f"{figures.cost.model_milliseconds_per_clip:.1f}", ""),
+            row("peak of attention inside the event", evaluation.attention.pointing_game_hit_rate),
+            row("attention inside the event", evaluation.attention.mass_inside_event),
+            row("attention inside the event, uniform attention", evaluation.attention.chance_mass),
         ]
-    return _table(("", "value", "95 % interval, groups drawn"), rows)
+    if evaluation.cost is not None:
+        rows += [
+            ("decode, ms a video (median)", f"{evaluation.cost.decode_milliseconds_per_video:.1f}", ""),
+            ("model, ms a clip (median)", f"{evaluation.cost.model_milliseconds_per_clip:.1f}", ""),
+        ]
+    return _table(("", "value", "95 % interval (bootstrap over groups)"), rows)
 
 
-def _labels(figures: Evaluation) -> str:
+def _labels(evaluation: Evaluation) -> str:
     def row(name: str, of: LabelMetrics | Averages, count: int) -> tuple[str, ...]:
-        shares = (of.precision, of.recall, of.f1, of.roc_auc, of.average_precision)
-        return (name, *map(_share, shares), str(count))
+        values = (of.precision, of.recall, of.f1, of.roc_auc, of.average_precision)
+        return (name, *map(_decimal, values), str(count))
 
-    rows = [row(name, label, label.num_videos) for name, label in figures.per_label.items()]
+    rows = [row(name, label, label.num_videos) for name, label in evaluation.per_label.items()]
     header = ("label", "precision", "recall", "F1", "ROC AUC", "average precision", "videos")
-    return _table(header, [*rows, row("macro", figures.macro, figures.num_videos)])
+    return _table(header, [*rows, row("macro", evaluation.macro, evaluation.num_videos)])
 
 
-def _baselines(figures: Evaluation) -> list[str]:
-    if figures.baselines is None:
+def _baselines(evaluation: Evaluation) -> list[str]:
+    if evaluation.baselines is None:
         return []
     rows = [
-        (name, _share(score.accuracy), _share(score.macro_f1))
-        for name, score in figures.baselines.beside(figures.accuracy, figures.macro.f1)
+        (name, _decimal(score.accuracy), _decimal(score.macro_f1))
+        for name, score in evaluation.baselines.with_model(evaluation.accuracy, evaluation.macro.f1)
     ]
-    verdict = figures.baselines.verdict(figures.accuracy)
+    verdict = evaluation.baselines.verdict(evaluation.accuracy)
     return [
         "<h2>Baselines, on the same videos</h2>",
-        _table(("answered by", "accuracy", "macro F1"), rows),
+        _table(("predicted by", "accuracy", "macro F1"), rows),
         *([] if verdict is None else [f"<p><strong>{escape(verdict)}</strong></p>"]),
     ]
 
 
-def _confusion_section(figures: Evaluation) -> list[str]:
-    if figures.confusion is None:
+def _confusion_section(evaluation: Evaluation) -> list[str]:
+    if evaluation.confusion is None:
         return []
-    return ["<h2>Confusion</h2>", _image("Confusion matrix", _confusion(figures))]
+    return ["<h2>Confusion</h2>", _image("Confusion matrix", _confusion(evaluation))]
 
 
-def _confusion(figures: Evaluation) -> Plot:
-    counts = np.array(figures.confusion)
-    size = 2.5 + 0.7 * len(figures.labels)
+def _confusion(evaluation: Evaluation) -> Plot:
+    counts = np.array(evaluation.confusion)
+    size = 2.5 + 0.7 * len(evaluation.labels)
     plot, axes = _new_plot(size + 0.8, size)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004 - half of the colour map
+        colour = "white" if fractions[row, column] > 0.5 else "black"  # noqa: PLR2004 - half of the colour map
         axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    places = range(len(figures.labels))
-    axes.set_xticks(places, [_plain(label) for label in figures.labels], rotation=30, ha="right")
-    axes.set_yticks(places, [_plain(label) for label in figures.labels])
-    axes.set(xlabel="answered", ylabel="true")
+    positions = range(len(evaluation.labels))
+    axes.set_xticks(positions, [_plain(label) for label in evaluation.labels], rotation=30, ha="right")
+    axes.set_yticks(positions, [_plain(label) for label in evaluation.labels])
+    axes.set(xlabel="predicted", ylabel="true")
     return plot
 
 
-def _curves(figures: Evaluation, *, is_roc: bool) -> Plot:
+def _curves(evaluation: Evaluation, *, is_roc: bool) -> Plot:
     plot, axes = _new_plot(4.8, 4.4)
-    for label, curve in figures.curves.items():
-        of = figures.per_label[label]
+    for label, curve in evaluation.curves.items():
+        of = evaluation.per_label[label]
         points = np.array(curve.roc if is_roc else curve.precision_recall)
         area = of.roc_auc if is_roc else of.average_precision
-        axes.plot(points[:, 0], points[:, 1], label=f"{_plain(label)} ({_share(area)})")
+        axes.plot(points[:, 0], points[:, 1], label=f"{_plain(label)} ({_decimal(area)})")
     if is_roc:
-        axes.plot([0, 1], [0, 1], color="#8c959f", linestyle=":", label="guessing (0.500)")
+        axes.plot([0, 1], [0, 1], color="#8c959f", linestyle=":", label="random (0.500)")
         axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC (area)")
     else:
         axes.set(xlabel="recall", ylabel="precision", title="Precision-recall (average precision)")
@@ -188,26 +188,26 @@ def _curves(figures: Evaluation, *, is_roc: bool) -> Plot:
     return plot
 
 
-def _reliability(figures: Evaluation) -> Plot:
+def _reliability(evaluation: Evaluation) -> Plot:
     plot, axes = _new_plot(5.2, 4.4)
-    axes.plot([0, 1], [0, 1], color="#8c959f", linestyle=":", label="a probability that means what it says")
-    x = [one.mean_probability for one in figures.reliability]
-    y = [one.share_right for one in figures.reliability]
-    axes.plot(x, y, color="#0969da", marker="o", label="measured; the number is that of videos")
-    for one in figures.reliability:
+    axes.plot([0, 1], [0, 1], color="#8c959f", linestyle=":", label="perfect calibration")
+    x = [each.mean_probability for each in evaluation.reliability]
+    y = [each.share_right for each in evaluation.reliability]
+    axes.plot(x, y, color="#0969da", marker="o", label="measured, with the number of videos")
+    for each in evaluation.reliability:
         axes.annotate(
-            str(one.num_videos),
-            (one.mean_probability, one.share_right),
+            str(each.num_videos),
+            (each.mean_probability, each.share_right),
             textcoords="offset points",
             xytext=(6, -12),
         )
-    axes.set(xlim=(0, 1.02), ylim=(-0.05, 1.05), xlabel="probability of the answer", ylabel="share that is right")
-    # Above the axes: points may lie anywhere within.
+    axes.set(xlim=(0, 1.02), ylim=(-0.05, 1.05), xlabel="probability", ylabel="fraction correct")
+    # Above the axes, since points may cover any part of the plot.
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), fontsize=9)
     return plot
 
 
-def _learning(history: Sequence[dict[str, Any]]) -> list[str]:
+def _learning_curves(history: Sequence[dict[str, Any]]) -> list[str]:
     if not history:
         return []
     plot = Plot(figsize=(9.6, 3.4), layout="constrained")
@@ -221,56 +221,57 @@ def _learning(history: Sequence[dict[str, Any]]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """A video and the labels that it is answered; `sureness` is the probability of the least sure part of that."""
+class _RankedPrediction:
+    """A video and its predicted labels; `confidence` is the lowest probability among the label decisions."""
 
     prediction: VideoPrediction
     example: Example
     labels: tuple[str, ...]
-    sureness: float
-    is_right: bool
+    confidence: float
+    is_correct: bool
 
 
-def _answers(
+def _ranked_predictions(
     predictions: Sequence[VideoPrediction],
     examples: Sequence[Example],
     labels: Sequence[str],
     manifest: Manifest,
-) -> list[_Answer]:
-    """What the videos are answered, the surest first."""
+) -> list[_RankedPrediction]:
+    """The predictions, most confident first."""
     probabilities, targets = stack_predictions(predictions, examples, labels)
     accepted = predicted_labels(probabilities, manifest)
     if manifest.sums_to_one:
-        sureness = probabilities.max(axis=1)
+        confidence = probabilities.max(axis=1)
     else:
-        sureness = np.where(accepted, probabilities, 1 - probabilities).min(axis=1)
-    answers = [
-        _Answer(
-            prediction=predictions[place],
-            example=examples[place],
-            labels=tuple(label for label, is_answered in zip(labels, accepted[place], strict=True) if is_answered),
-            sureness=float(sureness[place]),
-            is_right=bool((accepted[place] == targets[place]).all()),
+        confidence = np.where(accepted, probabilities, 1 - probabilities).min(axis=1)
+    ranked = [
+        _RankedPrediction(
+            prediction=predictions[index],
+            example=examples[index],
+            labels=tuple(label for label, is_accepted in zip(labels, accepted[index], strict=True) if is_accepted),
+            confidence=float(confidence[index]),
+            is_correct=bool((accepted[index] == targets[index]).all()),
         )
-        for place in range(len(examples))
+        for index in range(len(examples))
     ]
-    return sorted(answers, key=lambda answer: -answer.sureness)
+    return sorted(ranked, key=lambda video: -video.confidence)
 
 
-def _timelines(answers: Sequence[_Answer]) -> list[str]:
+def _timelines(ranked: Sequence[_RankedPrediction]) -> list[str]:
     parts = [
         (
-            '<p class="note">A bar for each frame that the model looked at, at its true time; its height is its share'
-            " of the clip's attention. A shaded span is the event, where the data says when it is.</p>"
+            '<p class="note">One bar for each frame, at its time; the height is its fraction of the clip\'s attention.'
+            " A shaded span is the annotated event.</p>"
         )
     ]
-    for heading, is_right in (("Surest wrong answers", False), ("Surest right answers", True)):
-        chosen = [answer for answer in answers if answer.is_right == is_right][:NUM_TIMELINES]
+    for kind, is_correct in (("wrong", False), ("correct", True)):
+        heading = f"Most confident {kind} predictions"
+        chosen = [video for video in ranked if video.is_correct == is_correct][:NUM_TIMELINES]
         parts.append(f"<h3>{heading}</h3>" if chosen else f"<h3>{heading}: none</h3>")
-        for answer in chosen:
-            truth, given = (", ".join(labels) or "no label" for labels in (answer.example.labels, answer.labels))
-            caption = f"{answer.example.path.name}: is {truth}, answered {given} ({answer.sureness:.3f})"
-            parts += [f"<p>{escape(caption)}</p>", _image(caption, _timeline(answer.prediction, answer.example))]
+        for video in chosen:
+            true, predicted = (", ".join(labels) or "no label" for labels in (video.example.labels, video.labels))
+            caption = f"{video.example.path.name}: true {true}, predicted {predicted} ({video.confidence:.3f})"
+            parts += [f"<p>{escape(caption)}</p>", _image(caption, _timeline(video.prediction, video.example))]
     return parts
 
 
@@ -295,7 +296,7 @@ def _new_plot(width: float, height: float) -> tuple[Plot, Axes]:
 
 
 def _image(description: str, plot: Plot) -> str:
-    """The plot as an SVG of its own inside the page, so that no two plots share names."""
+    """The plot as an embedded SVG image; element names of plots cannot collide."""
     file = io.BytesIO()
     plot.savefig(file, format="svg", metadata={"Date": None})
     data = base64.b64encode(file.getvalue()).decode()
@@ -311,9 +312,9 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _plain(label: str) -> str:
-    """A label as Matplotlib writes it: a dollar sign would begin a formula."""
+    """A label for Matplotlib, where a dollar sign starts a formula."""
     return label.replace("$", r"\$")
 
 
-def _share(value: float | None) -> str:
+def _decimal(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""How good an exported model is: the SavedModel itself, fed by `service.video`, one clip per call."""
+"""Computes all metrics of a set of video predictions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ from model_training.evaluation.results import Cost, Metrics, Pointing
 from service.inference.manifest import Manifest
 
 _TIME_DECIMALS = 6
-"""As the service writes times, so that both ways agree on which frames lie in an event."""
+"""The service rounds times alike, so both predictors agree on the frames inside an event."""
 
 
 def stack_predictions(
@@ -43,33 +43,33 @@ def stack_predictions(
 
 
 def predicted_labels(probabilities: Probabilities, manifest: Manifest) -> Sets:
-    """The labels answered, bool [N, K]: the likeliest, or, of a multi-label model, all that it accepts."""
+    """Predicted labels, bool [N, K]: the most probable one, or all that a multi-label model accepts."""
     threshold = 0.0 if manifest.sums_to_one else None
     return np.stack([manifest.accepts(row, threshold) for row in probabilities])
 
 
 def compute_metrics(predictions: Sequence[VideoPrediction], examples: Sequence[Example], manifest: Manifest) -> Metrics:
-    """Every figure of a set of answers, by the manifest's thresholds."""
+    """Compute all metrics of the predictions, with the manifest's thresholds."""
     labels = manifest.labels
     probabilities, targets = stack_predictions(predictions, examples, labels)
-    answers = predicted_labels(probabilities, manifest)
+    predicted = predicted_labels(probabilities, manifest)
     groups = [example.group for example in examples]
-    per_label = label_metrics(probabilities, answers, targets, labels)
+    per_label = label_metrics(probabilities, predicted, targets, labels)
     calibration: tuple[Probabilities, Sets] = (probabilities, targets)
     if manifest.sums_to_one:
-        is_right: Sets = (answers & targets).sum(axis=1, keepdims=True) > 0
-        calibration = (probabilities.max(axis=1, keepdims=True), is_right)
+        is_correct: Sets = (predicted & targets).sum(axis=1, keepdims=True) > 0
+        calibration = (probabilities.max(axis=1, keepdims=True), is_correct)
     return Metrics(
         num_videos=len(examples),
         num_clips=sum(len(prediction.attention) for prediction in predictions),
         num_groups=len(set(groups)),
         labels=labels,
-        accuracy=round_metric(accuracy(answers, targets)),
-        balanced_accuracy=round_metric(np.mean([one.recall for one in per_label.values() if one.num_videos])),
+        accuracy=round_metric(accuracy(predicted, targets)),
+        balanced_accuracy=round_metric(np.mean([label.recall for label in per_label.values() if label.num_videos])),
         top_k_accuracy=top_k_accuracy(probabilities, targets) if manifest.sums_to_one else {},
         macro=averages(per_label),
         per_label=per_label,
-        confusion=confusion(answers, targets) if manifest.sums_to_one else None,
+        confusion=confusion(predicted, targets) if manifest.sums_to_one else None,
         expected_calibration_error=calibration_error(*calibration),
         reliability=reliability(*calibration),
         abstention=abstention_metrics(probabilities, targets, manifest.abstention_threshold)
@@ -79,17 +79,21 @@ def compute_metrics(predictions: Sequence[VideoPrediction], examples: Sequence[E
         if manifest.conformal
         else None,
         attention=_pointing(predictions, examples),
-        intervals=intervals(probabilities, answers, targets, calibration, groups),
+        intervals=intervals(probabilities, predicted, targets, calibration, groups),
         curves=curves(probabilities, targets, labels),
         cost=Cost(
-            decode_milliseconds_per_video=_median_milliseconds([one.decode_seconds for one in predictions]),
-            model_milliseconds_per_clip=_median_milliseconds([one.model_seconds_per_clip for one in predictions]),
+            decode_milliseconds_per_video=_median_milliseconds(
+                [prediction.decode_seconds for prediction in predictions]
+            ),
+            model_milliseconds_per_clip=_median_milliseconds(
+                [prediction.model_seconds_per_clip for prediction in predictions]
+            ),
         ),
     )
 
 
 def prediction_record(prediction: VideoPrediction, example: Example, data_directory: Path) -> dict[str, Any]:
-    """One video's answer as JSON can hold it, every number exact; its path is as seen from `data_directory`."""
+    """The prediction of one video for JSON, with exact numbers and the path relative to `data_directory`."""
     record: dict[str, Any] = {
         "path": example.path_below(data_directory),
         "labels": list(example.labels),
@@ -107,7 +111,7 @@ def prediction_record(prediction: VideoPrediction, example: Example, data_direct
 
 
 def _pointing(predictions: Sequence[VideoPrediction], examples: Sequence[Example]) -> Pointing | None:
-    """How attention points at the events, over the clips that show one; None where no event is known."""
+    """Attention against the annotated events, over the clips that show one; None without such clips."""
     pointed = [
         (prediction.attention[clip], is_inside)
         for prediction, example in zip(predictions, examples, strict=True)

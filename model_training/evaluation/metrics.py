@@ -1,4 +1,4 @@
-"""How good a set of answers is. The statistics are scikit-learn's; what is chosen here is which."""
+"""Metrics of predictions as arrays, computed with scikit-learn."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -36,21 +36,21 @@ _MAX_CURVE_POINTS = 64
 Probabilities = NDArray[np.float64]
 """[N, K]"""
 Sets = NDArray[np.bool_]
-"""[N, K]: which labels are answered, or are true. One for each video, unless the model is multi-label."""
+"""[N, K]: predicted or true labels; exactly one per video, unless the model is multi-label."""
 
 
 def label_metrics(
-    probabilities: Probabilities, answers: Sets, targets: Sets, labels: Sequence[str]
+    probabilities: Probabilities, predicted_labels: Sets, targets: Sets, labels: Sequence[str]
 ) -> dict[str, LabelMetrics]:
-    """Each label against the others. 0 / 0 counts as 0."""
-    precision, recall, f1, count = _of_labels(answers, targets)
+    """Metrics of each label against the rest. 0 / 0 counts as 0."""
+    precision, recall, f1, count = _label_statistics(predicted_labels, targets)
     return {
         label: LabelMetrics(
             precision=round_metric(precision[k]),
             recall=round_metric(recall[k]),
             f1=round_metric(f1[k]),
-            roc_auc=_if_told_apart(roc_auc_score, probabilities, targets, k),
-            average_precision=_if_told_apart(average_precision_score, probabilities, targets, k),
+            roc_auc=_if_defined(roc_auc_score, probabilities, targets, k),
+            average_precision=_if_defined(average_precision_score, probabilities, targets, k),
             num_videos=int(count[k]),
         )
         for k, label in enumerate(labels)
@@ -58,23 +58,30 @@ def label_metrics(
 
 
 def averages(per_label: dict[str, LabelMetrics]) -> Averages:
-    """The means over the labels for which there is a figure."""
+    """Macro averages: means over the labels whose metric is defined."""
+    labels = per_label.values()
+    return Averages(
+        precision=round_metric(np.mean([label.precision for label in labels])),
+        recall=round_metric(np.mean([label.recall for label in labels])),
+        f1=round_metric(np.mean([label.f1 for label in labels])),
+        roc_auc=_mean_of_known([label.roc_auc for label in labels]),
+        average_precision=_mean_of_known([label.average_precision for label in labels]),
+    )
 
-    def mean(name: str) -> float | None:
-        known = [getattr(label, name) for label in per_label.values() if getattr(label, name) is not None]
-        return round_metric(np.mean(known)) if known else None
 
-    return Averages.model_validate({name: mean(name) for name in Averages.model_fields})
+def _mean_of_known(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round_metric(np.mean(known)) if known else None
 
 
-def confusion(answers: Sets, targets: Sets) -> tuple[tuple[int, ...], ...]:
-    """Counts [K][K]: a row is a true label, a column an answered one; one label a video."""
-    counts = confusion_matrix(targets.argmax(axis=1), answers.argmax(axis=1), labels=range(targets.shape[1]))
+def confusion(predicted_labels: Sets, targets: Sets) -> tuple[tuple[int, ...], ...]:
+    """Confusion matrix [K][K]: a row for each true label, a column for each predicted one."""
+    counts = confusion_matrix(targets.argmax(axis=1), predicted_labels.argmax(axis=1), labels=range(targets.shape[1]))
     return tuple(tuple(map(int, row)) for row in counts)
 
 
 def top_k_accuracy(probabilities: Probabilities, targets: Sets) -> dict[str, float]:
-    """Share of videos whose label is among the k likeliest, by k; k = 1 is accuracy itself."""
+    """Fraction of videos whose label is among the k most probable ones, by k >= 2."""
     truths, num_labels = targets.argmax(axis=1), targets.shape[1]
     return {
         str(k): round_metric(top_k_accuracy_score(truths, probabilities, k=k, labels=range(num_labels)))
@@ -82,38 +89,38 @@ def top_k_accuracy(probabilities: Probabilities, targets: Sets) -> dict[str, flo
     }
 
 
-def reliability(claimed: Probabilities, is_right: Sets) -> tuple[ReliabilityBin, ...]:
-    """The bins that hold any, of `NUM_BINS` of equal width over the claimed probabilities."""
-    claimed, is_right = claimed.ravel(), is_right.ravel()
-    share_right, mean_claimed = calibration_curve(is_right, claimed, pos_label=True, n_bins=NUM_BINS)
+def reliability(predicted: Probabilities, is_correct: Sets) -> tuple[ReliabilityBin, ...]:
+    """The non-empty bins of `NUM_BINS` bins of equal width over the predicted probabilities."""
+    predicted, is_correct = predicted.ravel(), is_correct.ravel()
+    fractions_correct, mean_probabilities = calibration_curve(is_correct, predicted, pos_label=True, n_bins=NUM_BINS)
     inner_edges = np.linspace(0, 1, NUM_BINS + 1)[1:-1]
-    counts = np.bincount(np.searchsorted(inner_edges, claimed))
+    counts = np.bincount(np.searchsorted(inner_edges, predicted))
     return tuple(
-        ReliabilityBin(mean_probability=round_metric(mean), share_right=round_metric(right), num_videos=int(count))
-        for mean, right, count in zip(mean_claimed, share_right, counts[counts > 0], strict=True)
+        ReliabilityBin(mean_probability=round_metric(mean), share_right=round_metric(fraction), num_videos=int(count))
+        for mean, fraction, count in zip(mean_probabilities, fractions_correct, counts[counts > 0], strict=True)
     )
 
 
-def calibration_error(claimed: Probabilities, is_right: Sets) -> float:
-    """Expected calibration error: the mean gap of the reliability bins, by how many they hold."""
-    bins = reliability(claimed, is_right)
-    gaps = [abs(one.mean_probability - one.share_right) for one in bins]
-    return round_metric(np.average(gaps, weights=[one.num_videos for one in bins]))
+def calibration_error(predicted: Probabilities, is_correct: Sets) -> float:
+    """Expected calibration error: mean gap of the reliability bins, weighted by their number of videos."""
+    bins = reliability(predicted, is_correct)
+    gaps = [abs(each.mean_probability - each.share_right) for each in bins]
+    return round_metric(np.average(gaps, weights=[each.num_videos for each in bins]))
 
 
 def abstention_metrics(probabilities: Probabilities, targets: Sets, threshold: float) -> Abstention:
-    """Share of videos answered at `threshold`, and accuracy over those; None if none is."""
+    """Fraction of videos that reach `threshold`, and their accuracy (None without such videos)."""
     is_accepted = probabilities.max(axis=1) >= threshold
-    is_right = targets[np.arange(len(targets)), probabilities.argmax(axis=1)]
+    is_correct = targets[np.arange(len(targets)), probabilities.argmax(axis=1)]
     return Abstention(
         threshold=threshold,
         coverage=round_metric(is_accepted.mean()),
-        accuracy_when_answering=round_metric(is_right[is_accepted].mean()) if is_accepted.any() else None,
+        accuracy_when_answering=round_metric(is_correct[is_accepted].mean()) if is_accepted.any() else None,
     )
 
 
 def curves(probabilities: Probabilities, targets: Sets, labels: Sequence[str]) -> dict[str, LabelCurves]:
-    """ROC and precision-recall of each label against the others, where both kinds are there."""
+    """ROC and precision-recall curves of each label that some, but not all, videos have."""
     return {
         label: LabelCurves(
             roc=_points(*roc_curve(targets[:, k], probabilities[:, k])[:2]),
@@ -126,86 +133,84 @@ def curves(probabilities: Probabilities, targets: Sets, labels: Sequence[str]) -
     }
 
 
-def accuracy(answers: Sets, targets: Sets) -> float:
-    """Share of videos with just their own labels answered."""
-    return float((answers == targets).all(axis=1).mean())
+def accuracy(predicted_labels: Sets, targets: Sets) -> float:
+    """Fraction of videos whose predicted labels are exactly the true ones."""
+    return float((predicted_labels == targets).all(axis=1).mean())
 
 
 def intervals(
     probabilities: Probabilities,
-    answers: Sets,
+    predicted_labels: Sets,
     targets: Sets,
     calibration: tuple[Probabilities, Sets],
     groups: Sequence[str],
 ) -> dict[str, Interval]:
-    """95 % confidence intervals, whole groups drawn; none with a single group.
+    """95 % confidence intervals by bootstrap over groups; empty with a single group.
 
-    `calibration` holds what `reliability` takes, a row for each video.
+    `calibration` contains the arguments of `reliability`, with a row for each video.
     """
 
     @cache
     def of_labels(rows: bytes) -> tuple[float, float]:
-        """Balanced accuracy and macro F1 of a draw; every statistic is given the same draws."""
-        drawn = np.frombuffer(rows, np.int64)
-        _, recall, f1, count = _of_labels(answers[drawn], targets[drawn])
+        """Balanced accuracy and macro F1 of a resample; all statistics get the same resamples."""
+        sampled = np.frombuffer(rows, np.int64)
+        _, recall, f1, count = _label_statistics(predicted_labels[sampled], targets[sampled])
         return float(recall[count > 0].mean()) if count.any() else np.nan, float(f1.mean())
 
     def macro_roc_auc(rows: Rows) -> float:
         is_label = targets[rows]
-        is_told_apart = is_label.any(axis=0) & ~is_label.all(axis=0)
-        if not is_told_apart.any():
+        is_defined = is_label.any(axis=0) & ~is_label.all(axis=0)
+        if not is_defined.any():
             return np.nan
-        return float(roc_auc_score(is_label[:, is_told_apart], probabilities[rows][:, is_told_apart]))
+        return float(roc_auc_score(is_label[:, is_defined], probabilities[rows][:, is_defined]))
 
     statistics: dict[str, Callable[[Rows], float]] = {
-        "accuracy": lambda rows: accuracy(answers[rows], targets[rows]),
+        "accuracy": lambda rows: accuracy(predicted_labels[rows], targets[rows]),
         "balanced_accuracy": lambda rows: of_labels(rows.tobytes())[0],
         "macro_f1": lambda rows: of_labels(rows.tobytes())[1],
         "macro_roc_auc": macro_roc_auc,
         "expected_calibration_error": lambda rows: calibration_error(calibration[0][rows], calibration[1][rows]),
     }
-    # Arguments that were checked once need no checking in each of thousands of draws.
+    # Validating the arguments of each resample would take most of the time.
     with sklearn.config_context(skip_parameter_validation=True, assume_finite=True):
         found = {name: group_interval(statistic, groups) for name, statistic in statistics.items()}
     return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def pointing(attentions: Sequence[NDArray[np.float32]], are_in_event: Sequence[NDArray[np.bool_]]) -> Pointing:
-    """How well attention [T] points at the known event: hit rate of its peak, and its mass inside.
+    """Attention [T] against the annotated event: hit rate of the peak (pointing game) and mass inside the event.
 
-    `chance_mass` is the mass that equal attention on all valid frames would have inside.
+    `chance_mass` is the mass inside the event of uniform attention on all valid frames.
     """
     pairs = list(zip(attentions, are_in_event, strict=True))
     hits = [bool(inside[int(np.argmax(attention))]) for attention, inside in pairs]
     masses = [float(attention[inside].sum()) for attention, inside in pairs]
-    shares = [inside.sum() / max(int((attention > 0).sum()), 1) for attention, inside in pairs]
+    chances = [inside.sum() / max(int((attention > 0).sum()), 1) for attention, inside in pairs]
     return Pointing(
         pointing_game_hit_rate=round_metric(np.mean(hits)),
         mass_inside_event=round_metric(np.mean(masses)),
-        chance_mass=round_metric(np.mean(shares)),
+        chance_mass=round_metric(np.mean(chances)),
         num_clips=len(hits),
     )
 
 
 def round_metric(value: float | np.floating) -> float:
-    """To the four places that figures are kept with."""
+    """Round to four decimals, the precision of all stored metrics."""
     return round(float(value), 4)
 
 
-def _of_labels(answers: Sets, targets: Sets) -> tuple[NDArray[np.float64], ...]:
-    """Precision, recall, F1 and number of videos of each label."""
-    found: tuple[NDArray[np.float64], ...] = precision_recall_fscore_support(targets, answers, zero_division=0)
+def _label_statistics(predicted_labels: Sets, targets: Sets) -> tuple[NDArray[np.float64], ...]:
+    """Precision, recall, F1 and number of videos, each an array [K]."""
+    found: tuple[NDArray[np.float64], ...] = precision_recall_fscore_support(targets, predicted_labels, zero_division=0)
     return found
 
 
-def _if_told_apart(
-    score: Callable[..., float], probabilities: Probabilities, targets: Sets, label: int
-) -> float | None:
-    """`score` of one label against the others; None where all videos are of one kind."""
+def _if_defined(score: Callable[..., float], probabilities: Probabilities, targets: Sets, label: int) -> float | None:
+    """`score` of one label against the rest; None if all videos, or none, have the label."""
     is_label = targets[:, label]
     return round_metric(score(is_label, probabilities[:, label])) if 0 < is_label.sum() < len(is_label) else None
 
 
 def _points(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Point, ...]:
     kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MAX_CURVE_POINTS)).round().astype(int))
-    return tuple((round_metric(x[place]), round_metric(y[place])) for place in kept)
+    return tuple((round_metric(x[index]), round_metric(y[index])) for index in kept)

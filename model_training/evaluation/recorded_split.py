@@ -1,4 +1,4 @@
-"""Which videos a model was trained on, found again by the digests that its card keeps."""
+"""Recovers the training, validation and held-out videos of a model by the digests in its card."""
 
 import hashlib
 from collections import Counter
@@ -16,7 +16,7 @@ from model_training.progress import RunProgress
 
 
 def describe_use(examples: Sequence[Example]) -> DataUse:
-    """How many videos there are of what, and a digest of what they are, whatever their files are called."""
+    """Count the videos and compute a digest of their contents and annotations; file names do not matter."""
     digests = file_digests(examples)
     lines = sorted(
         f"{digests[example.path][0]} {example.labels} {example.group} {example.segment_seconds} {example.event_seconds}"
@@ -37,13 +37,13 @@ def recorded_split(
     cache_directory: Path,
     display: RunProgress,
 ) -> Split:
-    """The split of the examples whose uses are those `recorded`, to the byte, the label and the group.
+    """Find the split of the examples whose digests are those `recorded` in the card.
 
-    Whether twins were kept on one side and unreadable videos left out, as trainings of different age did and
-    did not, is told by which of these splits fits.
+    Versions of training split differently: with or without duplicates on one side, with or without unreadable
+    videos. Each of these splits is tried.
 
     Raises:
-        TrainingDataError: none does; the message says where the last one differs.
+        TrainingDataError: no split matches; the message describes the difference of the last one.
     """
     difference = ""
     for split in _possible_splits(config, examples, cache_directory, display):
@@ -56,7 +56,7 @@ def recorded_split(
 def _possible_splits(
     config: TrainConfig, examples: Sequence[Example], cache_directory: Path, display: RunProgress
 ) -> Iterator[Split]:
-    """Without decoding, then with twins on one side, then with them wherever their groups are."""
+    """Splits without decoding, with duplicates on one side, and with duplicates split by their groups."""
     yield split_by_config(config, examples)
     data = prepare_data(config, examples, cache_directory, display, skip_unreadable=True, allow_leakage=True)
     yield data.split
@@ -64,15 +64,13 @@ def _possible_splits(
 
 
 def _difference(split: Split, recorded: Mapping[str, DataUse]) -> str:
-    """In what the first use that differs does; empty where none does."""
+    """Describe the first difference to the recorded uses; empty without a difference."""
     uses = {"training": split.training, "validation": split.validation, "held_out": split.held_out}
-    # Counts come first: they need no file read.
+    # Counts first: they need no file reads.
     for use, part in uses.items():
         if len(part) != recorded[use].num_videos:
-            return (
-                f"its card counts {recorded[use].num_videos} {use.replace('_', '-')} videos, and here are {len(part)}"
-            )
+            return f"the card lists {recorded[use].num_videos} {use.replace('_', '-')} videos, the data {len(part)}"
     for use, part in uses.items():
         if describe_use(part) != recorded[use]:
-            return f"its {use.replace('_', '-')} videos, their labels or groups are others than its card's digest says"
+            return f"the {use.replace('_', '-')} videos, their labels or groups do not match the digest in the card"
     return ""

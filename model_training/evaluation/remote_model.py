@@ -1,4 +1,4 @@
-"""A model that answers elsewhere: the same questions, put to a running service."""
+"""Predicts videos through a running service."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,68 +15,67 @@ from model_training.evaluation.exported_model import VideoPrediction
 from service.inference.manifest import Manifest
 from service.video.errors import VideoError
 
-_OF_THE_VIDEO = frozenset(
+_VIDEO_ERRORS = frozenset(
     {httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNSUPPORTED_MEDIA_TYPE, httpx.codes.UNPROCESSABLE_ENTITY}
 )
 
 
 @contextmanager
 def remote_model(url: str) -> Iterator["RemoteModel"]:
-    """Ask the service at `url` as long as the context lasts."""
+    """Connect to the service at `url` for the duration of the block."""
     with Client(url) as client:
         yield RemoteModel(client)
 
 
 class RemoteModel:
-    """The model of a manifest as a service answers it; a `Predictor`."""
+    """A `Predictor` that requests predictions from a service."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def predict(self, path: Path, manifest: Manifest, segment_seconds: Segment | None = None) -> VideoPrediction:
-        """What the service answers for the video in `path`.
+        """Predict the video in `path` through the service.
 
         Raises:
-            VideoError: the service refuses the video, or only a segment of it is meant.
-            TrainingError: nobody answers, the service is busy or does not know the model, or it holds other bytes
-                under the model's name and version.
+            VideoError: the service rejects the video, or a segment is given.
+            TrainingError: the service is unreachable or busy, or does not have the model with these bytes.
         """
         if segment_seconds is not None:
-            raise VideoError("a service answers whole videos, but only a segment of this one is meant")
+            raise VideoError("the service predicts whole videos only, and this example is a segment")
         try:
-            answer = self._client.predict(path, model=manifest.name, version=manifest.version, frames="all")
+            prediction = self._client.predict(path, model=manifest.name, version=manifest.version, frames="all")
         except ProblemError as error:
-            if error.status in _OF_THE_VIDEO:
+            if error.status in _VIDEO_ERRORS:
                 raise VideoError(str(error)) from error
             raise TrainingError(str(error)) from error
         except ServiceUnreachable as error:
             raise TrainingError(str(error)) from error
-        if answer.model.digest != manifest.digest:
+        if prediction.model.digest != manifest.digest:
             raise TrainingError(
-                f"the service's {manifest.name}/{manifest.version} is another one: its digest is {answer.model.digest},"
-                f" this one's {manifest.digest}"
+                f"the service has another {manifest.name}/{manifest.version}: its digest is {prediction.model.digest},"
+                f" and the local one is {manifest.digest}"
             )
-        return _as_prediction(answer, manifest)
+        return _as_prediction(prediction, manifest)
 
 
-def _as_prediction(answer: Prediction, manifest: Manifest) -> VideoPrediction:
-    """The answer in the shape of an exported model's; the frames that it leaves out are those of no attention."""
-    shape = (len(answer.clips), manifest.clip.num_frames)
+def _as_prediction(prediction: Prediction, manifest: Manifest) -> VideoPrediction:
+    """Convert the response to the arrays of an exported model; frames that it omits have no attention."""
+    shape = (len(prediction.clips), manifest.clip.num_frames)
     attention, times = np.zeros(shape, np.float32), np.zeros(shape)
     valid = np.zeros(shape, np.bool_)
-    places = [0] * len(answer.clips)
-    for frame in answer.frames:
-        place = places[frame.clip]
-        attention[frame.clip, place], times[frame.clip, place] = frame.attention, frame.time_seconds
-        valid[frame.clip, place] = True
-        places[frame.clip] += 1
-    by_label = {row.label: row.probability for row in answer.probabilities}
+    counts = [0] * len(prediction.clips)
+    for frame in prediction.frames:
+        index = counts[frame.clip]
+        attention[frame.clip, index], times[frame.clip, index] = frame.attention, frame.time_seconds
+        valid[frame.clip, index] = True
+        counts[frame.clip] += 1
+    by_label = {row.label: row.probability for row in prediction.probabilities}
     return VideoPrediction(
         probabilities=np.array([by_label[label] for label in manifest.labels]),
         clip_probabilities=None,
         attention=attention,
         times_seconds=times,
         valid=valid,
-        decode_seconds=answer.timings_ms.decode / 1000,
-        model_seconds_per_clip=answer.timings_ms.model / 1000,
+        decode_seconds=prediction.timings_ms.decode / 1000,
+        model_seconds_per_clip=prediction.timings_ms.model / 1000,
     )

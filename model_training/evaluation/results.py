@@ -1,6 +1,7 @@
-"""What is measured of a model, as types: what `--json` writes, what the card keeps, what `verify` compares.
+"""Types of evaluation results: `--json` writes them, the card stores them, `verify` compares them.
 
-Shares and probabilities lie in 0..1; what has no case is None. Holds no arithmetic.
+Fractions and probabilities are in 0..1; None means that the value is undefined. The field names are JSON keys of
+shipped models.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ Point = tuple[float, float]
 
 
 class Result(BaseModel):
-    """A part of the figures; None is left out of JSON."""
+    """Base of all results; fields that are None are left out of JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,14 +25,14 @@ class Result(BaseModel):
 
 
 class Interval(Result):
-    """A 95 % confidence interval: percentiles of a bootstrap that draws whole groups."""
+    """A 95 % confidence interval: percentiles of a bootstrap over groups."""
 
     low: float
     high: float
 
 
 class Averages(Result):
-    """Of one label against all others; or, as a mean, of labels that each count the same."""
+    """Metrics of one label against the rest, or their unweighted means over labels (macro averages)."""
 
     precision: float
     recall: float
@@ -41,20 +42,20 @@ class Averages(Result):
 
 
 class LabelMetrics(Averages):
-    """One label against all others."""
+    """Metrics of one label against the rest."""
 
     num_videos: int
 
 
 class LabelCurves(Result):
-    """Points of one label's curves: (false positive rate, true positive rate), and (recall, precision)."""
+    """Points of one label's curves: (false positive rate, true positive rate) and (recall, precision)."""
 
     roc: tuple[Point, ...]
     precision_recall: tuple[Point, ...]
 
 
 class ReliabilityBin(Result):
-    """Answers whose probability lies in one tenth: its mean, and the share that is right."""
+    """A reliability bin: mean probability of its predictions, and the fraction that is correct."""
 
     mean_probability: float
     share_right: float
@@ -62,7 +63,7 @@ class ReliabilityBin(Result):
 
 
 class Abstention(Result):
-    """What is answered at the abstention threshold, and how well."""
+    """Coverage and accuracy at the abstention threshold."""
 
     threshold: float
     coverage: float
@@ -70,7 +71,7 @@ class Abstention(Result):
 
 
 class LabelSets(Result):
-    """How often the true label is in the answered label set, and how large the sets are."""
+    """Coverage and mean size of the predicted label sets; `coverage_asked` is the target coverage."""
 
     coverage_asked: float
     coverage: float
@@ -78,7 +79,7 @@ class LabelSets(Result):
 
 
 class Pointing(Result):
-    """How attention points at the true moment; `chance_mass` is what equal attention would put there."""
+    """Attention inside the annotated event; `chance_mass` is the mass that uniform attention would have there."""
 
     pointing_game_hit_rate: float
     mass_inside_event: float
@@ -87,17 +88,17 @@ class Pointing(Result):
 
 
 class Cost(Result):
-    """Medians; decoding of a whole video, the model's call for one clip."""
+    """Median times of decoding a video and of a model call for one clip."""
 
     decode_milliseconds_per_video: float
     model_milliseconds_per_clip: float
 
 
 class Metrics(Result):
-    """How good a set of answers is. A row of `confusion` is a true label, a column an answered one.
+    """Metrics of a set of predictions. `confusion` has a row for each true label, a column for each predicted one.
 
-    Of a multi-label model, a video is right if just its labels are answered; calibration is that of each
-    label's probability, and there is no confusion, abstention, label set or top-k.
+    With a multi-label model, a video is correct if exactly its labels are predicted, and calibration is measured
+    on each label's probability; `confusion`, `abstention`, `label_sets` and `top_k_accuracy` are absent.
     """
 
     num_videos: int
@@ -107,7 +108,7 @@ class Metrics(Result):
     accuracy: float
     balanced_accuracy: float
     top_k_accuracy: dict[str, float]
-    """By k, from 2 to 5 where there are more labels than that."""
+    """By k, from 2 to 5, for k below the number of labels."""
     macro: Averages
     per_label: dict[str, LabelMetrics]
     confusion: tuple[tuple[int, ...], ...] | None = None
@@ -117,32 +118,73 @@ class Metrics(Result):
     label_sets: LabelSets | None = None
     attention: Pointing | None = None
     intervals: dict[str, Interval]
-    """Of accuracy, balanced_accuracy, macro_f1, macro_roc_auc and expected_calibration_error; empty with one group."""
+    """For accuracy, balanced_accuracy, macro_f1, macro_roc_auc, expected_calibration_error; empty with one group."""
     curves: dict[str, LabelCurves]
     cost: Cost | None = None
 
 
 class Evaluation(Metrics):
-    """The figures of one model on chosen videos: what `evaluate --json` writes."""
+    """Metrics of one model on selected videos, as `evaluate --json` writes them."""
 
     model: str
     version: str
     digest: str
     folds: tuple[int, ...]
-    """None given: all videos."""
+    """Empty: all videos."""
     over_http: str | None = None
-    """The service that answered; None where the exported model did."""
+    """URL of the service that predicted; None if the exported model predicted."""
     num_unreadable: int = 0
-    """Videos that were left out because they cannot be used."""
+    """Number of unreadable videos, which were left out."""
     baselines: Baselines | None = None
-    """On the same videos, taught on the model's training videos; None where these are not known or among them."""
+    """On the same videos, fitted on the model's training videos; None if these are unknown or among the videos."""
+
+
+def evaluation_of(
+    metrics: Metrics,
+    *,
+    model: str,
+    version: str,
+    digest: str,
+    folds: tuple[int, ...],
+    over_http: str | None = None,
+    num_unreadable: int = 0,
+    baselines: Baselines | None = None,
+) -> Evaluation:
+    """The metrics with the model and the videos that they belong to."""
+    return Evaluation(
+        num_videos=metrics.num_videos,
+        num_clips=metrics.num_clips,
+        num_groups=metrics.num_groups,
+        labels=metrics.labels,
+        accuracy=metrics.accuracy,
+        balanced_accuracy=metrics.balanced_accuracy,
+        top_k_accuracy=metrics.top_k_accuracy,
+        macro=metrics.macro,
+        per_label=metrics.per_label,
+        confusion=metrics.confusion,
+        expected_calibration_error=metrics.expected_calibration_error,
+        reliability=metrics.reliability,
+        abstention=metrics.abstention,
+        label_sets=metrics.label_sets,
+        attention=metrics.attention,
+        intervals=metrics.intervals,
+        curves=metrics.curves,
+        cost=metrics.cost,
+        model=model,
+        version=version,
+        digest=digest,
+        folds=folds,
+        over_http=over_http,
+        num_unreadable=num_unreadable,
+        baselines=baselines,
+    )
 
 
 class CrossValidation(Result):
-    """What exported models answer for the videos of the folds that they never saw: means over seeds.
+    """Metrics of out-of-fold predictions by exported models, as means over seeds.
 
-    A `*_deviation` is the standard deviation over seeds, of all folds' answers together; `*_over_folds` that of
-    single runs, each one fold and seed.
+    A `*_deviation` is the standard deviation over seeds, with the predictions of all folds pooled;
+    `*_over_folds` is the standard deviation over single runs (one fold and seed).
     """
 
     folds: tuple[int, ...]
@@ -161,13 +203,13 @@ class CrossValidation(Result):
     model_milliseconds_per_clip: float
     command: str
     num_leaks: int = 0
-    """Between a fold and the rest, all of them allowed; of records that do not say, none is known."""
+    """Allowed leaks between a held-out fold and the other folds; 0 in older records, which lack the field."""
     baselines: Baselines | None = None
-    """On the same videos, each fold taught on the others."""
+    """On the same videos, each fold predicted from the others."""
 
 
 class OrderedCurve(Result):
-    """Mean probability of the clip's answer as frames go, in three orders; `area_*` is under its curve."""
+    """Mean probability of the predicted label as frames are deleted, in three orders; `area_*` is under the curve."""
 
     attention: tuple[float, ...]
     random: tuple[float, ...]
@@ -176,36 +218,36 @@ class OrderedCurve(Result):
     area_random: float
     area_even: float
     gain_over_random: float
-    """How much better attention's order is: a smaller area for deletion, a larger one for insertion."""
+    """Advantage of the attention order: a smaller area for deletion, a larger one for insertion."""
     gain_over_random_interval: Interval | None = None
     gain_over_even: float
     gain_over_even_interval: Interval | None = None
 
 
 class Faithfulness(Result):
-    """What deleting and inserting frames in the order of their attention does to the answer."""
+    """Effect on the prediction of deleting and inserting frames in the order of their attention."""
 
     num_clips: int
     shares: tuple[float, ...]
-    """Share of frames deleted (deletion) or kept (insertion) at each point of the curves."""
+    """Fractions of frames deleted (deletion) or kept (insertion) at the points of the curves."""
     deletion: OrderedCurve
     insertion: OrderedCurve
     attention_is_explanation: bool | None = None
-    """Whether both gains over random order are sure to be above 0; None where that cannot be told."""
+    """Whether both gains over random order are significantly above 0; None without intervals."""
 
 
 class ChangeMetrics(Result):
-    """The same videos, changed in one way."""
+    """Metrics of the same videos after one change."""
 
     accuracy: float
     agreement: float
-    """Share of videos that get the answer their clean copy got."""
+    """Fraction of videos with the same prediction as the original."""
     mean_probability_shift: float
-    """Mean absolute change of the clean answer's probability."""
+    """Mean absolute change of the probability of the original's predicted label."""
 
 
 class Robustness(Result):
-    """How much the answers depend on how a video was made."""
+    """Sensitivity of the predictions to encoding, size, brightness and frame rate."""
 
     num_videos: int
     clean_accuracy: float
@@ -213,7 +255,7 @@ class Robustness(Result):
 
 
 class DataUse(Result):
-    """The videos of one use; `digest` covers their paths, labels, groups and bytes."""
+    """The videos of one use; `digest` covers their bytes, labels, groups, segments and event times."""
 
     num_videos: int
     num_groups: int
@@ -222,25 +264,25 @@ class DataUse(Result):
 
 
 class Assessment(Result):
-    """Everything a card prints that follows from a model and its data; `verify` makes it again."""
+    """All results in a card that follow from the model and its data; `verify` measures them again."""
 
     data: dict[str, DataUse]
     """By use: training, validation, held_out."""
     abstention_threshold: float | None = None
     label_set_least_probability: float | None = None
     label_thresholds: tuple[float, ...] | None = None
-    """Of a multi-label model, in place of the two above."""
+    """With a multi-label model; replaces the two thresholds above."""
     validation: Metrics
     held_out: Metrics | None = None
     faithfulness: Faithfulness
-    """On the held-out videos, or on validation where none was held out; so is `robustness`."""
+    """On the held-out videos, or on the validation videos if no fold was held out; likewise `robustness`."""
     robustness: Robustness
     picture_envelope: PictureEnvelope
-    """What the training clips look like."""
+    """Percentiles of luminance and sharpness over the training clips."""
     baselines: Baselines
-    """On the same videos, taught on the training videos."""
+    """On the same videos, fitted on the training videos."""
 
     @property
     def best(self) -> Metrics:
-        """The figures to quote: held out if there are such, or else of validation."""
+        """The metrics to quote: of the held-out videos if there are any, otherwise of the validation videos."""
         return self.held_out or self.validation

@@ -1,6 +1,6 @@
-"""How much a model's answers depend on how a video was made: the same videos, changed, asked again.
+"""Robustness: metrics on videos that were re-encoded, scaled, darkened or reduced in frame rate.
 
-Videos are read frame by frame and written anew with PyAV, each into a file that is gone after its answer.
+Videos are changed frame by frame with PyAV, and each changed file is overwritten after its prediction.
 """
 
 import tempfile
@@ -30,12 +30,12 @@ from service.inference.manifest import Manifest
 from service.video.errors import VideoError
 
 MAX_VIDEOS = 24
-# A multiple of the common frame rates, and no finer than MPEG-4 can say.
+# A multiple of the common frame rates, and coarse enough for the MPEG-4 time base.
 _TICKS_PER_SECOND = 60000
 _TIME_DECIMALS = 4
-"""Of times in a segment: no two frames come nearer, and each has a tick of its own."""
+"""Decimals of times in a segment: less than a tick, so that frames keep distinct times."""
 _SEEK_MARGIN_SECONDS = 1.0
-"""A container may count by when a frame is decoded, which is earlier than it is shown."""
+"""A container may seek by decode time, which is before presentation time."""
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 Picture = NDArray[np.uint8]
@@ -43,12 +43,12 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How a video is written anew: pictures scaled and darkened, frames left out, then encoded."""
+    """A change of a video: scale and darken frames, drop frames, and encode."""
 
     scale: float = 1.0
     brightness: float = 1.0
-    keeps: Callable[[int], bool] = lambda _number: True
-    """Whether the frame of this number stays; those that stay keep their times."""
+    is_kept: Callable[[int], bool] = lambda _number: True
+    """Whether the frame with this number is kept; kept frames keep their times."""
     codec: str = "libx264"
     suffix: str = ".mp4"
     options: tuple[tuple[str, str], ...] = (("preset", "veryfast"), ("crf", "18"))
@@ -68,18 +68,18 @@ CHANGES = {
     ),
     "half the width and height": Change(scale=0.5),
     "darkened to 40 %": Change(brightness=0.4),
-    "30 % of the frames dropped": Change(keeps=_is_not_dropped),
-    "half the frame rate": Change(keeps=lambda number: number % 2 == 0),
+    "30 % of the frames dropped": Change(is_kept=_is_not_dropped),
+    "half the frame rate": Change(is_kept=lambda number: number % 2 == 0),
 }
 
 
 def measure_robustness(
     model: Predictor, manifest: Manifest, examples: Sequence[Example], on_video: Callable[[], None] = lambda: None
 ) -> Robustness:
-    """Accuracy under every change, and agreement with the clean answer, over at most `MAX_VIDEOS` videos.
+    """Accuracy under each change, and agreement with the original prediction, over at most `MAX_VIDEOS` videos.
 
     Raises:
-        TrainingDataError: a video cannot be read, or not be written anew.
+        TrainingDataError: a video cannot be decoded or re-encoded.
     """
     chosen = spread_examples(examples, MAX_VIDEOS)
     clean: list[VideoPrediction] = []
@@ -87,14 +87,14 @@ def measure_robustness(
     with tempfile.TemporaryDirectory(prefix="robustness-") as directory:
         for example in chosen:
             segment = example.segment_seconds
-            # What is written anew begins where the segment does.
-            of_written = None if segment is None else (0.0, segment[1] - segment[0])
+            # A changed file starts at the start of the segment.
+            changed_segment = None if segment is None else (0.0, segment[1] - segment[0])
             try:
                 clean.append(model.predict(example.path, manifest, segment))
                 for name, change in CHANGES.items():
                     path = Path(directory) / f"video{change.suffix}"
                     write_changed(example.path, path, change, segment)
-                    changed[name].append(model.predict(path, manifest, of_written))
+                    changed[name].append(model.predict(path, manifest, changed_segment))
             except (VideoError, av.error.FFmpegError) as error:
                 raise TrainingDataError(f"{example.listed}: {error}") from error
             on_video()
@@ -112,9 +112,9 @@ def measure_robustness(
 
 
 def write_changed(source: Path, target: Path, change: Change, segment_seconds: Segment | None = None) -> None:
-    """Write the video in `source` to `target`, changed; every frame that is kept keeps its time.
+    """Write the changed video to `target`; kept frames keep their times.
 
-    Of a segment no other frames are written than those on screen in it, and their times count from its start.
+    With a segment, only the frames on screen in it are written, with times relative to its start.
     """
     with av.open(str(target), "w") as container:
         stream: VideoStream | None = None
@@ -140,12 +140,12 @@ def _new_stream(container: OutputContainer, change: Change, picture: Picture) ->
 
 
 def _pictures(source: Path, change: Change, segment_seconds: Segment | None) -> Iterator[tuple[float, Picture]]:
-    """Time in seconds and pixels of each frame that `change` keeps, upright, sides even."""
+    """Yield time in seconds and pixels of each kept frame, rotated upright, with even width and height."""
     with av.open(str(source), metadata_errors="ignore") as container:
         last_seconds = -1.0
         shape: tuple[int, int] | None = None
         for number, (seconds, frame) in enumerate(_frames(container, segment_seconds)):
-            if seconds is None or seconds <= last_seconds or not change.keeps(number):
+            if seconds is None or seconds <= last_seconds or not change.is_kept(number):
                 continue
             last_seconds = seconds
             pixels: Any = frame.to_ndarray(format="rgb24")
@@ -157,7 +157,7 @@ def _pictures(source: Path, change: Change, segment_seconds: Segment | None) -> 
 
 
 def _frames(container: InputContainer, segment_seconds: Segment | None) -> Iterator[tuple[float | None, av.VideoFrame]]:
-    """Every frame and its time; of a segment those on screen in it, by their time since it began."""
+    """Yield each frame with its time; with a segment, the frames on screen in it, with times since its start."""
     if segment_seconds is None:
         yield from ((frame.time, frame) for frame in container.decode(video=0))
         return
@@ -181,16 +181,16 @@ def _frames(container: InputContainer, segment_seconds: Segment | None) -> Itera
 
 
 def _even_shape(pixels: Picture, scale: float) -> tuple[int, int]:
-    """(width, height), as OpenCV counts them."""
+    """Even (width, height) after scaling, in the order of OpenCV."""
     height, width = pixels.shape[:2]
     return max(2, round(width * scale) // 2 * 2), max(2, round(height * scale) // 2 * 2)
 
 
 def _compared(clean: Probabilities, changed: Probabilities, targets: Sets, manifest: Manifest) -> ChangeMetrics:
-    likeliest = np.arange(len(clean)), clean.argmax(axis=1)
-    answers = predicted_labels(changed, manifest)
+    top_labels = np.arange(len(clean)), clean.argmax(axis=1)
+    predicted = predicted_labels(changed, manifest)
     return ChangeMetrics(
-        accuracy=round_metric(accuracy(answers, targets)),
-        agreement=round_metric(accuracy(answers, predicted_labels(clean, manifest))),
-        mean_probability_shift=round_metric(np.abs(changed[likeliest] - clean[likeliest]).mean()),
+        accuracy=round_metric(accuracy(predicted, targets)),
+        agreement=round_metric(accuracy(predicted, predicted_labels(clean, manifest))),
+        mean_probability_shift=round_metric(np.abs(changed[top_labels] - clean[top_labels]).mean()),
     )

@@ -1,13 +1,10 @@
-"""The model card: what was measured and declared of a model, for programs (`Card`) and for people (Markdown).
+"""The model card for programs (`MODEL_CARD.json`); `card_markdown` writes it for people."""
 
-Measures nothing. The Markdown says only what the `Card` holds.
-"""
-
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from model_training.config import TrainConfig
 from model_training.evaluation.results import Assessment, CrossValidation, Result
-from model_training.export.history import pruning_effects
 from service.inference.manifest import Manifest
 from service.video.clip import ClipSpec
 
@@ -18,7 +15,7 @@ _COMMON_COMMANDS = {
 
 
 class Card(Result):
-    """Everything a card says. `files` are the digests of the model's files but the manifest and the cards."""
+    """The content of a model card. `files` contains the digests of all files but the manifest and the cards."""
 
     schema_version: Literal[1] = 1
     name: str
@@ -44,26 +41,26 @@ class Card(Result):
     seed: int
     num_epochs: int
     history: tuple[dict[str, Any], ...] = ()
-    """Each epoch's figures; empty where they were not kept."""
+    """Metrics of each epoch; empty if they were not recorded."""
     pruning: tuple[dict[str, Any], ...] = ()
-    """For each pruned stage, sparsity and validation figures of the weights kept before it and after it."""
+    """For each pruned stage, sparsity and validation metrics of the weights kept before and after it."""
     package_versions: dict[str, str]
     commands: dict[str, str]
     files: dict[str, str]
     cross_validation: CrossValidation | None = None
-    """Of networks like this one; None where it was not done."""
+    """Metrics of other networks with the same config; None without cross-validation."""
     assessment: Assessment
-    """What `verify` measures again."""
+    """The results that `verify` measures again."""
 
     def to_json(self) -> str:
-        """The text of `MODEL_CARD.json`; the same card always gives the same text."""
+        """The text of `MODEL_CARD.json`; equal cards give equal text."""
         return self.model_dump_json(indent=1) + "\n"
 
 
 def build_card(
     manifest: Manifest, config: TrainConfig, assessment: Assessment, history: tuple[dict[str, Any], ...]
 ) -> Card:
-    """The card of a model. `manifest.files` holds the files of the SavedModel and the golden clips only."""
+    """Build the card of a model; `manifest.files` contains only the SavedModel and the golden clips."""
     folds = "" if config.held_out_fold is None else f" --folds {config.held_out_fold}"
     return Card(
         name=manifest.name,
@@ -91,7 +88,7 @@ def build_card(
         history=history,
         pruning=tuple(pruning_effects(history, [stage.name for stage in config.stages if stage.pruned_fraction > 0])),
         package_versions=manifest.training["versions"],
-        # Models older than the command itself name the one their config foresaw.
+        # Older models did not record the command; their config states it.
         commands={"train": manifest.training.get("command", config.command)}
         | {
             name: command.format(name=manifest.name, version=manifest.version, folds=folds)
@@ -105,31 +102,49 @@ def build_card(
 
 def _network(config: TrainConfig) -> str:
     crop = config.motion_crop
-    place = "" if crop is None else f", sees the square in which most moves, as {crop.size}x{crop.size}"
-    return f"{config.backbone}, {config.architecture}{place}"
+    cropped = "" if crop is None else f", on the square with the most movement, {crop.size}x{crop.size}"
+    return f"{config.backbone}, {config.architecture}{cropped}"
 
 
 def _protocol(config: TrainConfig, cross_validation: CrossValidation | None, num_leaks: int) -> str:
     held = (
-        f"Fold {config.held_out_fold} of the data's manifest was held out: fixed in the config beforehand, and not"
-        " seen by training, early stopping, calibration or any choice."
-        + (f" But {leak_warning(num_leaks)}" if num_leaks else "")
+        f"Fold {config.held_out_fold} of the data's manifest was held out. The config fixes it; training, early"
+        " stopping, calibration and all choices of options did not use it."
+        + (f" {leak_warning(num_leaks)}" if num_leaks else "")
         if config.held_out_fold is not None
-        else "No fold was held out: the figures come from the validation videos, which also steered training, and"
-        " are too kind"
-        + ("." if cross_validation is None else "; those of cross-validation, which come first, are what to expect.")
+        else "No fold was held out. The metrics come from the validation videos, which early stopping and calibration"
+        " used, so they are optimistic"
+        + ("." if cross_validation is None else "; expect those of cross-validation, which come first.")
     )
     return (
-        f"{held} Of the other videos, whole groups with about {config.validation_fraction:.0%} were kept apart"
-        " for validation; early stopping, the temperature, the abstention threshold and the label sets come from"
-        " those. Groups (videos of one source) are never parted. Figures are those of the exported model, one video"
-        " at a time, decoded as the service decodes it. Intervals are 95 % percentiles of a bootstrap that draws"
-        " whole groups."
+        f"{held} About {config.validation_fraction:.0%} of the other videos, in whole groups, are validation videos;"
+        " early stopping, temperature, abstention threshold and label sets are fitted on them. A group (the videos of"
+        " one source) is never split. Metrics are measured on the exported model, which predicts one video at a time,"
+        " decoded as in the service. Intervals are 95 % percentiles of a bootstrap over groups."
     )
+
+
+def pruning_effects(history: Sequence[dict[str, Any]], pruned_stages: Sequence[str]) -> list[dict[str, Any]]:
+    """For each pruned stage: sparsity, validation loss and accuracy of the weights kept before and after it.
+
+    `before` is absent for the first stage.
+    """
+    effects = []
+    for stage in pruned_stages:
+        indices = [index for index, entry in enumerate(history) if entry["stage"] == stage]
+        before = [entry for entry in history[: indices[0]] if entry["is_kept"]] if indices else []
+        after = [history[index] for index in indices if history[index]["is_kept"]]
+        sides = {"before": before, "after": after}
+        effects.append({"stage": stage} | {side: _pruning_metrics(kept[-1]) for side, kept in sides.items() if kept})
+    return effects
+
+
+def _pruning_metrics(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: entry[name] for name in ("sparsity", "validation_loss", "validation_accuracy")}
 
 
 def leak_warning(num_leaks: int) -> str:
-    """The sentence that warns of figures of folds that share something with what was trained on."""
+    """A sentence that warns of metrics measured despite leaks."""
     leaks, were = ("1 leak", "was") if num_leaks == 1 else (f"{num_leaks} leaks", "were")
     shared = "the same source, scene or copy on both sides"
     return f"{leaks} between a held-out fold and the rest {were} allowed ({shared})."

@@ -191,7 +191,8 @@ def _pruning(card: Card) -> list[str]:
 def _baselines(baselines: Baselines, accuracy: float, macro_f1: float) -> list[str]:
     """What stands beside a model of this accuracy and macro F1."""
     rows: list[tuple[str, ...]] = [
-        (name, f"{score.accuracy:.3f}", f"{score.macro_f1:.3f}") for name, score in baselines.beside(accuracy, macro_f1)
+        (name, f"{score.accuracy:.3f}", f"{score.macro_f1:.3f}")
+        for name, score in baselines.with_model(accuracy, macro_f1)
     ]
     verdict = baselines.verdict(accuracy)
     return [

@@ -1,6 +1,6 @@
-"""A trained network -> `models/<name>/<version>/`: SavedModel, golden clips, manifest and card.
+"""Exports a trained network to `models/<name>/<version>/`: SavedModel, golden clips, manifest and card.
 
-The directory appears whole or not at all.
+The directory is created completely or not at all.
 """
 
 import hashlib
@@ -17,13 +17,14 @@ import tensorflow as tf
 from model_training.atomic_files import write_atomically
 from model_training.config import TrainConfig, num_frames_per_step
 from model_training.datasets.splits import Split
-from model_training.errors import TrainingDataError, TrainingError
+from model_training.errors import TrainingError
 from model_training.evaluation.assessment import Step, apply_assessment, assess
 from model_training.evaluation.exported_model import ExportedModel
 from model_training.evaluation.results import Assessment, CrossValidation
 from model_training.export.card import build_card
 from model_training.export.card_markdown import card_markdown
 from model_training.export.golden import golden_clips
+from model_training.export.model_directory import check_version_is_free
 from model_training.export.saved_model import save_graph
 from model_training.networks.network import Network
 from service.inference.manifest import CARD_JSON_NAME, CARD_NAME, MANIFEST_NAME, GoldenClip, Manifest, file_digests
@@ -31,7 +32,7 @@ from service.inference.manifest import CARD_JSON_NAME, CARD_NAME, MANIFEST_NAME,
 
 @dataclass(frozen=True, slots=True)
 class TrainedRun:
-    """A finished run: what was trained, on what, and how it went."""
+    """A finished training run."""
 
     config: TrainConfig
     labels: tuple[str, ...]
@@ -40,29 +41,10 @@ class TrainedRun:
     temperature: float
     history: Sequence[dict[str, Any]]
     command: str
-    """What was asked for, with DIR for the data: the same gives the same."""
+    """The command line that repeats the run, with DIR for the data."""
     num_leaks: int = 0
-    """Allowed between the held-out fold and the rest."""
+    """Allowed leaks between the held-out fold and the other folds."""
     cross_validation: CrossValidation | None = None
-
-
-def next_version(models_directory: Path, name: str) -> str:
-    """The version after the last one of this name."""
-    folder = models_directory / name
-    taken = [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
-    return str(max(taken, default=0) + 1)
-
-
-def check_is_free(models_directory: Path, name: str, version: str) -> Path:
-    """The directory of a model that does not exist yet.
-
-    Raises:
-        TrainingDataError: it does; a published version is never changed.
-    """
-    directory = models_directory / name / version
-    if directory.exists():
-        raise TrainingDataError(f"{directory} exists already, and a version is never changed: give another --version")
-    return directory
 
 
 def export_run(
@@ -72,16 +54,15 @@ def export_run(
     cache_directory: Path,
     on_step: Step = lambda _name: None,
 ) -> Manifest:
-    """Write the model of a finished run, measured as exported, and say what it is.
+    """Export the model of a finished run, measure the exported model, and return its manifest.
 
-    The abstention threshold and the label sets come from the validation videos; the figures from the
-    held-out fold and, apart, from validation. Calls `on_step` with what is being measured.
+    Calls `on_step` with the name of each measurement.
 
     Raises:
-        TrainingDataError: the version exists already, or a video cannot be used.
-        TrainingError: the disk does not take it.
+        TrainingDataError: the version exists, or a video cannot be decoded.
+        TrainingError: the disk is full.
     """
-    directory = check_is_free(models_directory, run.config.name, version)
+    directory = check_version_is_free(models_directory, run.config.name, version)
     partial = models_directory / f".partial-{run.config.name}-{version}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -96,7 +77,8 @@ def export_run(
         partial.rename(directory)
     except OSError as error:
         raise TrainingError(
-            f"{directory}: cannot be exported: {error.strerror or error}; training is kept: the same command exports it"
+            f"{directory}: cannot be exported: {error.strerror or error}; the training is saved:"
+            " the same command exports it"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -110,24 +92,24 @@ def write_documents(
     assessment: Assessment,
     history: tuple[dict[str, Any], ...],
 ) -> Manifest:
-    """Write manifest and cards of the SavedModel in `directory`, and say what the manifest is.
+    """Write manifest and cards of the SavedModel in `directory`, and return the manifest.
 
-    Of `manifest` everything is kept but what was measured, and the digests of the cards.
+    Replaces the measured fields of `manifest` and the digests of the cards.
     """
     documents = (CARD_NAME, CARD_JSON_NAME)
     files = {name: digest for name, digest in file_digests(directory).items() if name not in documents}
-    manifest = apply_assessment(manifest, config, assessment).model_copy(update={"files": files})
+    manifest = apply_assessment(manifest, config, assessment, files)
     card = build_card(manifest, config, assessment, history)
     texts = {CARD_NAME: card_markdown(card), CARD_JSON_NAME: card.to_json()}
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-    manifest = manifest.model_copy(update={"files": dict(sorted((files | digests).items()))})
+    manifest = apply_assessment(manifest, config, assessment, dict(sorted((files | digests).items())))
     texts[MANIFEST_NAME] = manifest.to_json()
     write_atomically({directory / name: text for name, text in texts.items()})
     return manifest
 
 
 def _draft(run: TrainedRun, version: str, golden: list[GoldenClip], directory: Path) -> Manifest:
-    """The manifest before anything is measured."""
+    """The manifest before the measurements."""
     config = run.config
     step = num_frames_per_step(config.backbone)
     return Manifest(

@@ -1,4 +1,4 @@
-"""Golden clips: inputs whose expected outputs travel with the model."""
+"""Golden clips: inputs stored with a model together with their expected outputs."""
 
 import hashlib
 from pathlib import Path
@@ -11,18 +11,16 @@ from service.video.clip import ClipSpec, DecodeLimits
 from service.video.decode import open_video
 
 _NUM_GOLDEN = 3
-
-
 _GOLDEN_FRAME_RATE = 15
 
 
 def golden_clips(model: ExportedModel, spec: ClipSpec, directory: Path) -> list[GoldenClip]:
-    """Three painted videos of one clip each, the last one shorter than its window, and their answers."""
+    """Render three videos of one clip each, the last shorter than its window, and record their outputs."""
     (directory / "golden").mkdir()
     golden = []
     for index in range(_NUM_GOLDEN):
         path = directory / "golden" / f"{index + 1}.mp4"
-        share = 0.97 if index + 1 < _NUM_GOLDEN else 0.7
+        fraction = 0.97 if index + 1 < _NUM_GOLDEN else 0.7
         render_video(
             path,
             EVENT_LABELS[index],
@@ -30,7 +28,7 @@ def golden_clips(model: ExportedModel, spec: ClipSpec, directory: Path) -> list[
             width=192,
             height=144,
             frame_rate=_GOLDEN_FRAME_RATE,
-            duration_seconds=max(min(share * spec.window_seconds, 8.0), 1 / _GOLDEN_FRAME_RATE),
+            duration_seconds=max(min(fraction * spec.window_seconds, 8.0), 1 / _GOLDEN_FRAME_RATE),
         )
         with open_video(path, DecodeLimits()) as video:
             clip = next(video.clips(spec, video.plan(spec)))

@@ -17,32 +17,32 @@ def save_graph(network: Network, config: TrainConfig, temperature: float, direct
     """Write the SavedModel of the network that `config` describes: one signature, `serving_default`.
 
     Inputs `frames` uint8 [B,T,H,W,3] and `valid` bool [B,T]; outputs `probabilities` float32 [B,K] and
-    `attention` float32 [B,T]. The clips of a batch are worked on one by one inside the graph, so a
-    clip's answer is the same, bit for bit, in a batch of any size. Its numbers are kept in the config's
-    `stored_precision`, and widened to float32 before anything is computed; batch normalisation is folded.
+    `attention` float32 [B,T]. The graph processes the clips of a batch one by one, so a clip's output is
+    bit-identical in a batch of any size. Parameters are stored in the config's `stored_precision` and cast to
+    float32 before use; batch normalisation is folded.
 
     Raises:
-        OSError: the disk does not take it.
+        OSError: the disk is full, or the directory is not writable.
     """
-    spec, answering = config.clip, fold_batch_norm(network, config)
-    # Of the rest, states of random generators, answering has no use.
+    spec, inference_network = config.clip, fold_batch_norm(network, config)
+    # The other variables are states of random generators, which inference does not use.
     stored = [
         (variable, tf.Variable(tf.cast(variable.value, config.stored_precision), trainable=False))
-        for variable in answering.variables
+        for variable in inference_network.variables
         if variable.dtype == "float32"
     ]
 
     def serve(frames: Any, valid: Any) -> dict[str, Any]:
-        # Widened once for all clips of a batch.
-        numbers = [(variable, tf.cast(value, variable.dtype)) for variable, value in stored]
+        # Cast once for all clips of a batch.
+        parameters = [(variable, tf.cast(value, variable.dtype)) for variable, value in stored]
 
-        def answer_clip(clip: tuple[Any, Any]) -> tuple[Any, Any]:
-            with keras.StatelessScope(state_mapping=numbers):
-                logits, attention = answering(clip[0][None], clip[1][None])
-            return probabilities_of(logits / temperature, answering.kind)[0], attention[0]
+        def predict_clip(clip: tuple[Any, Any]) -> tuple[Any, Any]:
+            with keras.StatelessScope(state_mapping=parameters):
+                logits, attention = inference_network(clip[0][None], clip[1][None])
+            return probabilities_of(logits / temperature, inference_network.kind)[0], attention[0]
 
         probabilities, attention = tf.map_fn(
-            answer_clip, (frames, valid), fn_output_signature=(tf.float32, tf.float32), parallel_iterations=1
+            predict_clip, (frames, valid), fn_output_signature=(tf.float32, tf.float32), parallel_iterations=1
         )
         return {"probabilities": probabilities, "attention": attention}
 
@@ -61,6 +61,6 @@ def save_graph(network: Network, config: TrainConfig, temperature: float, direct
     try:
         tf.saved_model.save(module, str(directory), signatures={"serving_default": signature}, options=options)
     except tf.errors.OpError as error:
-        # TensorFlow's message begins with the file and ends with what the system said of it.
+        # TensorFlow's message contains the file and the system's error.
         raise OSError(errno.EIO, " ".join(error.message.split()), str(directory)) from error
     shutil.rmtree(directory / "assets", ignore_errors=True)

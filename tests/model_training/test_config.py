@@ -1,4 +1,4 @@
-"""A config that cannot be used is one sentence: the file, the line, and what was probably meant; words are no knobs."""
+"""Errors in configs name the file, the line and the closest option; descriptive texts do not affect the recipe."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ _IMPORTS = "from model_training.config import AugmentConfig, LossConfig, TrainCo
         ("from nowhere import nothing", "ModuleNotFoundError"),
     ],
 )
-def test_a_wrong_knob_is_named_with_the_file_and_the_line(tmp_path: Path, text: str, sentence: str) -> None:
+def test_an_invalid_option_is_reported_with_file_and_line(tmp_path: Path, text: str, sentence: str) -> None:
     path = tmp_path / "run.py"
     path.write_text(_IMPORTS + text + "\n")
     with pytest.raises(InvalidConfig) as caught:
@@ -65,7 +65,7 @@ def test_a_config_that_is_not_python_names_the_line(tmp_path: Path) -> None:
         ("CONFIG.model_copy(update={'distribution': 'multi_worker'})", "a teacher runs before the workers connect"),
     ],
 )
-def test_a_config_made_of_another_is_checked_like_one_made_anew(tmp_path: Path, made: str, sentence: str) -> None:
+def test_a_copied_config_is_validated(tmp_path: Path, made: str, sentence: str) -> None:
     path = tmp_path / "run.py"
     path.write_text(f"from model_training.configs.fights import CONFIG\n\nCONFIG = {made}\n")
     with pytest.raises(InvalidConfig) as caught:
@@ -86,12 +86,12 @@ def test_every_config_that_ships_is_valid_and_names_its_own_file() -> None:
 
 
 @pytest.mark.parametrize("name", ["description", "data_source", "command", "hardware", "expected_result", "limits"])
-def test_words_for_people_can_be_mended_without_training_anew(name: str) -> None:
-    assert small_config(**{name: "mended"}).recipe == small_config().recipe
+def test_descriptive_texts_do_not_change_the_recipe(name: str) -> None:
+    assert small_config(**{name: "changed"}).recipe == small_config().recipe
 
 
 @pytest.mark.parametrize("changes", [{"seed": 9}, {"name": "other"}, {"held_out_fold": 2}, {"batch_size": 5}])
-def test_a_knob_makes_it_another_run(changes: dict[str, Any]) -> None:
+def test_an_option_changes_the_recipe(changes: dict[str, Any]) -> None:
     assert small_config(**changes).recipe != small_config().recipe
 
 

@@ -1,4 +1,4 @@
-"""What Ctrl-C does where work asks whether to stop, and where it cannot ask."""
+"""Ctrl-C in loops that poll the flag, and in code that cannot poll."""
 
 import subprocess
 import sys
@@ -23,8 +23,8 @@ with interrupt_flag() as is_stopping:
 """
 
 
-def test_ctrl_c_is_noted_by_who_asks_and_ends_at_once_what_cannot_ask() -> None:
-    # In a process of its own: in that of a whole test run, with all that it had loaded by then, the signal was a crash.
+def test_ctrl_c_sets_the_flag_and_interrupts_code_that_cannot_poll() -> None:
+    # In a separate process: in the process of a full test run, with its loaded libraries, the signal crashed.
     done = subprocess.run(
         [sys.executable, "-c", STORY], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True
     )

@@ -1,11 +1,11 @@
-"""What a person is told while a command runs."""
+"""The progress display of commands."""
 
 import pytest
 
 from model_training.progress import RunProgress
 
 
-def test_names_are_told_as_they_are_whatever_brackets_and_colons_they_hold(
+def test_names_with_brackets_and_colons_are_printed_literally(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     name = "Title [dQw4w9WgXcQ] [red] :cat: [/red].mp4"

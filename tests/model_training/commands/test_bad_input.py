@@ -1,4 +1,4 @@
-"""Bad input, full disks and Ctrl-C, through the command line: one sentence each, and nothing lost."""
+"""Bad input, full disks and Ctrl-C on the command line: one error line each, and finished work is kept."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ QUICK_CONFIG = TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", archite
 
 @pytest.fixture
 def data(painted_dataset: Path, tmp_path: Path) -> Path:
-    """A copy of the painted dataset, to be spoiled."""
+    """A copy of the painted dataset, for tests that change it."""
     return Path(shutil.copytree(painted_dataset, tmp_path / "data"))
 
 
@@ -30,7 +30,7 @@ def _changed_line(data: Path, number: int, **cells: str) -> None:
 
 
 @pytest.mark.tensorflow
-def test_what_cannot_be_evaluated_is_one_sentence_with_file_and_line(
+def test_each_error_of_evaluate_is_one_line_with_file_and_line(
     trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = trained / "models" / "tiny" / "1"
@@ -54,7 +54,7 @@ def test_what_cannot_be_evaluated_is_one_sentence_with_file_and_line(
     whole = manifest.read_text()
     _changed_line(data, 9, label="explode")
     assert f"{manifest}, line 9: " in error_of()
-    assert "the model does not know the label 'explode', only flash, grow" in error_of()
+    assert "the model has no label 'explode', only flash, grow" in error_of()
     manifest.write_text(whole)
     _changed_line(data, 5, path="gone.mp4")
     assert f"{manifest}, line 5: no such file: gone.mp4" in error_of()
@@ -72,10 +72,10 @@ def test_what_cannot_be_evaluated_is_one_sentence_with_file_and_line(
     assert (counted["num_unreadable"], counted["num_videos"]) == (1, len(whole.splitlines()) - 2)
     for row in whole.splitlines()[1:]:
         (data / row.split(",")[0]).write_bytes(b"not a video")
-    assert f"{data}: not one video can be read" in error_of("--skip-unreadable")
+    assert f"{data}: no video can be read" in error_of("--skip-unreadable")
 
 
-def test_a_disk_that_is_full_of_clips_keeps_those_that_are_there(painted_dataset: Path, tmp_path: Path) -> None:
+def test_a_full_disk_while_decoding_is_one_error_line(painted_dataset: Path, tmp_path: Path) -> None:
     done = run("validate-data", "--data", painted_dataset, "--runs", tmp_path, max_file_kilobytes=64)
     assert done.returncode == 2
     assert "cannot write decoded clips: File too large; finished clips are kept" in done.stderr.splitlines()[-1]
@@ -84,7 +84,7 @@ def test_a_disk_that_is_full_of_clips_keeps_those_that_are_there(painted_dataset
 
 
 @pytest.mark.tensorflow
-def test_a_disk_without_place_for_a_checkpoint_is_one_sentence(painted_dataset: Path, tmp_path: Path) -> None:
+def test_a_full_disk_while_saving_a_checkpoint_is_one_error_line(painted_dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.py").write_text(QUICK_CONFIG)
     given = ("train", "--config", tmp_path / "tiny.py", "--data", painted_dataset, *places(tmp_path))
     done = run(*given, max_file_kilobytes=100)
@@ -96,25 +96,25 @@ def test_a_disk_without_place_for_a_checkpoint_is_one_sentence(painted_dataset: 
 
 
 @pytest.mark.tensorflow
-def test_a_disk_without_place_for_the_model_keeps_the_training(trained: Path, painted_dataset: Path) -> None:
+def test_a_full_disk_while_exporting_keeps_the_training(trained: Path, painted_dataset: Path) -> None:
     given = ("train", "--config", trained / "tiny.py", "--data", painted_dataset, *places(trained), "--version", 7)
     done = run(*given, max_file_kilobytes=100)
     assert done.returncode == 2
     assert "tiny/7: cannot be exported: " in done.stderr.splitlines()[-1]
-    assert "training is kept: the same command exports it" in done.stderr.splitlines()[-1]
+    assert "the training is saved: the same command exports it" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert [path.name for path in (trained / "models").iterdir()] == ["tiny"]
     assert [path.name for path in (trained / "models" / "tiny").iterdir()] == ["1"]
 
 
-def test_ctrl_c_while_decoding_keeps_what_is_decoded(tmp_path: Path) -> None:
+def test_ctrl_c_while_decoding_keeps_the_decoded_clips(tmp_path: Path) -> None:
     painted(tmp_path / "long.mp4", [frame % 256 for frame in range(800)])
-    # So many that they are far from done when the signal is sent, however late that is.
+    # So many that decoding is not finished when the signal is sent.
     rows = [f"long.mp4,{'xy'[start % 2]},{start / 10},{start / 10 + 20}" for start in range(700)]
     manifest = "\n".join(["path,label,start_seconds,end_seconds", *rows])
     (tmp_path / "manifest.csv").write_text(manifest + "\n")
     said = interrupted("decode: ", "validate-data", "--data", tmp_path, "--runs", tmp_path / "runs")
-    assert said[-1] == "interrupted: what was done so far is kept; the same command goes on from it"
+    assert said[-1] == "interrupted: finished work is saved; the same command continues from it"
     assert not any("Traceback" in line for line in said)
     kept = list((tmp_path / "runs" / "cache").iterdir())
     assert 70 <= len(kept) < 700
@@ -124,7 +124,7 @@ def test_ctrl_c_while_decoding_keeps_what_is_decoded(tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorflow
-def test_ctrl_c_while_features_are_stored_keeps_those_of_whole_views(painted_dataset: Path, tmp_path: Path) -> None:
+def test_ctrl_c_while_features_are_stored_keeps_complete_views(painted_dataset: Path, tmp_path: Path) -> None:
     frozen = 'backbone="frozen", num_feature_views=2000, batch_norm="frozen"'
     (tmp_path / "tiny.py").write_text(QUICK_CONFIG.replace('backbone="all", batch_norm="updated"', frozen))
     given = ("train", "--config", tmp_path / "tiny.py", "--data", painted_dataset, *places(tmp_path))
@@ -139,12 +139,12 @@ def test_ctrl_c_while_features_are_stored_keeps_those_of_whole_views(painted_dat
 
 
 @pytest.mark.tensorflow
-def test_ctrl_c_while_exporting_keeps_the_training_and_leaves_no_half_model(
+def test_ctrl_c_while_exporting_keeps_the_training_and_leaves_no_partial_model(
     trained: Path, painted_dataset: Path
 ) -> None:
     given = ("train", "--config", trained / "tiny.py", "--data", painted_dataset, *places(trained), "--version", 8)
     said = interrupted("exporting", *given)
-    assert said[-1] == "interrupted: what was done so far is kept; the same command goes on from it"
+    assert said[-1] == "interrupted: finished work is saved; the same command continues from it"
     assert not any("Traceback" in line for line in said)
     assert [path.name for path in (trained / "models").iterdir()] == ["tiny"]
     assert [path.name for path in (trained / "models" / "tiny").iterdir()] == ["1"]

@@ -1,4 +1,4 @@
-"""Evaluating through a running service gives the figures of the exported model, to the last digit."""
+"""Evaluating through a running service gives exactly the metrics of the exported model."""
 
 import json
 import shutil
@@ -28,20 +28,25 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def _asked(data: Path, work: Path) -> EvaluationData:
-    return EvaluationData(data, (), data, work / "cache")
+def _evaluation_data(data: Path, work: Path) -> EvaluationData:
+    return EvaluationData(data=data, folds=(), training_data=data, cache=work / "cache")
 
 
 def _evaluated(
     model: Path, data: Path, output: Path, capsys: pytest.CaptureFixture[str], over_http: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    evaluate(model, _asked(data, output.parent), OutputPaths(STANDARD_OUTPUT, output, None), over_http)
-    figures: dict[str, Any] = json.loads(capsys.readouterr().out)
+    evaluate(
+        model,
+        _evaluation_data(data, output.parent),
+        OutputPaths(metrics=STANDARD_OUTPUT, predictions=output),
+        over_http,
+    )
+    metrics: dict[str, Any] = json.loads(capsys.readouterr().out)
     predictions: dict[str, Any] = json.loads(output.read_text())
-    return figures, predictions
+    return metrics, predictions
 
 
-def test_a_service_gives_the_figures_of_the_exported_model(
+def test_a_service_gives_the_metrics_of_the_exported_model(
     grey_models_dir: Path,
     shared_service: RunningService,
     data: Path,
@@ -49,29 +54,29 @@ def test_a_service_gives_the_figures_of_the_exported_model(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     model = grey_models_dir / "grey" / "1"
-    local, local_answers = _evaluated(model, data, tmp_path / "local.json", capsys, None)
-    remote, remote_answers = _evaluated(model, data, tmp_path / "remote.json", capsys, shared_service.url)
+    local, local_predictions = _evaluated(model, data, tmp_path / "local.json", capsys, None)
+    remote, remote_predictions = _evaluated(model, data, tmp_path / "remote.json", capsys, shared_service.url)
     assert remote.pop("over_http") == shared_service.url
     assert remote.pop("cost").keys() == local.pop("cost").keys()
     assert remote == local
     assert local["num_clips"] > local["num_videos"] == 4
     assert local["attention"]["num_clips"] >= 4
-    for one, other in zip(local_answers["videos"], remote_answers["videos"], strict=True):
+    for one, other in zip(local_predictions["videos"], remote_predictions["videos"], strict=True):
         assert other["probabilities"] == one["probabilities"]
         assert [clip["attention"] for clip in other["clips"]] == [clip["attention"] for clip in one["clips"]]
 
 
-def test_a_service_with_other_bytes_under_the_same_name_is_refused(
+def test_a_service_with_another_model_of_the_same_name_is_an_error(
     grey_models_dir: Path, shared_service: RunningService, data: Path, tmp_path: Path
 ) -> None:
     model = tmp_path / "grey" / "1"
     shutil.copytree(grey_models_dir / "grey" / "1", model)
     manifest = read_manifest(model).model_copy(update={"description": "Another one."})
     (model / "manifest.json").write_text(manifest.to_json())
-    with pytest.raises(TrainingError, match="is another one: its digest is"):
-        evaluate(model, _asked(data, tmp_path), OutputPaths(), shared_service.url)
+    with pytest.raises(TrainingError, match="the service has another grey/1: its digest is"):
+        evaluate(model, _evaluation_data(data, tmp_path), OutputPaths(), shared_service.url)
 
 
-def test_a_service_that_is_not_there_is_one_sentence(grey_models_dir: Path, data: Path, tmp_path: Path) -> None:
+def test_an_unreachable_service_is_an_error(grey_models_dir: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="No response from"):
-        evaluate(grey_models_dir / "grey" / "1", _asked(data, tmp_path), OutputPaths(), "http://127.0.0.1:9")
+        evaluate(grey_models_dir / "grey" / "1", _evaluation_data(data, tmp_path), OutputPaths(), "http://127.0.0.1:9")

@@ -1,4 +1,4 @@
-"""The commands, run as a user runs them: in their own process, on painted videos."""
+"""The commands `train`, `evaluate`, `verify` and `card` in processes of their own, on painted videos."""
 
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
@@ -49,7 +49,7 @@ def test_training_exports_a_model_that_verifies(trained: Path) -> None:
     assert "Fold 1 of the data's manifest was held out" in text
 
 
-def test_verify_measures_again_what_the_card_says_and_names_what_differs(
+def test_verify_measures_the_card_again_and_lists_differences(
     trained: Path, painted_dataset: Path, tmp_path: Path
 ) -> None:
     directory = tmp_path / "tiny" / "1"
@@ -64,10 +64,10 @@ def test_verify_measures_again_what_the_card_says_and_names_what_differs(
     assert "altered, missing or unlisted files: MODEL_CARD.json" in unlisted.stderr
     manifest = read_manifest(directory).model_copy(update={"files": file_digests(directory)})
     (directory / "manifest.json").write_text(manifest.to_json())
-    # All else is measured again to the same figures: just the one that was meddled with differs.
+    # All other metrics are measured again with the same values: only the changed one differs.
     done = run("verify", "--model", directory, "--data", painted_dataset)
     assert done.returncode == 2
-    assert "1 figures differ from the card" in done.stderr
+    assert "1 metrics differ from the card" in done.stderr
     assert "robustness.clean_accuracy: the card says" in done.stderr
     written = run("card", "--model", directory, "--data", painted_dataset)
     assert written.returncode == 0, written.stderr
@@ -77,20 +77,20 @@ def test_verify_measures_again_what_the_card_says_and_names_what_differs(
     verify_files(directory, read_manifest(directory))
 
 
-def test_evaluate_prints_what_the_manifest_and_the_card_say(trained: Path, painted_dataset: Path) -> None:
+def test_evaluate_gives_the_metrics_in_the_manifest_and_the_card(trained: Path, painted_dataset: Path) -> None:
     directory = trained / "models" / "tiny" / "1"
-    predictions, figures_file = trained / "predictions.json", trained / "figures.json"
-    outputs = ("--json", figures_file, "--predictions", predictions, "--html", trained / "report.html")
+    predictions, metrics_file = trained / "predictions.json", trained / "figures.json"
+    outputs = ("--json", metrics_file, "--predictions", predictions, "--html", trained / "report.html")
     data = ("--data", painted_dataset, "--folds", 1, "--runs", trained / "runs")
     done = run("evaluate", "--model", directory, *data, *outputs)
     assert done.returncode == 0, done.stderr
-    figures = json.loads(figures_file.read_text())
+    metrics = json.loads(metrics_file.read_text())
     recorded = read_manifest(directory).metrics["held_out"]
-    assert {name: figures[name] for name in recorded if name != "fold"} == {
+    assert {name: metrics[name] for name in recorded if name != "fold"} == {
         name: value for name, value in recorded.items() if name != "fold"
     }
     card = json.loads((directory / "MODEL_CARD.json").read_text())
-    assert figures["baselines"] == card["assessment"]["baselines"]
+    assert metrics["baselines"] == card["assessment"]["baselines"]
     page = (trained / "report.html").read_text()
     for shown in (done.stdout, page):
         assert "nearest mean picture in training" in shown
@@ -101,16 +101,16 @@ def test_evaluate_prints_what_the_manifest_and_the_card_say(trained: Path, paint
     assert all(sum(video["probabilities"]) == pytest.approx(1) for video in videos)
 
 
-def test_evaluating_what_was_trained_on_shows_no_baselines_and_says_why(trained: Path, painted_dataset: Path) -> None:
+def test_evaluating_training_videos_gives_no_baselines_and_the_reason(trained: Path, painted_dataset: Path) -> None:
     data = ("--data", painted_dataset, "--runs", trained / "runs")
     done = run("evaluate", "--model", trained / "models" / "tiny" / "1", *data)
     assert done.returncode == 0, done.stderr
     assert "no baselines: the model was trained on 5 of these 15 videos" in done.stderr
     assert "nearest mean picture" not in done.stdout
-    assert "may include those that the model was trained on" in done.stdout
+    assert "may be training videos of the model" in done.stdout
 
 
-def test_a_sigmoid_of_two_labels_goes_all_the_way_from_videos_to_answers(painted_dataset: Path, tmp_path: Path) -> None:
+def test_a_sigmoid_head_of_two_labels_is_trained_exported_and_evaluated(painted_dataset: Path, tmp_path: Path) -> None:
     from tests.model_training.conftest import TINY_CONFIG
 
     (tmp_path / "tiny.py").write_text(TINY_CONFIG.replace("HeadConfig(", 'HeadConfig(kind="sigmoid", ', 1))
@@ -128,27 +128,27 @@ def test_a_sigmoid_of_two_labels_goes_all_the_way_from_videos_to_answers(painted
     directory, predictions = tmp_path / "models" / "tiny" / "1", tmp_path / "predictions.json"
     done = run("evaluate", "--model", directory, *data, "--folds", 1, "--runs", tmp_path, "--predictions", predictions)
     assert done.returncode == 0, done.stderr
-    answers = [video["probabilities"] for video in json.loads(predictions.read_text())["videos"]]
+    predictions_of_videos = [video["probabilities"] for video in json.loads(predictions.read_text())["videos"]]
     assert read_manifest(directory).labels == ("appearance", "movement")
-    assert len(answers) == 5
-    for answer in answers:
-        assert len(answer) == 2
-        assert sum(answer) == pytest.approx(1, abs=1e-6)
+    assert len(predictions_of_videos) == 5
+    for probabilities in predictions_of_videos:
+        assert len(probabilities) == 2
+        assert sum(probabilities) == pytest.approx(1, abs=1e-6)
 
 
-def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(painted_dataset: Path, tmp_path: Path) -> None:
+def test_ctrl_c_saves_a_checkpoint_and_prints_how_to_continue(painted_dataset: Path, tmp_path: Path) -> None:
     from tests.model_training.conftest import TINY_CONFIG
 
-    # The mean over frames is the quickest to make a graph of.
+    # The mean over frames is the fastest architecture to compile.
     config = TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1)
-    # Far more epochs than are over by the time the signal is sent, however late that is.
+    # So many epochs that training is not finished when the signal is sent.
     config = config.replace("num_epochs=2", "num_epochs=1000, patience_epochs=1000")
     (tmp_path / "tiny.py").write_text(config)
     arguments = ("train", "--config", tmp_path / "tiny.py", "--data", painted_dataset, *places(tmp_path))
     said = "\n".join(interrupted("all epoch 1:", *arguments, exit_codes=(130,)))
     assert "the checkpoint is saved; run the same command again" in said
     assert "Traceback" not in said
-    # test_resume proves how a resumed run ends.
+    # test_resume tests the result of a continued run.
     (checkpoint,) = (read_checkpoint(path) for path in tmp_path.glob("runs/tiny-*/checkpoint.npz"))
     assert checkpoint is not None
     assert not checkpoint.state.is_finished
@@ -161,7 +161,7 @@ def test_a_published_version_is_never_overwritten(trained: Path, painted_dataset
     assert "a version is never changed" in done.stderr
 
 
-def test_an_unreadable_video_stops_the_run_with_one_line_that_names_it(
+def test_an_unreadable_video_is_one_error_line_with_its_file_and_line(
     trained: Path, painted_dataset: Path, tmp_path: Path
 ) -> None:
     for path in painted_dataset.iterdir():
@@ -183,7 +183,7 @@ def test_an_unreadable_video_stops_the_run_with_one_line_that_names_it(
         ("from model_training.config import LossConfig\nLossConfig(kind='guess')", "kind: Input should be"),
     ],
 )
-def test_a_broken_config_is_one_line(painted_dataset: Path, tmp_path: Path, config: str, sentence: str) -> None:
+def test_a_broken_config_is_one_error_line(painted_dataset: Path, tmp_path: Path, config: str, sentence: str) -> None:
     (tmp_path / "broken.py").write_text(config)
     done = run("train", "--config", tmp_path / "broken.py", "--data", painted_dataset, *places(tmp_path))
     assert done.returncode == 2

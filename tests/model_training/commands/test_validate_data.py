@@ -1,4 +1,4 @@
-"""What a dataset is told of itself before a model learns it, through the command line, on footage made here."""
+"""The command `validate-data`, leaks and baselines, on generated footage."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _NUM_FRAMES = 32
 
 
 def _footage(place: int, mover: int) -> list[NDArray[np.uint8]]:
-    """Pictures 128x96 of one place, 8 a second, through which a square wanders; places and paths by number."""
+    """Frames 128x96 of one place, 8 a second, with a moving square; places and paths by number."""
     blocks = np.random.default_rng(place).integers(40, 216, (8, 10, 3), dtype=np.uint8)
     scene = cv2.resize(blocks, (128, 96), interpolation=cv2.INTER_CUBIC)
     steps = np.random.default_rng(1000 + mover).normal(0, 9, (_NUM_FRAMES, 2)).cumsum(axis=0)
@@ -43,7 +43,7 @@ def _resized(pictures: Sequence[NDArray[np.uint8]], width: int, height: int) -> 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve places, and of the first: a copy, a re-encoded smaller one that begins later, and another visit."""
+    """Twelve places, and of the first: a copy, a smaller and shorter re-encoding, and other footage of the place."""
     directory = tmp_path_factory.mktemp("footage")
     rows = []
     for place in range(12):
@@ -60,7 +60,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What `validate-data --json` wrote of it."""
+    """The report of `validate-data --json` on it."""
     work = tmp_path_factory.mktemp("report")
     code = main(["validate-data", "--data", str(dataset), "--runs", str(work / "runs"), "--json", str(work / "r.json")])
     assert code == 2
@@ -68,12 +68,12 @@ def report(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return found
 
 
-def _pairs(report: dict[str, Any], what: str) -> set[tuple[str, str, str]]:
-    return {(Path(pair["first"]).name, Path(pair["second"]).name, pair["shared"]) for pair in report[what]}
+def _pairs(report: dict[str, Any], key: str) -> set[tuple[str, str, str]]:
+    return {(Path(pair["first"]).name, Path(pair["second"]).name, pair["shared"]) for pair in report[key]}
 
 
-def test_copies_are_found_through_another_codec_size_and_cut_and_places_by_their_look(report: dict[str, Any]) -> None:
-    assert _pairs(report, "twins") == {
+def test_duplicates_are_found_despite_another_codec_size_and_cut(report: dict[str, Any]) -> None:
+    assert _pairs(report, "duplicates") == {
         ("0.mp4", "copy.mp4", "same bytes"),
         ("0.mp4", "again.avi", "near duplicate"),
         ("copy.mp4", "again.avi", "near duplicate"),
@@ -83,12 +83,12 @@ def test_copies_are_found_through_another_codec_size_and_cut_and_places_by_their
     }
 
 
-def test_twins_in_different_folds_are_leaks_and_twins_in_one_fold_are_not(report: dict[str, Any]) -> None:
-    assert _pairs(report, "leaks") == _pairs(report, "twins") - {("0.mp4", "copy.mp4", "same bytes")}
+def test_duplicates_are_leaks_only_between_folds(report: dict[str, Any]) -> None:
+    assert _pairs(report, "leaks") == _pairs(report, "duplicates") - {("0.mp4", "copy.mp4", "same bytes")}
     assert "5 leaks between folds" in report["problems"][0]
 
 
-def test_twins_count_as_one_group(report: dict[str, Any]) -> None:
+def test_duplicates_count_as_one_group(report: dict[str, Any]) -> None:
     assert report["num_videos"] == 15
     assert report["num_groups"] == 12
     assert report["labels"]["x"] == {"num_videos": 8, "num_groups": 6}
@@ -97,7 +97,7 @@ def test_twins_count_as_one_group(report: dict[str, Any]) -> None:
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("command", ["train", "compare", "cross-validate"])
-def test_training_on_a_leaking_fold_is_refused_unless_asked_for(
+def test_training_on_a_leaking_fold_is_an_error(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     (tmp_path / "tiny.py").write_text(TINY_CONFIG)
@@ -111,7 +111,7 @@ def test_training_on_a_leaking_fold_is_refused_unless_asked_for(
 
 
 @pytest.mark.tensorflow
-def test_a_card_says_what_was_asked_for_and_that_its_held_out_fold_leaked(dataset: Path, tmp_path: Path) -> None:
+def test_a_card_states_the_command_and_the_leaks_of_its_held_out_fold(dataset: Path, tmp_path: Path) -> None:
     config = TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1).replace(
         "num_epochs=2", "num_epochs=1"
     )
@@ -119,24 +119,24 @@ def test_a_card_says_what_was_asked_for_and_that_its_held_out_fold_leaked(datase
     places = ["--data", str(dataset), "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "models")]
     assert main(["train", "--config", str(tmp_path / "tiny.py"), *places, "--allow-leakage"]) == 0
     card = (tmp_path / "models" / "tiny" / "1" / "MODEL_CARD.md").read_text()
-    assert "But 3 leaks between a held-out fold and the rest were allowed (the same source, scene or copy" in card
+    assert "3 leaks between a held-out fold and the rest were allowed (the same source, scene or copy" in card
     assert f"python -m model_training train --config {tmp_path / 'tiny.py'} --data DIR --allow-leakage\n" in card
 
 
 @pytest.mark.tensorflow
-def test_a_leak_that_was_allowed_is_counted_and_its_twins_are_one_group(
+def test_allowed_leaks_are_counted_and_duplicates_are_one_group(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "tiny.py").write_text(
         TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1)
     )
-    answers = tmp_path / "answers.json"
-    places = ["--data", str(dataset), "--runs", str(tmp_path / "runs"), "--out", str(answers)]
+    record = tmp_path / "answers.json"
+    places = ["--data", str(dataset), "--runs", str(tmp_path / "runs"), "--out", str(record)]
     protocol = ["--config", str(tmp_path / "tiny.py"), "--folds", "1", "--epochs", "1"]
     assert main(["cross-validate", *protocol, *places, "--allow-leakage"]) == 0
-    # Only what fold 1 shares with the others counts: that folds 0 and 2 share a place is nothing to it.
+    # Only footage that fold 1 shares counts: the place that folds 0 and 2 share does not.
     assert "3 leaks between a held-out fold and the rest were allowed" in capsys.readouterr().err
-    groups = {video["path"]: video["group"] for video in json.loads(answers.read_text())["videos"]}
+    groups = {video["path"]: video["group"] for video in json.loads(record.read_text())["videos"]}
     assert len(groups) == 5
     assert groups["again.avi"] == "0.mp4"
 
@@ -165,7 +165,7 @@ def _baselines(metadata: float, mean_frame: float, chance: float) -> Baselines:
     return Baselines(majority=majority, metadata=by_files, mean_frame=by_place, num_videos=100)
 
 
-def test_data_gives_the_label_away_where_a_guess_is_far_above_chance_or_near_the_model() -> None:
+def test_a_baseline_far_above_chance_or_near_the_model_gives_a_verdict() -> None:
     assert _baselines(0.6, 0.6, 0.5).verdict() is None
     assert "metadata alone" in str(_baselines(0.8, 0.6, 0.5).verdict())
     assert "nearest mean picture" in str(_baselines(0.6, 0.8, 0.5).verdict())
@@ -173,19 +173,17 @@ def test_data_gives_the_label_away_where_a_guess_is_far_above_chance_or_near_the
     assert _baselines(0.6, 0.5, 0.5).verdict(0.7) is None
 
 
-def test_metadata_that_tells_the_labels_apart_is_found_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_metadata_that_reveals_the_label_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for place in range(16):
         label = "xy"[place % 2]
         (tmp_path / label).mkdir(exist_ok=True)
         size = (128, 96) if label == "x" else (96, 128)
         encode(tmp_path / label / f"{place}.mp4", _resized(_footage(place, place), *size)[:12])
     assert main(["validate-data", "--data", str(tmp_path), "--runs", str(tmp_path / "runs")]) == 0
-    assert "The data gives the label away: the files' metadata alone" in " ".join(capsys.readouterr().out.split())
+    assert "The data reveals the label: the files' metadata alone" in " ".join(capsys.readouterr().out.split())
 
 
-def test_every_unreadable_video_is_named_and_the_rest_is_looked_at(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_unreadable_videos_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for place in range(4):
         encode(tmp_path / f"{place}.mp4", _footage(place, place)[:8])
     for name in ("bad.mp4", "worse.mp4"):
@@ -213,7 +211,7 @@ def test_every_unreadable_video_is_named_and_the_rest_is_looked_at(
         ("path,label,fold\n0.mp4,x,0\n1.mp4,y,0\n", "no video is in fold 1, which the config holds out"),
     ],
 )
-def test_training_data_that_cannot_be_used_is_one_sentence(
+def test_unusable_training_data_is_one_error_line(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], manifest: str, sentence: str
 ) -> None:
     for place in range(3):
@@ -228,14 +226,14 @@ def test_training_data_that_cannot_be_used_is_one_sentence(
     assert sentence.format(data=tmp_path) in said
 
 
-def test_an_empty_folder_of_a_label_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_folder_of_a_label_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x").mkdir()
     assert main(["validate-data", "--data", str(tmp_path), "--runs", str(tmp_path / "runs")]) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(f"error: {tmp_path}/x: no video here")
 
 
-def test_the_shared_fights_leak_where_one_room_is_in_two_folds(tmp_path: Path) -> None:
+def test_videos_of_one_room_in_two_folds_of_the_fights_data_are_leaks(tmp_path: Path) -> None:
     data = shared_data("fights")
     lines = (data / "manifest.csv").read_text().splitlines()
     names = ("fi044", "fi045", "nofi022", "fi001", "nofi001")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from model_training.datasets.appearance import picture_envelope
+from model_training.datasets.decoding import decode_examples
 from model_training.datasets.examples import Example
 from model_training.datasets.segments import SegmentPastEnd, open_segment
 from model_training.errors import TrainingDataError
@@ -38,16 +39,19 @@ def test_segment_of_a_video_that_exceeds_the_limits_can_be_decoded(long_video: P
         pass
 
 
-def test_envelope_covers_the_frames_of_a_segment(long_video: Path) -> None:
+def test_the_envelope_of_a_segment_covers_its_frames_only(long_video: Path, tmp_path: Path) -> None:
     segment = Example(long_video, ("x",), "g", segment_seconds=(640.0, 680.0))
-    assert picture_envelope([segment], SPEC).luminance.p1 == pytest.approx(196, abs=4)
     past = replace(segment, segment_seconds=(720.0, 800.0), where="manifest.csv, line 3")
-    with pytest.raises(TrainingDataError, match=r"^manifest\.csv, line 3: .*long\.mp4 .*: the video ends at 720 s$"):
-        picture_envelope([past], SPEC)
+    decoding = decode_examples([segment, past], SPEC, tmp_path / "cache")
+    (video,), (unreadable,) = decoding.videos, decoding.unreadable
+    assert picture_envelope(video.clips).luminance.p1 == pytest.approx(196, abs=4)
+    assert (unreadable.example, unreadable.reason) == (past, "the video ends at 720 s")
 
 
 @pytest.mark.tensorflow
-def test_every_evaluation_accepts_a_segment_of_a_long_video(long_video: Path, grey_models_dir: Path) -> None:
+def test_a_segment_of_a_long_video_is_measured_in_every_way(
+    long_video: Path, grey_models_dir: Path, tmp_path: Path
+) -> None:
     from model_training.evaluation.exported_model import ExportedModel, predict_examples
     from model_training.evaluation.faithfulness import measure_faithfulness
     from model_training.evaluation.robustness import measure_robustness
@@ -62,7 +66,9 @@ def test_every_evaluation_accepts_a_segment_of_a_long_video(long_video: Path, gr
     ]
     answers = predict_examples(model, manifest, examples)
     assert [manifest.labels[answer.probabilities.argmax()] for answer in answers] == ["dark", "bright"]
-    assert measure_faithfulness(model, manifest, examples).num_clips == 2
+    decoding = decode_examples(examples, manifest.clip, tmp_path / "cache")
+    clips = [video.clips[0] for video in decoding.videos]
+    assert measure_faithfulness(model, manifest, clips).num_clips == 2
     robustness = measure_robustness(model, manifest, examples)
     assert robustness.clean_accuracy == 1
     assert robustness.changes["half the width and height"].agreement == 1

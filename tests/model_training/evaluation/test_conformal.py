@@ -1,4 +1,4 @@
-"""The promise of label sets: that the true label is in them as often as asked."""
+"""Label sets reach their target coverage."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from model_training.evaluation.conformal import fit_label_sets, label_set_metric
 
 
 def _videos(rng: np.random.Generator, num_videos: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Answers that are often wrong and much too sure."""
+    """Predictions that are often wrong and overconfident."""
     truths = rng.integers(0, 5, num_videos)
     logits = rng.normal(size=(num_videos, 5))
     logits[np.arange(num_videos), truths] += 1
@@ -15,7 +15,7 @@ def _videos(rng: np.random.Generator, num_videos: int) -> tuple[NDArray[np.float
     return odds / odds.sum(axis=1, keepdims=True), truths
 
 
-def test_coverage_is_kept_on_average_by_a_model_that_is_much_too_sure() -> None:
+def test_an_overconfident_model_keeps_the_coverage_on_average() -> None:
     coverages = []
     for seed in range(100):
         rng = np.random.default_rng(seed)
@@ -37,6 +37,6 @@ def test_with_too_few_videos_every_label_is_in_every_set() -> None:
     assert fitted.holds(np.array([0.999, 0.001])).all()
 
 
-def test_equal_probabilities_belong_to_the_set_together() -> None:
+def test_equal_probabilities_are_in_the_set_together() -> None:
     fitted = fit_label_sets(np.array([[0.5, 0.5]] * 20), np.zeros(20, np.int64), 0.9)
     assert fitted.holds(np.array([0.5, 0.5])).all()

@@ -1,4 +1,4 @@
-"""The report: one file that asks nobody for anything, whatever labels and files are called."""
+"""The HTML report: self-contained, with escaped labels and file names."""
 
 import re
 from html.parser import HTMLParser
@@ -8,22 +8,23 @@ import numpy as np
 import pytest
 
 from model_training.datasets.examples import Example
+from model_training.evaluation.baselines import Baselines
 from model_training.evaluation.exported_model import VideoPrediction
 from model_training.evaluation.html_report import report_html
 from model_training.evaluation.measure import compute_metrics
-from model_training.evaluation.results import Evaluation
+from model_training.evaluation.results import evaluation_of
 from tests.support.plain_manifest import plain_manifest
 
 pytestmark = pytest.mark.tensorflow
 
 LABELS = ("<b>calm</b>", "$fight_x$")
-SCORES = {name: {"accuracy": share, "macro_f1": 0.1} for name, share in (("majority", 0.5), ("mean_frame", 0.9))}
+SCORES = {name: {"accuracy": accuracy, "macro_f1": 0.1} for name, accuracy in (("majority", 0.5), ("mean_frame", 0.9))}
 BASELINES = {**SCORES, "metadata": {"accuracy": 0.4, "macro_f1": 0.1}, "num_videos": 12}
 MANIFEST = plain_manifest(labels=LABELS, abstention_threshold=0.7)
 
 
 class _Reader(HTMLParser):
-    """What a browser would fetch, and whether every element that is opened is closed."""
+    """Collects the URLs that a browser would load, and checks that all elements are closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +44,7 @@ class _Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def report() -> str:
-    """Of twelve invented answers, two of them wrong, one with an event."""
+    """The report of twelve generated predictions, two of them wrong, one with an event."""
     rng = np.random.default_rng(0)
     predictions, examples = [], []
     for number in range(12):
@@ -63,15 +64,19 @@ def report() -> str:
         label = LABELS[(number + (number > 9) + 1) % 2]
         event = (0.5, 1.0) if number == 3 else None
         examples.append(Example(Path(f"/videos/{number}<i>.mp4"), (label,), f"g{number // 2}", event_seconds=event))
-    figures = compute_metrics(predictions, examples, MANIFEST)
-    evaluation = Evaluation.model_validate(
-        dict(figures) | {"model": "m", "version": "1", "digest": "sha256:0", "folds": (4,), "baselines": BASELINES}
+    evaluation = evaluation_of(
+        compute_metrics(predictions, examples, MANIFEST),
+        model="m",
+        version="1",
+        digest="sha256:0",
+        folds=(4,),
+        baselines=Baselines.model_validate(BASELINES),
     )
     history = [{"loss": 1.0, "accuracy": 0.5, "validation_loss": 1.1, "validation_accuracy": 0.4}] * 3
     return report_html(evaluation, predictions, examples, history, MANIFEST)
 
 
-def test_every_picture_lies_in_the_page(report: str) -> None:
+def test_all_images_are_embedded_in_the_page(report: str) -> None:
     reader = _Reader()
     reader.feed(report)
     assert reader.open == []
@@ -81,31 +86,33 @@ def test_every_picture_lies_in_the_page(report: str) -> None:
     assert "default-src 'none'" in report
 
 
-def test_names_are_text_and_never_markup(report: str) -> None:
+def test_names_are_escaped(report: str) -> None:
     assert "<b>calm" not in report
     assert "&lt;b&gt;calm" in report
-    assert "&lt;i&gt;.mp4: is " in report
+    assert "&lt;i&gt;.mp4: true " in report
 
 
-def test_it_shows_the_surest_mistakes_first_and_says_when_none_was_made(report: str) -> None:
-    wrong, right = (report.index(f"Surest {kind} answers") for kind in ("wrong", "right"))
-    sureness = [float(match) for match in re.findall(r"<p>[^<]*answered [^<]* \((0\.\d+)\)</p>", report[wrong:right])]
-    assert len(sureness) == 2
-    assert sureness == sorted(sureness, reverse=True)
+def test_the_most_confident_mistakes_come_first(report: str) -> None:
+    wrong, right = (report.index(f"Most confident {kind} predictions") for kind in ("wrong", "correct"))
+    confidences = [
+        float(match) for match in re.findall(r"<p>[^<]*predicted [^<]* \((0\.\d+)\)</p>", report[wrong:right])
+    ]
+    assert len(confidences) == 2
+    assert confidences == sorted(confidences, reverse=True)
 
 
-def test_learning_curves_are_there_where_the_history_is(report: str) -> None:
+def test_learning_curves_are_drawn_from_the_history(report: str) -> None:
     assert "Learning curves" in report
 
 
-def test_a_guess_as_good_as_the_model_is_named_beside_it(report: str) -> None:
+def test_a_baseline_as_good_as_the_model_is_reported(report: str) -> None:
     assert "<td>nearest mean picture in training</td><td>0.900</td>" in report
-    assert "The data gives the label away: the training video with the nearest mean picture is right in 0.900" in report
+    assert "The data reveals the label: the training video with the nearest mean picture predicts 0.900" in report
 
 
-def test_what_is_right_of_several_labels_is_told_by_the_thresholds_that_the_figures_use() -> None:
+def test_predicted_labels_follow_the_thresholds_of_the_manifest() -> None:
     manifest = plain_manifest(labels=("a", "b"), head="multi_label", label_thresholds=(0.3, 0.9))
-    # By the likeliest label all but the last would be answered `b`, and the second be wrong.
+    # By the most probable label all but the last would be `b`, and the second wrong.
     cases = ((("a", "b"), (0.4, 0.95)), ((), (0.2, 0.8)), (("b",), (0.35, 0.7)), (("b",), (0.5, 0.4)))
     predictions = [
         VideoPrediction(
@@ -120,18 +127,16 @@ def test_what_is_right_of_several_labels_is_told_by_the_thresholds_that_the_figu
         for _, probabilities in cases
     ]
     examples = [Example(Path(f"/videos/{n}.mp4"), labels, f"g{n}") for n, (labels, _) in enumerate(cases)]
-    figures = compute_metrics(predictions, examples, manifest)
-    assert figures.accuracy == 0.5
-    evaluation = Evaluation.model_validate(
-        dict(figures) | {"model": "m", "version": "1", "digest": "sha256:0", "folds": ()}
-    )
+    metrics = compute_metrics(predictions, examples, manifest)
+    assert metrics.accuracy == 0.5
+    evaluation = evaluation_of(metrics, model="m", version="1", digest="sha256:0", folds=())
     page = report_html(evaluation, predictions, examples, [], manifest)
-    wrong, right = (page.index(f"Surest {kind} answers") for kind in ("wrong", "right"))
-    assert re.findall(r"<p>([^<]*answered [^<]*)</p>", page[wrong:right]) == [
-        "3.mp4: is b, answered a (0.500)",
-        "2.mp4: is b, answered a (0.300)",
+    wrong, right = (page.index(f"Most confident {kind} predictions") for kind in ("wrong", "correct"))
+    assert re.findall(r"<p>([^<]*predicted [^<]*)</p>", page[wrong:right]) == [
+        "3.mp4: true b, predicted a (0.500)",
+        "2.mp4: true b, predicted a (0.300)",
     ]
-    assert re.findall(r"<p>([^<]*answered [^<]*)</p>", page[right:]) == [
-        "0.mp4: is a, b, answered a, b (0.400)",
-        "1.mp4: is no label, answered no label (0.200)",
+    assert re.findall(r"<p>([^<]*predicted [^<]*)</p>", page[right:]) == [
+        "0.mp4: true a, b, predicted a, b (0.400)",
+        "1.mp4: true no label, predicted no label (0.200)",
     ]

@@ -1,4 +1,4 @@
-"""What an exported model answers for videos, and how an answer is written down."""
+"""Predictions of an exported model, and their records in JSON."""
 
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
@@ -15,9 +15,7 @@ from tests.support.videos import painted
 pytestmark = pytest.mark.tensorflow
 
 
-def test_a_path_is_written_as_seen_from_the_data_and_whole_where_it_lies_elsewhere(
-    grey_models_dir: Path, tmp_path: Path
-) -> None:
+def test_a_recorded_path_is_relative_to_the_data_or_absolute_outside_it(grey_models_dir: Path, tmp_path: Path) -> None:
     from model_training.evaluation.exported_model import ExportedModel, predict_examples
     from model_training.evaluation.measure import prediction_record
 
@@ -33,9 +31,7 @@ def test_a_path_is_written_as_seen_from_the_data_and_whole_where_it_lies_elsewhe
     assert records[0]["probabilities"] == records[1]["probabilities"]
 
 
-def test_a_video_that_cannot_be_used_is_named_with_the_line_that_lists_it(
-    grey_models_dir: Path, tmp_path: Path
-) -> None:
+def test_an_unreadable_video_is_reported_with_its_line_in_the_manifest(grey_models_dir: Path, tmp_path: Path) -> None:
     from model_training.evaluation.exported_model import ExportedModel, predict_examples
 
     directory = grey_models_dir / "grey" / "1"

@@ -1,4 +1,4 @@
-"""Which statistics are chosen, and how they behave where there is little to count."""
+"""The metrics, and their values for few videos or labels."""
 
 import numpy as np
 import pytest
@@ -24,19 +24,19 @@ PROBABILITIES = np.array(
     [[0.7, 0.2, 0.1], [0.4, 0.5, 0.1], [0.1, 0.8, 0.1], [0.2, 0.6, 0.2], [0.5, 0.4, 0.1], [0.9, 0.05, 0.05]]
 )
 
-ANSWERS = np.eye(3, dtype=bool)[PROBABILITIES.argmax(axis=1)]
-CALIBRATION = (PROBABILITIES.max(axis=1, keepdims=True), (ANSWERS & TARGETS).any(axis=1, keepdims=True))
+PREDICTED = np.eye(3, dtype=bool)[PROBABILITIES.argmax(axis=1)]
+CALIBRATION = (PROBABILITIES.max(axis=1, keepdims=True), (PREDICTED & TARGETS).any(axis=1, keepdims=True))
 
 
-def test_a_label_is_measured_against_the_others() -> None:
-    of = label_metrics(PROBABILITIES, ANSWERS, TARGETS, LABELS)
+def test_a_label_is_measured_against_the_rest() -> None:
+    of = label_metrics(PROBABILITIES, PREDICTED, TARGETS, LABELS)
     assert (of["a"].precision, of["a"].recall, of["a"].num_videos) == (0.6667, 0.6667, 3)
     # Of the nine pairs of an `a` and another, seven are in order, none is tied: .7 .4 .9 against .1 .2 .5.
     assert of["a"].roc_auc == pytest.approx(8 / 9, abs=1e-4)
 
 
-def test_a_label_that_never_comes_has_no_area_and_does_not_spoil_the_mean() -> None:
-    of = label_metrics(PROBABILITIES, ANSWERS, TARGETS, LABELS)
+def test_a_label_without_videos_has_no_area_and_does_not_affect_the_mean() -> None:
+    of = label_metrics(PROBABILITIES, PREDICTED, TARGETS, LABELS)
     assert of["c"].roc_auc is None
     assert of["c"].recall == 0
     assert averages(of).roc_auc == pytest.approx(np.mean([of["a"].roc_auc, of["b"].roc_auc]), abs=1e-4)
@@ -49,15 +49,15 @@ def test_curves_go_from_corner_to_corner() -> None:
     assert {curve.precision_recall[0][0], curve.precision_recall[-1][0]} == {0, 1}
 
 
-def test_a_long_curve_is_kept_in_few_points() -> None:
+def test_a_long_curve_is_reduced_to_64_points() -> None:
     rng = np.random.default_rng(0)
-    share = rng.uniform(size=2000)
+    scores = rng.uniform(size=2000)
     targets = np.eye(2, dtype=bool)[rng.integers(0, 2, 2000)]
-    curve = curves(np.stack([share, 1 - share], axis=1), targets, ("a", "b"))["a"]
+    curve = curves(np.stack([scores, 1 - scores], axis=1), targets, ("a", "b"))["a"]
     assert len(curve.roc) == len(curve.precision_recall) == 64
 
 
-def test_the_second_best_answer_counts_for_top_2_and_two_labels_have_no_top_2() -> None:
+def test_top_2_counts_the_second_best_label_and_needs_three_labels() -> None:
     assert top_k_accuracy(PROBABILITIES, TARGETS) == {"2": 1.0}
     assert top_k_accuracy(PROBABILITIES[:, :2], TARGETS[:, :2]) == {}
 
@@ -73,14 +73,14 @@ def test_calibration_error_is_the_mean_gap_of_the_bins_by_their_videos() -> None
     assert calibration_error(claimed, is_right) == pytest.approx((4 * 0.2 + 2 * 0.55) / 6, abs=1e-4)
 
 
-def test_nothing_answered_has_no_accuracy() -> None:
+def test_without_covered_videos_there_is_no_accuracy() -> None:
     assert abstention_metrics(PROBABILITIES, TARGETS, 0.99).accuracy_when_answering is None
     assert abstention_metrics(PROBABILITIES, TARGETS, 0.7).coverage == 0.5
 
 
 def test_an_interval_is_wider_when_videos_come_from_few_sources() -> None:
     rng = np.random.default_rng(0)
-    # Ten sources of thirty videos each; what is right in one of a source is right in all.
+    # Ten sources of thirty videos each; all predictions of a source are equally right.
     sources = np.repeat(np.arange(10), 30).astype(str)
     values = np.repeat(rng.integers(0, 2, 10), 30).astype(float)
     of_sources = mean_interval(values.tolist(), list(sources))
@@ -94,17 +94,17 @@ def test_an_interval_is_wider_when_videos_come_from_few_sources() -> None:
 
 def test_one_source_alone_gives_no_interval() -> None:
     assert mean_interval([0.0, 1.0], ["a", "a"]) is None
-    assert intervals(PROBABILITIES, ANSWERS, TARGETS, CALIBRATION, ["a"] * 6) == {}
+    assert intervals(PROBABILITIES, PREDICTED, TARGETS, CALIBRATION, ["a"] * 6) == {}
 
 
-def test_draws_without_a_value_are_left_out() -> None:
+def test_resamples_without_a_value_are_ignored() -> None:
     interval = group_interval(lambda rows: 1.0 if 0 in rows else float("nan"), ["a", "b"])
     assert interval is not None
     assert (interval.low, interval.high) == (1, 1)
 
 
-def test_intervals_hold_their_figures() -> None:
-    found = intervals(PROBABILITIES, ANSWERS, TARGETS, CALIBRATION, ["a", "b", "c", "d", "e", "f"])
+def test_intervals_contain_their_metrics() -> None:
+    found = intervals(PROBABILITIES, PREDICTED, TARGETS, CALIBRATION, ["a", "b", "c", "d", "e", "f"])
     assert found["accuracy"].low <= 4 / 6 <= found["accuracy"].high
     assert set(found) == {"accuracy", "balanced_accuracy", "macro_f1", "macro_roc_auc", "expected_calibration_error"}
 
@@ -118,16 +118,16 @@ def test_pointing_counts_peaks_and_mass_inside_the_event() -> None:
     assert found.chance_mass == pytest.approx((1 / 3 + 1) / 2, abs=1e-3)
 
 
-def test_several_labels_at_once_are_right_only_together() -> None:
+def test_a_video_with_several_labels_is_correct_only_if_all_are() -> None:
     targets = np.array([[True, True], [False, False], [True, False]])
-    answers = np.array([[True, True], [False, True], [True, False]])
-    assert accuracy(answers, targets) == pytest.approx(2 / 3)
-    of = label_metrics(answers.astype(float), answers, targets, ("a", "b"))
+    predicted = np.array([[True, True], [False, True], [True, False]])
+    assert accuracy(predicted, targets) == pytest.approx(2 / 3)
+    of = label_metrics(predicted.astype(float), predicted, targets, ("a", "b"))
     assert (of["a"].precision, of["a"].recall) == (1, 1)
     assert (of["b"].precision, of["b"].recall) == (0.5, 1)
 
 
-def test_thresholds_of_labels_are_where_each_is_said_best() -> None:
+def test_label_thresholds_maximise_f1() -> None:
     probabilities = np.array([[0.9, 0.1], [0.8, 0.3], [0.3, 0.2], [0.2, 0.05]])
     targets = np.array([[True, True], [True, True], [False, True], [False, False]])
     first, second = label_thresholds(probabilities, targets)

@@ -1,4 +1,4 @@
-"""Videos written anew: what changes, what must not, and what the grey model makes of it."""
+"""Changed videos: frames, times and pixels, and the predictions of the grey model."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def _frames(path: Path) -> list[tuple[float, np.ndarray]]:
         return [(float(frame.time or 0), frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
 
 
-def test_frames_that_stay_keep_their_times_and_their_look(tmp_path: Path) -> None:
+def test_kept_frames_keep_their_times_and_pixels(tmp_path: Path) -> None:
     source = painted(tmp_path / "source.mp4", range(40, 200, 10))
     write_changed(source, tmp_path / "half.mp4", CHANGES["half the frame rate"])
     clean, half = _frames(source), _frames(tmp_path / "half.mp4")
@@ -27,8 +27,8 @@ def test_frames_that_stay_keep_their_times_and_their_look(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("rate", [8, 30])
-def test_of_a_segment_only_what_is_on_screen_in_it_is_written(rate: int, tmp_path: Path) -> None:
-    # The level tells one frame from its neighbours; B-frames are decoded in another order than they are shown.
+def test_only_frames_on_screen_in_a_segment_are_written(rate: int, tmp_path: Path) -> None:
+    # The grey level identifies a frame; B-frames are decoded in another order than they are shown.
     levels = [10 + 20 * (number % 12) for number in range(120)]
     source = painted(tmp_path / "source.mp4", levels, rate=rate, options={"bf": "3", "g": "12"})
     start, end = 50.5 / rate, 60 / rate
@@ -39,14 +39,14 @@ def test_of_a_segment_only_what_is_on_screen_in_it_is_written(rate: int, tmp_pat
     assert [time for time, _ in part] == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_segment_that_its_video_ends_within_is_written_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_a_segment_past_the_end_of_its_video_is_written_up_to_the_end(tmp_path: Path) -> None:
     source = painted(tmp_path / "source.mp4", range(10, 34))
     for start, levels in ((2.0, range(26, 34)), (2.99, [33])):
         write_changed(source, tmp_path / "part.mp4", Change(), (start, 9.0))
         assert [round(picture.mean()) for _, picture in _frames(tmp_path / "part.mp4")] == pytest.approx(levels, abs=2)
 
 
-def test_pictures_are_scaled_and_darkened(tmp_path: Path) -> None:
+def test_frames_are_scaled_and_darkened(tmp_path: Path) -> None:
     source = encode(tmp_path / "source.mp4", [grey(200, 70, 46)] * 4)
     write_changed(source, tmp_path / "small.mp4", Change(scale=0.5, brightness=0.5))
     pictures = [picture for _, picture in _frames(tmp_path / "small.mp4")]
@@ -54,7 +54,7 @@ def test_pictures_are_scaled_and_darkened(tmp_path: Path) -> None:
     assert pictures[0].mean() == pytest.approx(100, abs=3)
 
 
-def test_a_turned_video_stays_upright(tmp_path: Path) -> None:
+def test_a_rotated_video_is_written_upright(tmp_path: Path) -> None:
     source = encode(tmp_path / "turned.mp4", [grey(90, 64, 48)] * 4, rotation_degrees=90)
     write_changed(source, tmp_path / "upright.mp4", Change())
     assert _frames(tmp_path / "upright.mp4")[0][1].shape[:2] == (64, 48)
@@ -71,7 +71,7 @@ def test_the_same_change_gives_the_same_bytes(change: Change, tmp_path: Path) ->
 
 
 @pytest.mark.tensorflow
-def test_darkness_is_what_the_grey_model_cannot_stand(grey_models_dir: Path, tmp_path: Path) -> None:
+def test_the_grey_model_is_sensitive_to_darkening_only(grey_models_dir: Path, tmp_path: Path) -> None:
     from model_training.evaluation.exported_model import ExportedModel  # noqa: PLC0415
 
     directory = grey_models_dir / "grey" / "1"

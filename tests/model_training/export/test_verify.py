@@ -1,4 +1,4 @@
-"""What counts as a difference between a card and what was measured again, or what other documents say."""
+"""Differences between a card and new measurements, and between a model's documents."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from service.inference.manifest import Manifest, read_manifest
 
 MODELS = Path(__file__).parents[3] / "models"
 
-FIGURES: dict[str, Any] = {
+METRICS: dict[str, Any] = {
     "num_videos": 20,
     "num_clips": 20,
     "num_groups": 4,
@@ -50,7 +50,7 @@ def _assessment(**changed: Any) -> Assessment:
             "data": {"validation": data | changed.pop("data", {})},
             "abstention_threshold": 0.6,
             "label_set_least_probability": 0.2,
-            "validation": FIGURES | changed,
+            "validation": METRICS | changed,
             "faithfulness": {"num_clips": 2, "shares": [0, 1], "deletion": CURVE, "insertion": CURVE},
             "robustness": {"num_videos": 24, "clean_accuracy": 1.0, "changes": {"darkened": DARKENED | darkened}},
             "picture_envelope": {"num_clips": 9, "luminance": PERCENTILES, "sharpness": PERCENTILES},
@@ -59,7 +59,7 @@ def _assessment(**changed: Any) -> Assessment:
     )
 
 
-def test_the_same_figures_do_not_differ() -> None:
+def test_equal_metrics_do_not_differ() -> None:
     assert differences(_assessment(), _assessment()) == []
 
 
@@ -78,16 +78,16 @@ def test_costs_may_differ() -> None:
         ({"labels": ["a", "c"]}, "validation.labels[1]: the card says b, measured c"),
     ],
 )
-def test_a_difference_is_named_with_both_figures(changed: dict[str, Any], line: str) -> None:
+def test_a_difference_is_listed_with_both_values(changed: dict[str, Any], line: str) -> None:
     assert line in differences(_assessment(), _assessment(**changed))
 
 
-def test_a_figure_may_be_off_by_the_tolerance() -> None:
+def test_a_metric_may_differ_by_the_tolerance() -> None:
     assert differences(_assessment(), _assessment(accuracy=0.904)) == []
     assert differences(_assessment(), _assessment(accuracy=0.904), tolerance=0.001) != []
 
 
-def test_of_videos_written_anew_one_may_be_answered_otherwise_and_no_more() -> None:
+def test_one_reencoded_video_may_be_predicted_differently() -> None:
     assert differences(_assessment(), _assessment(darkened={"accuracy": 0.625, "agreement": 0.875})) == []
     two = differences(_assessment(), _assessment(darkened={"accuracy": 0.5833}))
     assert two == ["robustness.changes.darkened.accuracy: the card says 0.6667, measured 0.5833"]
@@ -107,7 +107,10 @@ def test_the_documents_of_the_models_that_ship_agree(name: str) -> None:
 
     card, markdown, manifest = _shipped(name)
     config = TrainConfig.model_validate(manifest.training["config"])
-    assert disagreements(card, markdown, manifest, apply_assessment(manifest, config, card.assessment)) == []
+    assert (
+        disagreements(card, markdown, manifest, apply_assessment(manifest, config, card.assessment, manifest.files))
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,19 +127,19 @@ def test_the_documents_of_the_models_that_ship_agree(name: str) -> None:
         ({"metrics": {}}, "metrics.cross_validation: the card says {'folds': [0, 1, 2, 3, 4],"),
     ],
 )
-def test_a_manifest_that_says_otherwise_than_the_card_is_named(changed: dict[str, Any], line: str) -> None:
+def test_a_manifest_that_differs_from_the_card_is_reported(changed: dict[str, Any], line: str) -> None:
     card, markdown, manifest = _shipped("fights/2")
     assert line in "\n".join(disagreements(card, markdown, manifest.model_copy(update=changed), manifest))
 
 
-def test_a_markdown_card_that_says_otherwise_is_named() -> None:
+def test_a_markdown_card_that_differs_from_the_card_is_reported() -> None:
     card, markdown, manifest = _shipped("fights/2")
     assert disagreements(card, markdown.replace("0.802", "0.902"), manifest, manifest) == [
-        "MODEL_CARD.md is not what MODEL_CARD.json gives; `card` writes both anew"
+        "MODEL_CARD.md does not match MODEL_CARD.json; the command `card` writes both again"
     ]
 
 
-def test_a_record_older_than_a_field_of_it_agrees_with_the_manifest_of_its_age() -> None:
+def test_a_record_that_lacks_a_newer_field_agrees_with_its_copy_in_the_manifest() -> None:
     card, _, manifest = _shipped("fights/2")
     older = json.loads(card.to_json())
     del older["cross_validation"]["num_leaks"]
@@ -146,7 +149,7 @@ def test_a_record_older_than_a_field_of_it_agrees_with_the_manifest_of_its_age()
     assert disagreements(card, card_markdown(card), manifest, manifest) == []
 
 
-def test_a_card_says_which_of_its_figures_are_not_measured_again() -> None:
+def test_a_card_states_which_of_its_metrics_are_not_measured_again() -> None:
     _, with_folds, _ = _shipped("fights/2")
     assert "costs and cross-validation aside" in with_folds
     assert "Cross-validation is of other networks" in with_folds
@@ -156,6 +159,6 @@ def test_a_card_says_which_of_its_figures_are_not_measured_again() -> None:
     assert "other networks" not in without
 
 
-def test_a_card_says_how_many_leaks_its_cross_validation_allowed() -> None:
+def test_a_card_states_the_leaks_that_its_cross_validation_allowed() -> None:
     _, markdown, _ = _shipped("fights/2")
     assert "2 leaks between a held-out fold and the rest were allowed (the same source, scene or copy" in markdown

@@ -13,7 +13,7 @@ import pytest
 from model_training.config import HeadConfig, OptimiserConfig, StageConfig, TrainConfig
 from model_training.datasets.clip_cache import CachedClip
 from model_training.errors import TrainingError, TrainingInterrupted
-from model_training.export.history import pruning_effects
+from model_training.export.card import pruning_effects
 from model_training.progress import RunProgress
 from model_training.training.checkpoint import Checkpoint, read_checkpoint
 from tests.support.training.full_disk import full_disk
