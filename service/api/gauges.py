@@ -52,16 +52,18 @@ def _admission_gauges(admission: Admission) -> Iterator[Metric]:
 
 
 def _job_gauges(jobs: Jobs) -> Iterator[Metric]:
-    census = jobs.runner.census
+    statistics = jobs.runner.statistics
     by_state = GaugeMetricFamily("framewise_jobs", "Jobs in the database, by state.", labels=("state",))
     for state in get_args(JobState):
-        by_state.add_metric((state,), census.num_by_state.get(state, 0))
+        by_state.add_metric((state,), statistics.num_by_state.get(state, 0))
     yield by_state
     yield GaugeMetricFamily(
-        "framewise_job_queue_age_seconds", "Seconds since the oldest queued job was created.", census.queue_age_seconds
+        "framewise_job_queue_age_seconds",
+        "Seconds since the oldest queued job was created.",
+        statistics.queue_age_seconds,
     )
     yield GaugeMetricFamily(
-        "framewise_job_stored_bytes", "Bytes of the uploads and results of all jobs.", census.num_stored_bytes
+        "framewise_job_stored_bytes", "Bytes of the uploads and results of all jobs.", statistics.num_stored_bytes
     )
     yield GaugeMetricFamily("framewise_job_listeners", "Open event streams of jobs.", jobs.listeners.num_listeners)
 

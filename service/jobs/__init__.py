@@ -1,1 +1,1 @@
-"""Predictions that outlive their requests: kept in a database, run by whoever is free, found again after a crash."""
+"""Jobs: predictions that are stored in a database, run in the background, and resumed after a crash."""

@@ -1,14 +1,18 @@
-"""Builds the parts of jobs from the settings; called once, by `service.app`."""
+"""Builds the jobs from the settings; called once, by `service.app`."""
 
 from typing import TYPE_CHECKING
 
 from service.inference.repository import ModelRepository
+from service.jobs.attempts import AttemptRunner, Explain, ExplainAndLog
+from service.jobs.changes import ChangeDetector
+from service.jobs.completion import Completion
 from service.jobs.database import Database
-from service.jobs.deliveries import Persistence
+from service.jobs.deliveries import RetryPolicy
 from service.jobs.jobs import Jobs
 from service.jobs.listeners import Listeners
-from service.jobs.runner import Explain, ExplainAndLog, Runner
+from service.jobs.runner import Runner
 from service.jobs.settings import JobSettings
+from service.jobs.sweep import Sweeper
 from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
 from service.prediction.admission import Admission
@@ -43,30 +47,31 @@ def build_jobs(
     )
     uploads = JobUploads(settings.jobs_dir / "uploads")
     listeners = Listeners(settings.max_job_listeners)
-    webhooks = Webhooks(
-        database,
-        metrics,
-        Persistence(
-            max_attempts=settings.webhook_max_attempts,
-            backoff_seconds=settings.webhook_backoff_seconds,
-            max_age_seconds=settings.webhook_max_age_seconds,
-        ),
-        allowed_hosts=settings.webhook_allowed_hosts,
-        is_private_allowed=settings.webhook_private_addresses,
-        secret=b"" if settings.webhook_secret is None else settings.webhook_secret.get_secret_value().encode(),
-    )
+    webhooks = _build_webhooks(settings, database, metrics)
     runner = Runner(
         database=database,
-        uploads=uploads,
         listeners=listeners,
         webhooks=webhooks,
-        classifier=classifier,
-        metrics=metrics,
-        explain=explain,
-        explain_and_log=explain_and_log,
-        tracing=tracing,
+        attempts=AttemptRunner(
+            database=database,
+            uploads=uploads,
+            listeners=listeners,
+            classifier=classifier,
+            explain_and_log=explain_and_log,
+            settings=settings,
+            tracing=tracing,
+        ),
+        completion=Completion(
+            database=database,
+            uploads=uploads,
+            listeners=listeners,
+            metrics=metrics,
+            explain=explain,
+            settings=settings,
+        ),
+        changes=ChangeDetector(database, listeners),
+        sweeper=Sweeper(database, uploads, max_upload_seconds),
         settings=settings,
-        max_upload_seconds=max_upload_seconds,
     )
     return Jobs(
         database=database,
@@ -78,4 +83,19 @@ def build_jobs(
         models=models,
         receiver=receiver,
         settings=settings,
+    )
+
+
+def _build_webhooks(settings: JobSettings, database: Database, metrics: Metrics) -> Webhooks:
+    return Webhooks(
+        database,
+        metrics,
+        RetryPolicy(
+            max_attempts=settings.webhook_max_attempts,
+            backoff_seconds=settings.webhook_backoff_seconds,
+            max_age_seconds=settings.webhook_max_age_seconds,
+        ),
+        allowed_hosts=settings.webhook_allowed_hosts,
+        is_private_allowed=settings.webhook_private_addresses,
+        secret=b"" if settings.webhook_secret is None else settings.webhook_secret.get_secret_value().encode(),
     )

@@ -1,7 +1,4 @@
-"""The jobs' database: SQLite or PostgreSQL, from one thread, one transaction at a time.
-
-Knows how to reach it and how to bring its tables up to date, and nothing of jobs.
-"""
+"""The job database, SQLite or PostgreSQL: connections, transactions on one thread, migrations."""
 
 import asyncio
 import fcntl
@@ -25,13 +22,13 @@ _log = logging.getLogger(__name__)
 
 _Value = TypeVar("_Value")
 _SQLITE = "sqlite"
-# Any number will do that nobody else in the database uses: "frame" in ASCII.
+# An arbitrary key, unique within the database: "frame" in ASCII.
 _ADVISORY_LOCK = 0x6672616D65
-# As SQLite waits for a lock; longer than any transaction of ours takes.
+# How long SQLite waits for a lock; longer than any transaction of this module.
 _LOCK_TIMEOUT_SECONDS = 30
-# Left alone, libpq waits minutes for a server that a network swallows, and with it every job that is asked for.
+# By default libpq waits minutes for an unreachable server, and each request for a job would wait as long.
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
-_POSTGRESQL_GIVES_UP = {
+_POSTGRESQL_TIMEOUTS = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -42,10 +39,10 @@ _WRITING = "is_writing"
 
 
 class Database:
-    """Runs transactions in a thread of its own; safe to share with other processes."""
+    """Runs transactions on its own thread. Several processes can share the database."""
 
     def __init__(self, url: str, directory: Path) -> None:
-        """`directory` is the jobs' own, where processes that share it on one machine find each other."""
+        """Configure the connection to `url`; `directory` is the jobs directory, which holds the migration lock."""
         parsed = make_url(url)
         self._is_sqlite = parsed.get_backend_name() == _SQLITE
         options: dict[str, Any] = (
@@ -53,9 +50,9 @@ class Database:
             if self._is_sqlite
             else {
                 "pool_pre_ping": True,
-                # What the URL says itself stands.
+                # Parameters of the URL take precedence.
                 "connect_args": {
-                    name: value for name, value in _POSTGRESQL_GIVES_UP.items() if name not in parsed.query
+                    name: value for name, value in _POSTGRESQL_TIMEOUTS.items() if name not in parsed.query
                 },
             }
         )
@@ -67,22 +64,22 @@ class Database:
             event.listen(self._engine, "begin", _begin_sqlite)
 
     async def open(self) -> None:
-        """Bring the tables up to date, one process at a time; raises DatabaseUnavailable where there is no database."""
+        """Migrate the tables to the current version, one process at a time. Raises DatabaseUnavailable."""
         await self._run(self._migrate)
 
     async def close(self) -> None:
-        """Let go of the database once what was begun is done."""
+        """Close the connections after the running transaction."""
         await self._run(self._engine.dispose)
         self._thread.shutdown()
 
     async def read(self, work: Callable[[Connection], _Value]) -> _Value:
-        """What `work` reads in one transaction; raises DatabaseUnavailable."""
+        """Run `work` in a read transaction and return its result. Raises DatabaseUnavailable."""
         return await self._run(lambda: self._transact(work, is_writing=False))
 
     async def write(self, work: Callable[[Connection], _Value]) -> _Value:
-        """What `work` makes of one transaction, which is on disk then; raises DatabaseUnavailable.
+        """Run `work` in a write transaction, commit it durably, and return its result. Raises DatabaseUnavailable.
 
-        A caller that is cancelled learns of it when the transaction has ended.
+        A cancelled call returns after the transaction has ended.
         """
         return await self._run(lambda: self._transact(work, is_writing=True))
 
@@ -99,27 +96,27 @@ class Database:
             with self._engine.execution_options(**{_WRITING: is_writing}).begin() as connection:
                 return work(connection)
         except (OperationalError, InterfaceError, InternalError, PoolTimeout) as error:
-            # Its words may tell where the database is, which is for operators only.
-            _log.warning("the jobs' database failed", extra={"error": str(error)})
-            raise DatabaseUnavailable("The jobs' database cannot be reached at the moment.") from error
+            # The driver's message may contain the address of the database: it is logged, but not shown to clients.
+            _log.warning("job database failed", extra={"error": str(error)})
+            raise DatabaseUnavailable("The job database is unavailable. Try again later.") from error
 
     def _migrate(self) -> None:
         with ExitStack() as stack:
             if self._is_sqlite:
-                # Before SQLite may wait for one another, the file's journal must be of the kind that allows it.
+                # SQLite processes can wait for each other only after the journal mode is WAL, hence the file lock.
                 lock = stack.enter_context((self._directory / "migrate.lock").open("w"))
                 fcntl.flock(lock, fcntl.LOCK_EX)
             self._transact(_upgrade, is_writing=True)
 
 
 def lock_submissions(connection: Connection) -> None:
-    """Have the transaction be the only one of its kind; every writing one of SQLite is."""
+    """Serialise submissions; write transactions of SQLite are serialised anyway."""
     if connection.dialect.name != _SQLITE:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
 
 
 def current_time(connection: Connection) -> float:
-    """Unix time by the database's clock."""
+    """Unix time of the database's clock, in seconds."""
     clock = (
         "SELECT (julianday('now') - 2440587.5) * 86400.0"
         if connection.dialect.name == _SQLITE
@@ -137,15 +134,15 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _set_up_sqlite(connection: SqliteConnection, _record: object) -> None:
-    # Transactions are begun by us, below: the driver would begin them later than they must be.
+    # `_begin_sqlite` begins transactions, because the driver would begin them too late.
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
-    # What is committed survives even the machine's end.
+    # A committed transaction survives a power failure.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # One that reads first and then writes may find that another has written in between, and fail.
+    # A transaction that reads before it writes would fail if another process wrote in between.
     is_writing = connection.get_execution_options().get(_WRITING)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")

@@ -1,4 +1,4 @@
-"""Which jobs are to be posted to their callbacks, and what came of it: kept, so that a crash forgets none."""
+"""Schedule and results of webhook deliveries, stored in the database so that a crash loses none."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from service.jobs.queries import job_json
 from service.jobs.tables import DELIVERIES, JOBS
 
 DELIVERY_SECONDS = 10.0
-"""How long a callback may take to answer."""
+"""Time limit of one delivery."""
 
 
 @dataclass(frozen=True, slots=True)
-class DueCallback:
-    """One delivery to be made; `number` fences what is written of it."""
+class DueDelivery:
+    """A delivery to make; its `number` rejects the result of an older delivery."""
 
     job_id: str
     request_id: str
@@ -26,8 +26,8 @@ class DueCallback:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """What came of a delivery: a status, or the name of an error."""
+class DeliveryResult:
+    """The HTTP status of a delivery, or the name of the error that prevented a response."""
 
     status: int | None
     error: str | None
@@ -35,21 +35,21 @@ class Received:
 
     @property
     def is_delivered(self) -> bool:
-        """Whether the callback took it."""
-        return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004 - HTTP's success
+        """Whether the callback responded with a status 2xx."""
+        return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004 - HTTP success
 
 
 @dataclass(frozen=True, slots=True)
-class Persistence:
-    """How often, how soon and how long a webhook is tried."""
+class RetryPolicy:
+    """Limits of the deliveries of one webhook. The wait doubles after each delivery."""
 
     max_attempts: int
     backoff_seconds: float
     max_age_seconds: float
 
 
-def take_due(connection: Connection, persistence: Persistence) -> DueCallback | None:
-    """The next delivery, counted before it is made; if this process dies of it, it is due again later."""
+def take_due_delivery(connection: Connection, retry_policy: RetryPolicy) -> DueDelivery | None:
+    """The next due delivery. It is counted before it is made, and due again later if this process dies."""
     now = current_time(connection)
     is_due = and_(JOBS.c.callback_due_at <= now, JOBS.c.callback_state == "pending")
     row = connection.execute(
@@ -58,33 +58,35 @@ def take_due(connection: Connection, persistence: Persistence) -> DueCallback | 
     if row is None:
         return None
     number = row.num_callbacks + 1
-    due_at = _due_after(number, now + DELIVERY_SECONDS, persistence)
+    due_at = _due_after(number, now + DELIVERY_SECONDS, retry_policy)
     connection.execute(update(JOBS).where(JOBS.c.id == row.id).values(num_callbacks=number, callback_due_at=due_at))
     body = job_json(connection, row).encode()
-    return DueCallback(row.id, row.request_id, row.traceparent, number, row.callback_url, body, now)
+    return DueDelivery(row.id, row.request_id, row.traceparent, number, row.callback_url, body, now)
 
 
-def record_delivery(connection: Connection, due: DueCallback, received: Received, persistence: Persistence) -> str:
-    """Write down what came of a delivery; returns `delivered`, `pending` or `given_up`."""
+def record_delivery(
+    connection: Connection, delivery: DueDelivery, result: DeliveryResult, retry_policy: RetryPolicy
+) -> str:
+    """Store the result of a delivery, and return the callback's new state: `delivered`, `pending` or `given_up`."""
     now = current_time(connection)
-    job = connection.execute(select(JOBS).where(JOBS.c.id == due.job_id)).one_or_none()
+    job = connection.execute(select(JOBS).where(JOBS.c.id == delivery.job_id)).one_or_none()
     if job is None:
-        # Removed meanwhile, with all that could have been written down.
-        return "delivered" if received.is_delivered else "given_up"
+        # The job was removed during the delivery.
+        return "delivered" if result.is_delivered else "given_up"
     connection.execute(
         insert(DELIVERIES).values(
-            job_id=due.job_id,
-            number=due.number,
-            at=due.at,
-            status=received.status,
-            error=received.error,
-            milliseconds=received.milliseconds,
+            job_id=delivery.job_id,
+            number=delivery.number,
+            at=delivery.at,
+            status=result.status,
+            error=result.error,
+            milliseconds=result.milliseconds,
         )
     )
-    due_at = _due_after(due.number, now, persistence)
-    is_last = due.number >= persistence.max_attempts or due_at > job.finished_at + persistence.max_age_seconds
-    state = "delivered" if received.is_delivered else "given_up" if is_last else "pending"
-    is_current = and_(JOBS.c.id == due.job_id, JOBS.c.num_callbacks == due.number)
+    due_at = _due_after(delivery.number, now, retry_policy)
+    is_last = delivery.number >= retry_policy.max_attempts or due_at > job.finished_at + retry_policy.max_age_seconds
+    state = "delivered" if result.is_delivered else "given_up" if is_last else "pending"
+    is_current = and_(JOBS.c.id == delivery.job_id, JOBS.c.num_callbacks == delivery.number)
     connection.execute(
         update(JOBS)
         .where(is_current)
@@ -93,18 +95,18 @@ def record_delivery(connection: Connection, due: DueCallback, received: Received
     return state
 
 
-def give_up_stale(connection: Connection, persistence: Persistence) -> int:
-    """Give up the callbacks that were tried often or long enough without an end, and say how many."""
+def give_up_stale_callbacks(connection: Connection, retry_policy: RetryPolicy) -> int:
+    """Give up the callbacks that exceeded the number or the age of deliveries, and return their count."""
     now = current_time(connection)
     is_stale = and_(
         JOBS.c.callback_state == "pending",
         JOBS.c.callback_due_at <= now,
-        (JOBS.c.num_callbacks >= persistence.max_attempts) | (JOBS.c.finished_at < now - persistence.max_age_seconds),
+        (JOBS.c.num_callbacks >= retry_policy.max_attempts) | (JOBS.c.finished_at < now - retry_policy.max_age_seconds),
     )
     stale = update(JOBS).where(is_stale).values(callback_state="given_up", callback_due_at=None)
     return connection.execute(stale).rowcount
 
 
-def _due_after(number: int, now: float, persistence: Persistence) -> float:
-    # At most some 10^9 times the first wait: the exponent is bounded as well as the number.
-    return now + persistence.backoff_seconds * 2.0 ** min(number - 1, 30)
+def _due_after(number: int, now: float, retry_policy: RetryPolicy) -> float:
+    # The exponent is bounded, so that the wait stays finite.
+    return now + retry_policy.backoff_seconds * 2.0 ** min(number - 1, 30)

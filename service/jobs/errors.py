@@ -1,12 +1,12 @@
-"""What may be wrong with a job, or with asking for one; `str(error)` is safe to show."""
+"""Errors of jobs. Their messages contain no internal details and can be shown to clients."""
 
 
 class JobsDisabled(Exception):
-    """The service was given no directory for jobs."""
+    """No directory for jobs is configured."""
 
 
 class UnknownJob(Exception):
-    """There is no such job, or it is another key's."""
+    """The job does not exist, or belongs to another API key."""
 
 
 class IdempotencyConflict(Exception):
@@ -14,24 +14,24 @@ class IdempotencyConflict(Exception):
 
 
 class TooManyJobs(Exception):
-    """As many jobs wait as may."""
+    """The queue of jobs is full."""
 
 
 class JobStorageFull(Exception):
-    """Uploads and results of jobs take as many bytes as they may."""
+    """The storage of jobs, their number or bytes, is full."""
 
 
 class CallbackNotAllowed(Exception):
-    """The callback is not one that the service may call."""
+    """The service is not allowed to call this callback URL."""
 
 
 class TooManyListeners(Exception):
-    """As many clients listen to events as may."""
+    """The maximum number of event streams is open."""
 
 
 class JobAbandoned(Exception):
-    """Each process that ran the job died of it, or with it."""
+    """Every process that ran the job died before the job ended."""
 
 
 class DatabaseUnavailable(OSError):
-    """The jobs' database cannot be reached, or takes nothing more."""
+    """The job database cannot be reached or cannot be written to."""

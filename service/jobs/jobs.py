@@ -1,4 +1,4 @@
-"""Jobs as the routes see them: submitted, looked at, listened to, ended."""
+"""The jobs as the HTTP routes use them: submit, get, list, cancel, listen."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from sqlalchemy import Connection
 from framewise.schemas.jobs import JobList, JobListQuery
 from service.inference.repository import ModelRepository
 from service.jobs.database import Database
-from service.jobs.events import Event, missed_events
-from service.jobs.leases import ENDED, cancel
+from service.jobs.events import Event, events_after
+from service.jobs.leases import ENDED, cancel_job
 from service.jobs.listeners import Listeners
-from service.jobs.queries import Viewer, find_job, job_json, list_jobs, remove_ended
+from service.jobs.queries import Viewer, find_job, job_json, list_jobs, remove_ended_job
 from service.jobs.runner import Runner
 from service.jobs.settings import JobSettings
-from service.jobs.submissions import Request, new_job_id, require_room, submit
+from service.jobs.submissions import JobRequest, new_job_id, require_capacity, submit_job
 from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
 from service.prediction.admission import Admission
@@ -24,8 +24,8 @@ from service.uploads.receiver import Upload, UploadReceiver
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
-    """A job as it is answered to whoever asked for it; not `is_new` where the same had been asked for before."""
+class SubmittedJob:
+    """A submitted job; not `is_new` if a repeated request returned an existing job."""
 
     job_id: str
     json: str
@@ -33,7 +33,7 @@ class Submitted:
 
 
 class Jobs:
-    """Everything about jobs that a request may ask for. Built once, in `service.app`."""
+    """All operations on jobs. Built once, by `service.app`."""
 
     def __init__(
         self,
@@ -59,38 +59,40 @@ class Jobs:
         self.listeners = listeners
         self.runner = runner
 
-    async def open(self, failed: Callable[[], None]) -> None:
-        """Begin to run what is there; raises OSError where directory or database cannot be used.
+    async def open(self, on_failure: Callable[[], None]) -> None:
+        """Open the directory and the database, and start to run jobs.
 
-        `failed` is called should no job be run any more.
+        `on_failure` is called if the runner stops with an unexpected error. Raises OSError if the directory or the
+        database is unavailable.
         """
         await asyncio.to_thread(self._uploads.open)
         await self._database.open()
-        self.runner.start(failed)
+        self.runner.start(on_failure)
 
     def drain(self) -> None:
-        """Take no job up any more, give back those that are being run, and end every stream of events."""
+        """Claim no more jobs, requeue the running jobs, and end all event streams."""
         self.runner.drain()
         self.listeners.close()
 
     async def close(self) -> None:
-        """Drain, and let go of everything."""
+        """Drain, and close the connections."""
         self.drain()
         await self.runner.close()
         await self._webhooks.close()
         await self._database.close()
 
-    async def submit(self, upload: Upload, request: Request) -> Submitted:
-        """Receive a video and make a job of it, which survives whatever happens from then on.
+    async def submit(self, upload: Upload, request: JobRequest) -> SubmittedJob:
+        """Receive a video and store it as a job. The job survives a crash after this call returns.
 
-        Raises what `Classifier.predict` raises before it looks at the video, and what `submit` does.
+        Raises the errors of `Admission.admit`, `ModelRepository.get`, `Webhooks.require_allowed`,
+        `UploadReceiver.receive` and `submit_job`.
         """
         with self._admission.admit(upload.caller, is_background=True):
             self._models.get(request.query.model, request.query.version)
             if request.query.callback_url is not None:
                 self._webhooks.require_allowed(request.query.callback_url)
             num_bytes = self._receiver.max_bytes(upload)
-            await self._require_room(request, num_bytes)
+            await self._require_capacity(request, num_bytes)
             self._num_bytes_arriving += num_bytes
             try:
                 return await self._receive(upload, request)
@@ -101,68 +103,72 @@ class Jobs:
         """The job as JSON; raises UnknownJob."""
         return await self._database.read(lambda connection: job_json(connection, find_job(connection, job_id, viewer)))
 
-    async def page(self, query: JobListQuery, viewer: Viewer) -> JobList:
-        """The jobs that `viewer` may see, latest first."""
+    async def list_jobs(self, query: JobListQuery, viewer: Viewer) -> JobList:
+        """A page of the jobs that `viewer` may see, latest first."""
         return await self._database.read(lambda connection: list_jobs(connection, query, viewer))
 
-    async def end(self, job_id: str, viewer: Viewer) -> str | None:
-        """Cancel the job, and return it as JSON when nothing works on it any more; None if it had ended and is gone.
+    async def cancel_or_remove(self, job_id: str, viewer: Viewer) -> str | None:
+        """Cancel a job and return it as JSON; remove a job that has ended and return None.
+
+        Returns after this process has stopped to work on the job.
 
         Raises:
-            UnknownJob: there is none.
+            UnknownJob: the job does not exist.
         """
 
         def cancel_or_remove(connection: Connection) -> str | None:
             find_job(connection, job_id, viewer)
-            if not cancel(connection, job_id, self._settings.job_retention_seconds):
-                remove_ended(connection, job_id)
+            if not cancel_job(connection, job_id, self._settings.job_retention_seconds):
+                remove_ended_job(connection, job_id)
                 return None
             return job_json(connection, find_job(connection, job_id, viewer))
 
         json = await self._database.write(cancel_or_remove)
-        await self.runner.drop(job_id)
+        await self.runner.stop_job(job_id)
         self._uploads.remove(job_id)
-        self.listeners.wake(job_id)
+        self.listeners.signal(job_id)
         return json
 
-    async def missed(self, job_id: str, viewer: Viewer, last_seen: str | None) -> tuple[list[tuple[Event, str]], bool]:
-        """The events after `last_seen`, each with its data as JSON, and whether the job has ended.
+    async def events_after(
+        self, job_id: str, viewer: Viewer, last_event_id: str | None
+    ) -> tuple[list[tuple[Event, str]], bool]:
+        """The events after `last_event_id`, each with its data as JSON, and whether the job has ended.
 
         Raises:
-            UnknownJob: there is none.
+            UnknownJob: the job does not exist.
         """
 
-        def look(connection: Connection) -> tuple[list[tuple[Event, str]], bool]:
+        def read(connection: Connection) -> tuple[list[tuple[Event, str]], bool]:
             row = find_job(connection, job_id, viewer)
-            events = missed_events(row, last_seen)
-            return [
+            events = [
                 (event, job_json(connection, row) if event.data is None else event.data.model_dump_json())
-                for event in events
-            ], row.state in ENDED
+                for event in events_after(row, last_event_id)
+            ]
+            return events, row.state in ENDED
 
-        return await self._database.read(look)
+        return await self._database.read(read)
 
     def listen(self, job_id: str) -> AbstractContextManager[asyncio.Event]:
-        """See `Listeners.listen`."""
+        """An event that is set when the job may have changed; see `Listeners.listen`."""
         return self.listeners.listen(job_id)
 
-    async def _require_room(self, request: Request, num_bytes: int) -> None:
+    async def _require_capacity(self, request: JobRequest, num_bytes: int) -> None:
         total = self._num_bytes_arriving + num_bytes
-        await self._database.read(lambda connection: require_room(connection, request, total, self._settings))
+        await self._database.read(lambda connection: require_capacity(connection, request, total, self._settings))
 
-    async def _receive(self, upload: Upload, request: Request) -> Submitted:
+    async def _receive(self, upload: Upload, request: JobRequest) -> SubmittedJob:
         job_id = new_job_id()
-        with self._uploads.place(job_id) as place:
-            video = await self._receiver.receive(upload, place.path)
-            await asyncio.to_thread(self._uploads.make_last, place.path)
+        with self._uploads.create(job_id) as new_upload:
+            video = await self._receiver.receive(upload, new_upload.path)
+            await asyncio.to_thread(self._uploads.fsync, new_upload.path)
 
-            def accept(connection: Connection) -> Submitted:
-                row, is_new = submit(connection, job_id, request, video, self._settings)
-                # Before it is known whether that will be committed: a file too many is found and removed some day,
-                # a job whose file is missing is lost.
-                place.is_kept = is_new
-                return Submitted(row.id, job_json(connection, row), is_new)
+            def insert(connection: Connection) -> SubmittedJob:
+                row, is_new = submit_job(connection, job_id, request, video, self._settings)
+                # Set before the commit, whose result may be unknown: the sweep removes an upload without a job, but
+                # a job without its upload would be lost.
+                new_upload.is_kept = is_new
+                return SubmittedJob(row.id, job_json(connection, row), is_new)
 
-            submitted = await self._database.write(accept)
-        self.runner.nudge()
+            submitted = await self._database.write(insert)
+        self.runner.wake()
         return submitted

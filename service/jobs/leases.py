@@ -1,20 +1,20 @@
-"""Who runs a job: claimed by one process at a time, held by a lease, fenced by the number of the claim.
+"""Leases on jobs: one process at a time runs a job, and only its writes are accepted.
 
-          claim                 finish
+      claim                 finish
     queued ───> running ─────────────────> done, failed
       ^  │         │ │                       ^
-      │  │ cancel  │ └── lease ends ─────────┤ as often as may be: abandoned
+      │  │ cancel  │ └── lease expires ──────┤ no attempts left: abandoned
       │  └───────> │ ──> cancelled           │
-      └────────────┘ give back, or the lease ends and somebody claims it anew
+      └────────────┘ requeued, or the lease expires and another process claims the job
 
-A process that lost its lease without noticing may go on working, but what it writes names its claim's
-number, the fence, and no row has that one any more.
+Each claim increments the fencing token of the job. A process that lost its lease may continue to work, but its writes
+carry an old fencing token and are rejected.
 """
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, case, func, null, or_, select, update
 
 from framewise.schemas.prediction import PredictQuery
 from service.jobs.database import current_time
@@ -25,10 +25,10 @@ ENDED = ("done", "failed", "cancelled")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job to be run, and the fence by which its runner is known."""
+    """A claimed job and the fencing token of the claim."""
 
     job_id: str
-    fence: int
+    fencing_token: int
     attempt: int
     query: PredictQuery
     request_id: str
@@ -39,24 +39,24 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended: with a result of so many clips, or with a problem, as JSON."""
+    """The end of a job: the result and its number of clips, or the problem. Both are JSON."""
 
     result: str | None = None
     problem: str | None = None
     num_clips: int | None = None
 
 
-def claim(connection: Connection, lease_seconds: float, max_attempts: int) -> Claim | None:
-    """The next job, claimed; None where there is none to be run."""
+def claim_job(connection: Connection, lease_seconds: float, max_attempts: int) -> Claim | None:
+    """Claim the next job; None if there is none to run."""
     now = current_time(connection)
-    is_free = or_(
+    is_claimable = or_(
         and_(JOBS.c.state == "queued", JOBS.c.run_after <= now),
         and_(JOBS.c.state == "running", JOBS.c.lease_ends_at < now, JOBS.c.num_attempts < max_attempts),
     )
-    # One that already took a process down comes after those that did not. Others' choices are passed over.
+    # A job that already killed a process comes after jobs that did not. Rows locked by other processes are skipped.
     order = (JOBS.c.num_attempts, JOBS.c.turn, JOBS.c.id)
     row = connection.execute(
-        select(JOBS).where(is_free).order_by(*order).limit(1).with_for_update(skip_locked=True)
+        select(JOBS).where(is_claimable).order_by(*order).limit(1).with_for_update(skip_locked=True)
     ).one_or_none()
     if row is None:
         return None
@@ -75,7 +75,7 @@ def claim(connection: Connection, lease_seconds: float, max_attempts: int) -> Cl
     )
     return Claim(
         job_id=row.id,
-        fence=row.fence + 1,
+        fencing_token=row.fence + 1,
         attempt=row.num_attempts + 1,
         query=PredictQuery.model_validate_json(row.query),
         request_id=row.request_id,
@@ -85,46 +85,46 @@ def claim(connection: Connection, lease_seconds: float, max_attempts: int) -> Cl
     )
 
 
-def fail_abandoned(
+def fail_abandoned_jobs(
     connection: Connection, max_attempts: int, problem_of: Callable[[str], str], retention_seconds: float
 ) -> list[str]:
-    """Fail the jobs whose last permitted attempt ended with its lease; returns their ids.
+    """Fail the jobs whose lease expired in their last permitted attempt, and return their ids.
 
-    `problem_of` makes the problem, as JSON, from the id of the request.
+    `problem_of` returns the problem as JSON for a request id.
     """
-    is_lost = and_(
+    is_abandoned = and_(
         JOBS.c.state == "running",
         JOBS.c.lease_ends_at < current_time(connection),
         JOBS.c.num_attempts >= max_attempts,
     )
-    rows = connection.execute(select(JOBS).where(is_lost).with_for_update(skip_locked=True)).all()
+    rows = connection.execute(select(JOBS).where(is_abandoned).with_for_update(skip_locked=True)).all()
     for row in rows:
-        finish(connection, row.id, row.fence, Outcome(problem=problem_of(row.request_id)), retention_seconds)
+        finish_job(connection, row.id, row.fence, Outcome(problem=problem_of(row.request_id)), retention_seconds)
     return [row.id for row in rows]
 
 
-def renew(connection: Connection, held: Collection[Claim], lease_seconds: float) -> set[str]:
-    """The ids of those claims that still hold, their leases prolonged; the others' jobs are cancelled or another's."""
+def renew_leases(connection: Connection, claims: Collection[Claim], lease_seconds: float) -> set[str]:
+    """Renew the leases of `claims`, and return the job ids of the claims that are still valid."""
     ends_at = current_time(connection) + lease_seconds
     return {
-        held_one.job_id
-        for held_one in held
-        if connection.execute(_of(held_one.job_id, held_one.fence, lease_ends_at=ends_at)).rowcount
+        claim.job_id
+        for claim in claims
+        if connection.execute(_update_claimed(claim.job_id, claim.fencing_token, lease_ends_at=ends_at)).rowcount
     }
 
 
-def report_progress(connection: Connection, held: Claim, num_clips: int | None, num_clips_done: int) -> bool:
-    """Record how far the job has come; false where the claim holds no more."""
-    statement = _of(held.job_id, held.fence, num_clips=num_clips, num_clips_done=num_clips_done)
+def record_progress(connection: Connection, claim: Claim, num_clips: int | None, num_clips_done: int) -> bool:
+    """Store the progress of the job; false if the claim is no longer valid."""
+    statement = _update_claimed(claim.job_id, claim.fencing_token, num_clips=num_clips, num_clips_done=num_clips_done)
     return bool(connection.execute(statement).rowcount)
 
 
-def give_back(connection: Connection, held: Claim, after_seconds: float) -> bool:
-    """Have the job run by anybody, not before `after_seconds`, as if it had not been claimed."""
+def requeue_job(connection: Connection, claim: Claim, after_seconds: float) -> bool:
+    """Undo the claim; any process may claim the job after `after_seconds`. False if the claim is no longer valid."""
     now = current_time(connection)
-    statement = _of(
-        held.job_id,
-        held.fence,
+    statement = _update_claimed(
+        claim.job_id,
+        claim.fencing_token,
         state="queued",
         num_attempts=JOBS.c.num_attempts - 1,
         run_after=now + after_seconds,
@@ -135,13 +135,15 @@ def give_back(connection: Connection, held: Claim, after_seconds: float) -> bool
     return bool(connection.execute(statement).rowcount)
 
 
-def finish(connection: Connection, job_id: str, fence: int, outcome: Outcome, retention_seconds: float) -> bool:
-    """Record the end of a job; false, and nothing is changed, where the claim holds no more."""
+def finish_job(
+    connection: Connection, job_id: str, fencing_token: int, outcome: Outcome, retention_seconds: float
+) -> bool:
+    """Store the outcome of the job; false, without a change, if the claim is no longer valid."""
     now = current_time(connection)
     text = outcome.result or outcome.problem or ""
-    statement = _of(
+    statement = _update_claimed(
         job_id,
-        fence,
+        fencing_token,
         state="failed" if outcome.result is None else "done",
         result=outcome.result,
         problem=outcome.problem,
@@ -151,14 +153,14 @@ def finish(connection: Connection, job_id: str, fence: int, outcome: Outcome, re
         lease_ends_at=None,
         finished_at=now,
         expires_at=now + retention_seconds,
-        callback_state=_if_called_back("pending"),
-        callback_due_at=_if_called_back(now),
+        callback_state=_if_callback("pending"),
+        callback_due_at=_if_callback(now),
     )
     return bool(connection.execute(statement).rowcount)
 
 
-def cancel(connection: Connection, job_id: str, retention_seconds: float) -> bool:
-    """End a job that has not ended; false where it has."""
+def cancel_job(connection: Connection, job_id: str, retention_seconds: float) -> bool:
+    """Cancel a job; false if the job has already ended."""
     now = current_time(connection)
     statement = (
         update(JOBS)
@@ -169,16 +171,16 @@ def cancel(connection: Connection, job_id: str, retention_seconds: float) -> boo
             lease_ends_at=None,
             finished_at=now,
             expires_at=now + retention_seconds,
-            callback_state=_if_called_back("given_up"),
+            callback_state=_if_callback("given_up"),
         )
     )
     return bool(connection.execute(statement).rowcount)
 
 
-def _of(job_id: str, fence: int, **values: object):  # type: ignore[no-untyped-def] # noqa: ANN202 - SQLAlchemy's own
-    is_mine = (JOBS.c.id == job_id) & (JOBS.c.fence == fence) & (JOBS.c.state == "running")
-    return update(JOBS).where(is_mine).values(**values)
+def _update_claimed(job_id: str, fencing_token: int, **values: object) -> Update:
+    is_claimed = (JOBS.c.id == job_id) & (JOBS.c.fence == fencing_token) & (JOBS.c.state == "running")
+    return update(JOBS).where(is_claimed).values(**values)
 
 
-def _if_called_back(value: object) -> ColumnElement[object]:
+def _if_callback(value: object) -> ColumnElement[object]:
     return case((JOBS.c.callback_url.is_not(None), value), else_=null())

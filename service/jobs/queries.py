@@ -1,9 +1,10 @@
-"""What is known of jobs, as it travels on the wire."""
+"""Reads jobs from the database and converts them to schemas."""
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, Row, delete, exists, func, select
 
 from framewise.schemas.jobs import Callback, Delivery, Job, JobList, JobListQuery, JobProgress, JobSummary, JobUpload
@@ -19,15 +20,15 @@ AnyRow = Row[tuple[object, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Whose jobs may be seen: one owner's, or everybody's."""
+    """The API key that reads jobs: its own jobs, or all jobs with `sees_all`."""
 
     owner: str
     sees_all: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
-    """How many jobs are in each state, how long the oldest has waited, what all take, and whether a webhook is due."""
+class JobStatistics:
+    """Counts of all jobs, the age of the oldest queued job, and whether a callback is due."""
 
     num_by_state: dict[str, int]
     queue_age_seconds: float
@@ -36,15 +37,15 @@ class Census:
 
 
 def find_job(connection: Connection, job_id: str, viewer: Viewer) -> AnyRow:
-    """The job's row; raises UnknownJob where there is none, or none that `viewer` may see."""
+    """The row of a job; raises UnknownJob if it does not exist or `viewer` must not see it."""
     row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one_or_none()
     if row is None or not (viewer.sees_all or row.owner == viewer.owner):
-        raise UnknownJob("There is no such job.")
+        raise UnknownJob("The job does not exist.")
     return row
 
 
 def job_json(connection: Connection, row: AnyRow) -> str:
-    """The job of `row` as the JSON of a `Job`; the result in it is, to the byte, what was stored."""
+    """The JSON of a `Job`. The stored result, which may have megabytes, is copied without parsing it."""
     deliveries = connection.execute(
         select(DELIVERIES).where(DELIVERIES.c.job_id == row.id).order_by(DELIVERIES.c.number)
     ).all()
@@ -54,54 +55,53 @@ def job_json(connection: Connection, row: AnyRow) -> str:
         problem=None if row.problem is None else Problem.model_validate_json(row.problem),
         callback=None if row.callback_url is None else _callback(row, deliveries),
     )
-    # Read and written again, a long video's result would hold up everybody else for a moment.
-    return f'{job.model_dump_json(exclude={"result"})[:-1]},"result":{row.result or "null"}}}'
+    fields = {name: to_json(value).decode() for name, value in job}
+    return _json_object(fields | {"result": row.result or "null"})
 
 
 def list_jobs(connection: Connection, query: JobListQuery, viewer: Viewer) -> JobList:
-    """The jobs that `viewer` may see, latest first."""
-    # Not their results, of which each may be megabytes.
-    chosen = (
+    """A page of the jobs that `viewer` may see, latest first. Results are not read."""
+    statement = (
         select(*(column for column in JOBS.c if column is not JOBS.c.result))
         .order_by(JOBS.c.id.desc())
         .limit(query.limit + 1)
     )
     if not viewer.sees_all:
-        chosen = chosen.where(JOBS.c.owner == viewer.owner)
+        statement = statement.where(JOBS.c.owner == viewer.owner)
     if query.state is not None:
-        chosen = chosen.where(JOBS.c.state == query.state)
+        statement = statement.where(JOBS.c.state == query.state)
     if query.after is not None:
-        chosen = chosen.where(JOBS.c.id < query.after)
-    rows = connection.execute(chosen).all()
-    listed = rows[: query.limit]
-    return JobList(jobs=[summary(row) for row in listed], next=listed[-1].id if len(rows) > len(listed) else None)
+        statement = statement.where(JOBS.c.id < query.after)
+    rows = connection.execute(statement).all()
+    page = rows[: query.limit]
+    return JobList(jobs=[summary(row) for row in page], next=page[-1].id if len(rows) > len(page) else None)
 
 
-def remove_ended(connection: Connection, job_id: str) -> bool:
-    """Remove a job that has ended, with all there is of it; false where it has not."""
+def remove_ended_job(connection: Connection, job_id: str) -> bool:
+    """Remove an ended job with its result and deliveries; false if the job has not ended."""
     return bool(connection.execute(delete(JOBS).where(JOBS.c.id == job_id, JOBS.c.state.in_(ENDED))).rowcount)
 
 
-def remove_expired(connection: Connection) -> int:
-    """Remove the jobs whose time is over, and say how many."""
+def remove_expired_jobs(connection: Connection) -> int:
+    """Remove the jobs whose retention time is over, and return their number."""
     return connection.execute(delete(JOBS).where(JOBS.c.expires_at < current_time(connection))).rowcount
 
 
-def unfinished(connection: Connection, job_ids: Collection[str]) -> set[str]:
-    """Those of `job_ids` whose jobs are there and have not ended."""
-    chosen = select(JOBS.c.id).where(JOBS.c.id.in_(job_ids), JOBS.c.state.not_in(ENDED))
-    return set(connection.execute(chosen).scalars())
+def unfinished_job_ids(connection: Connection, job_ids: Collection[str]) -> set[str]:
+    """The subset of `job_ids` whose jobs exist and have not ended."""
+    statement = select(JOBS.c.id).where(JOBS.c.id.in_(job_ids), JOBS.c.state.not_in(ENDED))
+    return set(connection.execute(statement).scalars())
 
 
-def versions(connection: Connection, job_ids: Collection[str]) -> dict[str, object]:
-    """Of each of these jobs something that changes whenever there is news of it."""
+def job_versions(connection: Connection, job_ids: Collection[str]) -> dict[str, object]:
+    """A value per job that differs after each change that has an event."""
     columns = (JOBS.c.id, JOBS.c.state, JOBS.c.fence, JOBS.c.num_clips_done)
     rows = connection.execute(select(*columns).where(JOBS.c.id.in_(job_ids))).all()
     return {row.id: tuple(row) for row in rows}
 
 
-def census(connection: Connection) -> Census:
-    """All jobs, counted."""
+def job_statistics(connection: Connection) -> JobStatistics:
+    """Statistics of all jobs."""
     rows = connection.execute(
         select(JOBS.c.state, func.count(), func.sum(JOBS.c.num_stored_bytes), func.min(JOBS.c.created_at)).group_by(
             JOBS.c.state
@@ -110,7 +110,7 @@ def census(connection: Connection) -> Census:
     now = current_time(connection)
     is_due = (JOBS.c.callback_due_at <= now) & (JOBS.c.callback_state == "pending")
     oldest = min((since for state, _, _, since in rows if state == "queued"), default=None)
-    return Census(
+    return JobStatistics(
         num_by_state={state: number for state, number, _, _ in rows},
         queue_age_seconds=0.0 if oldest is None else max(0.0, now - oldest),
         num_stored_bytes=int(sum(stored for _, _, stored, _ in rows)),
@@ -119,7 +119,7 @@ def census(connection: Connection) -> Census:
 
 
 def summary(row: AnyRow) -> JobSummary:
-    """The job of `row` as it is listed."""
+    """The job of `row` without its result."""
     return JobSummary(
         id=row.id,
         state=row.state,
@@ -136,8 +136,16 @@ def summary(row: AnyRow) -> JobSummary:
 
 
 def progress(num_clips: int | None, num_clips_done: int) -> JobProgress | None:
-    """How far a job has come, once that can be said."""
+    """The progress of a job; None until the number of clips is known."""
     return None if num_clips is None else JobProgress(num_clips_done=num_clips_done, num_clips=num_clips)
+
+
+def _json_object(members: Mapping[str, str]) -> str:
+    """A JSON object whose member values are already JSON. Copies each value once."""
+    parts = []
+    for name, value in members.items():
+        parts += [",", to_json(name).decode(), ":", value]
+    return "".join(["{", *parts[1:], "}"])
 
 
 def _callback(row: AnyRow, deliveries: Sequence[AnyRow]) -> Callback:

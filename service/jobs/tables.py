@@ -1,4 +1,4 @@
-"""The tables of jobs. `migrations` makes them in a database; a test holds the two against each other."""
+"""The tables of jobs. `migrations` creates them; a test compares the migrations with this module."""
 
 from sqlalchemy import (
     BigInteger,
@@ -19,31 +19,31 @@ METADATA = MetaData()
 JOBS = Table(
     "jobs",
     METADATA,
-    # Begins with the time, so that ids are in the order in which jobs came.
+    # Starts with the time, so that ids sort by creation.
     Column("id", String(32), primary_key=True),
-    # The id of the API key, "" where there are none.
+    # Id of the API key; empty without keys.
     Column("owner", String(64), nullable=False),
     Column("idempotency_key", String(128)),
     Column("fingerprint", String(64), nullable=False),
     Column("request_id", String(128), nullable=False),
-    # Of the request, as W3C has it; null where it was part of no trace.
+    # W3C traceparent of the request; null without a trace.
     Column("traceparent", String(55)),
     Column("query", Text, nullable=False),
     Column("upload_sha256", String(64), nullable=False),
     Column("num_upload_bytes", BigInteger, nullable=False),
     Column("num_stored_bytes", BigInteger, nullable=False),
     Column("state", String(9), nullable=False),
-    # Counts the claims. Whoever writes for a job says the number of its claim, and is heeded if it is the latest.
+    # Fencing token: the number of claims. A write with an older token is rejected.
     Column("fence", Integer, nullable=False),
-    # The claims that ended, or may end, by the death of a process.
+    # Number of claims, without those that were requeued.
     Column("num_attempts", Integer, nullable=False),
-    # Jobs run in the order of their turns, those of one turn in that of their ids.
+    # Fair-queue turn: jobs run in the order of (turn, id).
     Column("turn", BigInteger, nullable=False, server_default="0"),
     Column("run_after", Double, nullable=False),
     Column("lease_ends_at", Double),
     Column("num_clips", Integer),
     Column("num_clips_done", Integer, nullable=False),
-    # Every time is Unix time by the database's clock: processes on several machines share no other.
+    # All times are Unix time of the database's clock, the only clock that all processes share.
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),

@@ -1,4 +1,4 @@
-"""The videos of jobs on disk, each under its job's id, until the job has ended."""
+"""The uploaded videos of jobs on disk, named by job id, until their jobs have ended."""
 
 import os
 import time
@@ -11,21 +11,21 @@ from service.uploads.directory import raising_storage_full
 
 
 @dataclass(slots=True)
-class Place:
-    """Where an upload goes; it is removed with the context unless it `is_kept`."""
+class NewUpload:
+    """An upload that is being received; it is removed at the end of the context unless `is_kept`."""
 
     path: Path
     is_kept: bool = False
 
 
 class JobUploads:
-    """A directory that several processes may share."""
+    """The directory of uploads. Several processes can share it."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def open(self) -> None:
-        """Make the directory and its parent where they are not there; raises OSError where it cannot be written to."""
+        """Create the directory and its parent if necessary. Raises OSError if the directory is not writable."""
         for directory in (self._directory.parent, self._directory):
             directory.mkdir(mode=0o700, exist_ok=True)
         probe = self._directory / f".{os.getpid()}"
@@ -33,46 +33,46 @@ class JobUploads:
         probe.unlink()
 
     @contextmanager
-    def place(self, job_id: str) -> Iterator[Place]:
-        """A place for the upload of a job to be.
+    def create(self, job_id: str) -> Iterator[NewUpload]:
+        """The path for the upload of a new job.
 
         Raises:
-            StorageFull: the disk is full when the context writes to it.
+            StorageFull: the disk is full while the context writes to the path.
         """
-        place = Place(self.path(job_id))
+        upload = NewUpload(self.path(job_id))
         try:
             with raising_storage_full():
-                yield place
+                yield upload
         finally:
-            if not place.is_kept:
+            if not upload.is_kept:
                 self.remove(job_id)
 
     def path(self, job_id: str) -> Path:
-        """Where the upload of a job lies."""
+        """The path of a job's upload."""
         return self._directory / job_id
 
-    def make_last(self, path: Path) -> None:
-        """Return when the file and its name would survive the machine's end. Blocks."""
-        for what in (path, self._directory):
-            descriptor = os.open(what, os.O_RDONLY)
+    def fsync(self, path: Path) -> None:
+        """Flush the file and its directory entry to disk. Blocks."""
+        for flushed in (path, self._directory):
+            descriptor = os.open(flushed, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
 
     def remove(self, job_id: str) -> None:
-        """Remove the upload of a job, if there is one."""
+        """Remove the upload of a job if it exists."""
         self.path(job_id).unlink(missing_ok=True)
 
     def older_than(self, seconds: float) -> list[str]:
-        """The ids of the jobs whose uploads were last written to before that: none of them is still arriving."""
+        """Ids of the jobs whose uploads were last written more than `seconds` ago. Blocks."""
         before = time.time() - seconds
-        found = []
+        job_ids = []
         for entry in os.scandir(self._directory):
             try:
                 if entry.stat().st_mtime < before:
-                    found.append(entry.name)
+                    job_ids.append(entry.name)
             except FileNotFoundError:
-                # Removed by another process in between.
+                # Another process removed the file meanwhile.
                 continue
-        return found
+        return job_ids

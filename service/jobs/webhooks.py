@@ -1,4 +1,4 @@
-"""Posts jobs that have ended to their callbacks: signed, a bounded number of times, following no redirect."""
+"""Posts ended jobs to their callbacks: signed, with a bounded number of retries, without following redirects."""
 
 import asyncio
 import hashlib
@@ -13,29 +13,29 @@ from service.egress.errors import UrlNotAllowed
 from service.jobs.database import Database
 from service.jobs.deliveries import (
     DELIVERY_SECONDS,
-    DueCallback,
-    Persistence,
-    Received,
-    give_up_stale,
+    DeliveryResult,
+    DueDelivery,
+    RetryPolicy,
+    give_up_stale_callbacks,
     record_delivery,
-    take_due,
+    take_due_delivery,
 )
 from service.jobs.errors import CallbackNotAllowed, DatabaseUnavailable
 from service.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
-_MAX_DELIVERIES_AT_ONCE = 4
+_MAX_CONCURRENT_DELIVERIES = 4
 
 
 class Webhooks:
-    """Delivers what the database says is due; close it in the end."""
+    """Makes the deliveries that are due in the database. Must be closed."""
 
     def __init__(
         self,
         database: Database,
         metrics: Metrics,
-        persistence: Persistence,
+        retry_policy: RetryPolicy,
         *,
         allowed_hosts: tuple[str, ...],
         is_private_allowed: bool,
@@ -43,93 +43,93 @@ class Webhooks:
     ) -> None:
         self._database = database
         self._metrics = metrics
-        self._persistence = persistence
+        self._retry_policy = retry_policy
         self._allowed_hosts = allowed_hosts
         self._is_private_allowed = is_private_allowed
         self._secret = secret
         self._client = async_client(allowed_hosts, is_private_allowed=is_private_allowed)
-        self._deliveries: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def require_allowed(self, url: str) -> None:
-        """Pass where `url` may be called, as far as can be said before its host is resolved.
+        """Check that `url` is allowed, as far as possible before its host is resolved.
 
         Raises:
-            CallbackNotAllowed: it may not.
+            CallbackNotAllowed: the scheme, host or port is not allowed.
         """
         try:
             check_url(httpx.URL(url), self._allowed_hosts, is_private_allowed=self._is_private_allowed)
         except (UrlNotAllowed, httpx.InvalidURL) as error:
-            raise CallbackNotAllowed(f"The callback cannot be called: {error}") from error
+            raise CallbackNotAllowed(f"The callback URL is not allowed: {error}") from error
 
     async def deliver_due(self) -> None:
-        """Begin the deliveries that are due, as many as may be made at once; raises DatabaseUnavailable."""
-        await self._database.write(lambda connection: give_up_stale(connection, self._persistence))
-        while len(self._deliveries) < _MAX_DELIVERIES_AT_ONCE:
-            due = await self._database.write(lambda connection: take_due(connection, self._persistence))
-            if due is None:
+        """Start the due deliveries, up to the maximum number of concurrent ones. Raises DatabaseUnavailable."""
+        await self._database.write(lambda connection: give_up_stale_callbacks(connection, self._retry_policy))
+        while len(self._tasks) < _MAX_CONCURRENT_DELIVERIES:
+            delivery = await self._database.write(lambda connection: take_due_delivery(connection, self._retry_policy))
+            if delivery is None:
                 return
-            delivery = asyncio.create_task(self._deliver(due))
-            self._deliveries.add(delivery)
-            delivery.add_done_callback(self._deliveries.discard)
+            task = asyncio.create_task(self._deliver(delivery))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def wait_until_idle(self) -> None:
-        """Wait until no delivery is being made."""
-        await asyncio.gather(*self._deliveries)
+        """Wait for the deliveries in progress."""
+        await asyncio.gather(*self._tasks)
 
     async def close(self) -> None:
-        """Break off: what was being delivered is due again."""
-        for delivery in self._deliveries:
-            delivery.cancel()
-        await asyncio.gather(*self._deliveries, return_exceptions=True)
+        """Cancel the deliveries in progress; they become due again later."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._client.aclose()
 
-    async def _deliver(self, due: DueCallback) -> None:
-        received = await self._post(due)
+    async def _deliver(self, delivery: DueDelivery) -> None:
+        result = await self._post(delivery)
         try:
             state = await self._database.write(
-                lambda connection: record_delivery(connection, due, received, self._persistence)
+                lambda connection: record_delivery(connection, delivery, result, self._retry_policy)
             )
         except DatabaseUnavailable:
-            # It is due again, and may come twice: that is promised.
+            # The delivery becomes due again: callbacks receive a job at least once.
             return
         self._metrics.count_delivery("delivered" if state == "delivered" else "failed")
         if state == "given_up":
             self._metrics.count_delivery("given_up")
         _log.info(
-            "webhook",
+            "webhook delivery",
             extra={
-                "job_id": due.job_id,
-                "request_id": due.request_id,
-                "number": due.number,
-                "status": received.status,
-                "error": received.error,
+                "job_id": delivery.job_id,
+                "request_id": delivery.request_id,
+                "number": delivery.number,
+                "status": result.status,
+                "error": result.error,
                 "state": state,
             },
         )
 
-    async def _post(self, due: DueCallback) -> Received:
+    async def _post(self, delivery: DueDelivery) -> DeliveryResult:
         headers = {
             "Content-Type": "application/json",
-            "X-Framewise-Signature": sign(self._secret, int(time.time()), due.body),
-            "X-Framewise-Delivery": f"{due.job_id}-{due.number}",
+            "X-Framewise-Signature": sign(self._secret, int(time.time()), delivery.body),
+            "X-Framewise-Delivery": f"{delivery.job_id}-{delivery.number}",
         }
-        if due.traceparent is not None:
-            headers["traceparent"] = due.traceparent
+        if delivery.traceparent is not None:
+            headers["traceparent"] = delivery.traceparent
         started_at = time.perf_counter()
         status, error = None, None
         try:
             async with (
                 asyncio.timeout(DELIVERY_SECONDS),
-                # What the callback answers beyond its status is never read.
-                self._client.stream("POST", due.url, content=due.body, headers=headers) as response,
+                # The body of the response is not read.
+                self._client.stream("POST", delivery.url, content=delivery.body, headers=headers) as response,
             ):
                 status = response.status_code
         except (httpx.HTTPError, UrlNotAllowed, TimeoutError) as failure:
             error = type(failure).__name__
-        return Received(status, error, round((time.perf_counter() - started_at) * 1000, 3))
+        return DeliveryResult(status, error, round((time.perf_counter() - started_at) * 1000, 3))
 
 
 def sign(secret: bytes, unix_seconds: int, body: bytes) -> str:
-    """The signature of a body sent at that time, as its header has it."""
+    """The value of the header `X-Framewise-Signature` for a body sent at `unix_seconds`."""
     digest = hmac.new(secret, f"{unix_seconds}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={unix_seconds},v1={digest}"

@@ -1,4 +1,4 @@
-"""Databases of both kinds, empty for each test."""
+"""An empty database of each kind for each test."""
 
 import uuid
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from tests.support.postgres import running_postgres
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """Address of a PostgreSQL server; skips where none is installed."""
+    """URL of a PostgreSQL server; skips the test if PostgreSQL is not installed."""
     with running_postgres() as url:
         yield url
 
 
 def fresh_postgres_database(server_url: str) -> str:
-    """A database of its own on the server."""
+    """Create a database on the server and return its URL."""
     name = f"test_{uuid.uuid4().hex}"
     engine = create_engine(server_url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -29,7 +29,7 @@ def fresh_postgres_database(server_url: str) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind."""
+    """URL of an empty database, of each kind in turn."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/jobs.db"
     return fresh_postgres_database(request.getfixturevalue("postgres_url"))

@@ -1,19 +1,16 @@
-"""Jobs over a real uvicorn: the same answers as `/predict`, told, kept, cancelled and taken care of."""
+"""Jobs over HTTP: results, events, cancellation, limits, keys, callbacks, metrics, several processes."""
 
-import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from pydantic import ValidationError
 
 from framewise.schemas.jobs import Job
-from service.app import create_app
 from service.keys.key_file import Scope, edit_keys, new_key
-from service.settings import Settings
 from tests.support.job_client import JobClient, decoders_standing_still, log_lines
 from tests.support.running_service import RunningService, running_service
 from tests.support.videos import painted
@@ -21,7 +18,7 @@ from tests.support.webhook_receiver import Receiver, running_receiver
 
 pytestmark = [
     pytest.mark.tensorflow,
-    pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the decode children under /proc"),
+    pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the decode workers under /proc"),
 ]
 
 MAX_QUEUED = 3
@@ -29,7 +26,7 @@ MAX_QUEUED = 3
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the service keeps what it keeps."""
+    """The directory of the service's data."""
     directory = tmp_path_factory.mktemp("jobs")
     (directory / "incoming").mkdir()
     return directory
@@ -37,14 +34,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
-    """A callback that takes what it is sent."""
+    """A callback that accepts every delivery."""
     with running_receiver(204) as receiver:
         yield receiver
 
 
 @pytest.fixture(scope="module")
-def settings(directory: Path, receiver: Receiver) -> dict[str, object]:
-    """What every service that shares these jobs is started with."""
+def settings(directory: Path, receiver: Receiver) -> dict[str, Any]:
+    """The settings of every service that shares these jobs."""
     return {
         "jobs_dir": directory / "jobs",
         "api_keys_file": directory / "keys.json",
@@ -67,14 +64,14 @@ def settings(directory: Path, receiver: Receiver) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def service(grey_models_dir: Path, directory: Path, settings: dict[str, Any]) -> Iterator[RunningService]:
-    """A service that takes jobs from those who have a key."""
+    """A service with jobs and API keys."""
     with running_service(grey_models_dir, directory / "incoming", **settings) as service:
         yield service
 
 
 def caller(service: RunningService, directory: Path, *scopes: Scope) -> JobClient:
-    """Somebody with a key of their own."""
-    token, key = new_key("somebody", scopes or ("predict",), None)
+    """A client with a new API key."""
+    token, key = new_key("tests", scopes or ("predict",), None)
     with edit_keys(directory / "keys.json") as keys:
         keys.append(key)
     return JobClient(service, token)
@@ -82,45 +79,47 @@ def caller(service: RunningService, directory: Path, *scopes: Scope) -> JobClien
 
 @pytest.fixture
 def client(service: RunningService, directory: Path) -> JobClient:
-    """A caller that no other test knows."""
+    """A client with a key of its own for each test."""
     return caller(service, directory)
 
 
 @pytest.fixture(scope="module")
 def admin(service: RunningService, directory: Path) -> JobClient:
-    """Somebody who may see everything."""
+    """A client with the scope `admin`."""
     return caller(service, directory, "predict", "admin")
 
 
 @pytest.fixture(scope="module")
 def ramp(directory: Path) -> Path:
-    """Six seconds: six clips."""
+    """A video of five clips."""
     return painted(directory / "ramp.mp4", range(0, 192, 4))
 
 
 @pytest.fixture(scope="module")
 def text(directory: Path) -> Path:
-    """No video."""
+    """A file that is not a video."""
     path = directory / "text.mp4"
     path.write_text("no video " * 50)
     return path
 
 
 def predicted(client: JobClient, path: Path, **query: Any) -> httpx.Response:
-    """What /predict answers."""
+    """The response of `POST /predict`."""
     with path.open("rb") as file:
         return client.service.client.post("/predict", files={"video": file}, params=query, headers=client.headers)
 
 
-def essence(answer: dict[str, Any]) -> dict[str, Any]:
-    """All that must not depend on when and how it was asked."""
-    return {name: value for name, value in answer.items() if name not in ("request_id", "timings_ms")}
+def without_timings(prediction: dict[str, Any]) -> dict[str, Any]:
+    """The prediction without its request id and timings."""
+    return {name: value for name, value in prediction.items() if name not in ("request_id", "timings_ms")}
 
 
-def test_a_jobs_result_is_what_predict_answers_bit_for_bit(client: JobClient, ramp: Path, directory: Path) -> None:
-    answer = client.post(ramp, {"X-Request-Id": "mine"}, top_k=1, threshold=0.9, frames="top")
-    job = answer.json()
-    assert answer.status_code == 202
+def test_the_result_of_a_job_is_the_prediction_of_predict_bit_for_bit(
+    client: JobClient, ramp: Path, directory: Path
+) -> None:
+    response = client.post(ramp, {"X-Request-Id": "mine"}, top_k=1, threshold=0.9, frames="top")
+    job = response.json()
+    assert response.status_code == 202
     assert Job.model_validate(job).state == "queued"
     assert (job["request_id"], job["attempt"], job["progress"], job["result"]) == ("mine", 0, None, None)
     done = client.wait(job["id"])
@@ -128,19 +127,19 @@ def test_a_jobs_result_is_what_predict_answers_bit_for_bit(client: JobClient, ra
     assert done["progress"] == {"num_clips_done": 5, "num_clips": 5}
     assert done["result"]["request_id"] == "mine"
     expected = predicted(client, ramp, top_k=1, threshold=0.9, frames="top").json()
-    assert essence(done["result"]) == essence(expected)
+    assert without_timings(done["result"]) == without_timings(expected)
     assert set(done["result"]["timings_ms"]) == set(expected["timings_ms"])
-    # What is kept of it now is the result.
+    # The upload is removed when the job ends.
     assert list((directory / "jobs" / "uploads").iterdir()) == []
 
 
-def test_a_jobs_problem_is_the_one_that_predict_answers(client: JobClient, text: Path, ramp: Path) -> None:
+def test_the_problem_of_a_job_is_the_problem_of_predict(client: JobClient, text: Path, ramp: Path) -> None:
     failed = client.wait(client.submit(text))
     assert (failed["state"], failed["result"]) == ("failed", None)
     expected = predicted(client, text).json()
     assert expected["code"] == "unsupported_media"
     assert failed["problem"] == expected | {"request_id": failed["request_id"]}
-    # What is known at once is said at once.
+    # Errors that need no decoding are returned by the submission.
     for query, status, code in (
         ({"model": "none"}, 404, "unknown_model"),
         ({"top_k": 0}, 422, "invalid_parameter"),
@@ -163,21 +162,21 @@ def test_a_job_may_be_longer_than_a_request(client: JobClient, directory: Path) 
     assert client.wait(client.submit(too_long))["problem"]["code"] == "video_too_large"
 
 
-def test_every_clip_is_told_once_also_to_a_listener_that_comes_back(client: JobClient, ramp: Path) -> None:
+def test_each_clip_has_one_event_also_for_a_listener_that_reconnects(client: JobClient, ramp: Path) -> None:
     job_id = client.submit(ramp)
     with client.events(job_id) as events:
-        told = [event for event in events if not event.comment and event.name != "queued"]
-    assert [event.name for event in told] == ["running"] + ["progress"] * 5 + ["done"]
-    assert [event.id for event in told] == ["1-0", "1-1", "1-2", "1-3", "1-4", "1-5", "1-end"]
-    assert json.loads(told[2].data) == {
+        sent = [event for event in events if not event.comment and event.name != "queued"]
+    assert [event.name for event in sent] == ["running"] + ["progress"] * 5 + ["done"]
+    assert [event.id for event in sent] == ["1-0", "1-1", "1-2", "1-3", "1-4", "1-5", "1-end"]
+    assert json.loads(sent[2].data) == {
         "state": "running",
         "attempt": 1,
         "progress": {"num_clips_done": 2, "num_clips": 5},
     }
-    assert told[-1].data == client.get(f"/{job_id}").text
-    for place, event in enumerate(told[:-1]):
+    assert sent[-1].data == client.get(f"/{job_id}").text
+    for index, event in enumerate(sent[:-1]):
         with client.events(job_id, event.id) as events:
-            assert list(events) == told[place + 1 :]
+            assert list(events) == sent[index + 1 :]
     headers = client.headers | {"Last-Event-ID": "1-end"}
     assert client.service.client.get(f"/jobs/{job_id}/events", headers=headers).status_code == 204
     for wrong in ("x", "1", "1-", "-1", "99999999999-1"):
@@ -185,7 +184,7 @@ def test_every_clip_is_told_once_also_to_a_listener_that_comes_back(client: JobC
         assert client.service.client.get(f"/jobs/{job_id}/events", headers=headers).status_code == 422
 
 
-def test_a_running_job_is_cancelled_at_once_and_all_it_held_is_free(
+def test_a_running_job_is_cancelled_immediately_and_frees_its_worker(
     client: JobClient, admin: JobClient, ramp: Path
 ) -> None:
     with decoders_standing_still(admin):
@@ -193,14 +192,14 @@ def test_a_running_job_is_cancelled_at_once_and_all_it_held_is_free(
         waiting = client.submit(ramp)
         with client.events(job_id) as events:
             assert next(event.name for event in events if event.name not in ("queued", "")) == "running"
-            # Nothing happens: that is told as well.
+            # While nothing happens, heartbeats are sent.
             assert next(event.comment for event in events) == "heartbeat"
-            with client.events(waiting) as others:
-                assert next(others).name == "queued"
+            with client.events(waiting) as waiting_events:
+                assert next(waiting_events).name == "queued"
                 refused = client.service.client.get(f"/jobs/{job_id}/events", headers=client.headers)
                 assert (refused.status_code, refused.json()["code"]) == (429, "busy")
                 assert client.delete(waiting).json()["state"] == "cancelled"
-                assert [event.name for event in others if not event.comment][-1] == "cancelled"
+                assert [event.name for event in waiting_events if not event.comment][-1] == "cancelled"
             cancelled = client.delete(job_id)
             assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
             (last,) = [event for event in events if not event.comment]
@@ -214,7 +213,7 @@ def test_a_running_job_is_cancelled_at_once_and_all_it_held_is_free(
     assert client.get(f"/{done}").status_code == 404
 
 
-def test_no_more_jobs_wait_than_may_and_what_is_too_much_is_not_received(
+def test_a_job_beyond_the_queue_or_the_storage_is_refused_before_its_upload(
     client: JobClient, admin: JobClient, ramp: Path, directory: Path
 ) -> None:
     with decoders_standing_still(admin):
@@ -233,7 +232,9 @@ def test_no_more_jobs_wait_than_may_and_what_is_too_much_is_not_received(
     assert list((directory / "jobs" / "uploads").iterdir()) == []
 
 
-def test_asked_twice_with_the_same_key_there_is_one_job(client: JobClient, ramp: Path, text: Path) -> None:
+def test_a_repeated_submission_with_the_same_idempotency_key_makes_one_job(
+    client: JobClient, ramp: Path, text: Path
+) -> None:
     key = {"Idempotency-Key": "order 66"}
     first = client.post(ramp, key, top_k=1)
     again = client.post(ramp, key, top_k=1)
@@ -247,17 +248,17 @@ def test_asked_twice_with_the_same_key_there_is_one_job(client: JobClient, ramp:
     client.wait(first.json()["id"])
 
 
-def test_a_key_sees_its_own_jobs_and_an_administrators_all(
+def test_a_key_sees_its_own_jobs_and_an_admin_key_sees_all_jobs(
     client: JobClient, admin: JobClient, service: RunningService, directory: Path, ramp: Path
 ) -> None:
     other = caller(service, directory)
     job_id = client.submit(ramp, {"Idempotency-Key": "k"})
-    others = other.submit(ramp, {"Idempotency-Key": "k"})
-    assert others != job_id
+    other_id = other.submit(ramp, {"Idempotency-Key": "k"})
+    assert other_id != job_id
     for refused in (other.get(f"/{job_id}"), other.get(f"/{job_id}/events"), other.delete(job_id)):
         assert (refused.status_code, refused.json()["code"]) == (404, "unknown_job")
-    assert [job["id"] for job in other.get("").json()["jobs"]] == [others]
-    assert {job_id, others} <= {job["id"] for job in admin.get("", limit=200).json()["jobs"]}
+    assert [job["id"] for job in other.get("").json()["jobs"]] == [other_id]
+    assert {job_id, other_id} <= {job["id"] for job in admin.get("", limit=200).json()["jobs"]}
     assert admin.wait(job_id)["state"] == "done"
     assert JobClient(service).get("").status_code == 401
     assert caller(service, directory, "admin").get("").status_code == 403
@@ -277,7 +278,7 @@ def test_jobs_are_listed_by_state_and_page_without_their_results(client: JobClie
     assert client.get("", limit=201).status_code == 422
 
 
-def test_a_job_that_has_ended_is_posted_to_its_callback(client: JobClient, receiver: Receiver, ramp: Path) -> None:
+def test_an_ended_job_is_posted_to_its_callback(client: JobClient, receiver: Receiver, ramp: Path) -> None:
     job_id = client.submit(ramp, callback_url=receiver.url)
     headers, body = receiver.received.get(timeout=60)
     posted = json.loads(body)
@@ -288,44 +289,7 @@ def test_a_job_that_has_ended_is_posted_to_its_callback(client: JobClient, recei
     assert (refused.status_code, refused.json()["code"]) == (403, "callback_not_allowed")
 
 
-def test_another_process_shares_the_work_and_tells_and_cancels_what_runs_elsewhere(
-    *,
-    client: JobClient,
-    admin: JobClient,
-    grey_models_dir: Path,
-    directory: Path,
-    settings: dict[str, Any],
-    ramp: Path,
-) -> None:
-    with running_service(grey_models_dir, directory / "incoming", **settings) as second_service:
-        there, second_admin = JobClient(second_service, client.token), JobClient(second_service, admin.token)
-        ids = [one.submit(ramp) for one in (client, there)]
-        assert [client.wait(job_id)["attempt"] for job_id in ids] == [1, 1]
-        with decoders_standing_still(admin), decoders_standing_still(second_admin):
-            running = [client.submit(ramp) for _ in range(2)]
-            for job_id in running:
-                client.wait_until_running(job_id)
-            # One runs here and one there, and neither is told where it is cancelled.
-            for job_id in running:
-                with there.events(job_id) as events:
-                    assert next(event for event in events if not event.comment).name == "running"
-                    assert client.delete(job_id).json()["state"] == "cancelled"
-                    assert [event.name for event in events if not event.comment] == ["cancelled"]
-        # Its worker is free again.
-        assert there.wait(there.submit(ramp))["state"] == "done"
-        # A shutdown gives back what runs; somebody else runs it, and that was the first attempt.
-        with decoders_standing_still(admin), decoders_standing_still(second_admin):
-            running = [client.submit(ramp) for _ in range(2)]
-            for job_id in running:
-                client.wait_until_running(job_id)
-            assert second_service.stop() == 0
-        done = [client.wait(job_id) for job_id in running]
-        assert [(job["state"], job["attempt"]) for job in done] == [("done", 1), ("done", 1)]
-        log = second_service.log_path.read_text()
-        assert '"outcome": "given_back"' in log
-
-
-def test_jobs_are_counted_and_logged_with_their_request(
+def test_jobs_have_metrics_and_log_lines_with_their_request_id(
     client: JobClient, admin: JobClient, service: RunningService, ramp: Path
 ) -> None:
     job_id = client.submit(ramp, {"X-Request-Id": "to-be-found"})
@@ -342,37 +306,81 @@ def test_jobs_are_counted_and_logged_with_their_request(
         assert f"\n{name}" in metrics, name
     assert job_id not in metrics
     lines = log_lines(service)
-    found = [line for line in lines if line.get("request_id") == "to-be-found" and line.get("job_id") == job_id]
-    assert {line["message"] for line in found} == {"request", "job attempt ended"}
+    logged = [line for line in lines if line.get("request_id") == "to-be-found" and line.get("job_id") == job_id]
+    assert {line["message"] for line in logged} == {"request", "job attempt ended"}
 
 
-@pytest.mark.parametrize(
-    ("environment", "what"),
-    [
-        ({"JOBS_DIR": "jobs", "JOB_WORKERS": "2", "DECODE_CHILDREN": "2"}, "less than SERVICE_DECODE_CHILDREN"),
-        ({"DATABASE_URL": "sqlite:///jobs.db"}, "SERVICE_DATABASE_URL needs SERVICE_JOBS_DIR"),
-        ({"WEBHOOK_ALLOWED_HOSTS": '["example.org"]'}, "needs SERVICE_WEBHOOK_SECRET"),
-    ],
-)
-def test_settings_that_leave_a_promise_without_its_means_are_refused(
-    environment: dict[str, str], what: str, monkeypatch: pytest.MonkeyPatch
+# The tests below use a second service on the same jobs; the last test stops it.
+
+
+@pytest.fixture(scope="module")
+def second_service(
+    grey_models_dir: Path, directory: Path, settings: dict[str, Any], service: RunningService
+) -> Iterator[RunningService]:
+    """A second process that shares the jobs of `service`."""
+    assert service.process.poll() is None
+    with running_service(grey_models_dir, directory / "incoming", **settings) as second_service:
+        yield second_service
+
+
+@pytest.fixture
+def second_client(client: JobClient, second_service: RunningService) -> JobClient:
+    """The caller of `client` at the second service."""
+    return JobClient(second_service, client.token)
+
+
+@pytest.fixture
+def all_decoders_paused(admin: JobClient, second_service: RunningService) -> Callable[[], AbstractContextManager[None]]:
+    """A context in which no decode worker of either service proceeds."""
+
+    @contextmanager
+    def paused() -> Iterator[None]:
+        with ExitStack() as stack:
+            for one_admin in (admin, JobClient(second_service, admin.token)):
+                stack.enter_context(decoders_standing_still(one_admin))
+            yield
+
+    return paused
+
+
+def submit_two_running(client: JobClient, path: Path) -> list[str]:
+    """Submit two jobs and wait until both run: one in each process, because each has one job worker."""
+    job_ids = [client.submit(path) for _ in range(2)]
+    for job_id in job_ids:
+        client.wait_until_running(job_id)
+    return job_ids
+
+
+def test_jobs_submitted_to_either_process_run_once(client: JobClient, second_client: JobClient, ramp: Path) -> None:
+    job_ids = [one_client.submit(ramp) for one_client in (client, second_client)]
+    assert [client.wait(job_id)["attempt"] for job_id in job_ids] == [1, 1]
+
+
+def test_each_process_streams_and_cancels_a_job_of_the_other(
+    client: JobClient,
+    second_client: JobClient,
+    all_decoders_paused: Callable[[], AbstractContextManager[None]],
+    ramp: Path,
 ) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(f"SERVICE_{name}", value)
-    with pytest.raises(ValidationError, match=what):
-        Settings()
+    with all_decoders_paused():
+        for job_id in submit_two_running(client, ramp):
+            with second_client.events(job_id) as events:
+                assert next(event for event in events if not event.comment).name == "running"
+                assert client.delete(job_id).json()["state"] == "cancelled"
+                assert [event.name for event in events if not event.comment] == ["cancelled"]
+    # The worker of the cancelled job is free again.
+    assert second_client.wait(second_client.submit(ramp))["state"] == "done"
 
 
-def test_a_variable_that_is_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SERVICE_JOBS_DIR", "")
-    assert Settings().jobs_dir is None
-
-
-def test_without_a_directory_there_are_no_jobs() -> None:
-    async def answers() -> list[httpx.Response]:
-        transport = httpx.ASGITransport(create_app(Settings(jobs_dir=None)))
-        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-            return [await client.get("/jobs"), await client.post("/jobs"), await client.delete("/jobs/1")]
-
-    for answer in asyncio.run(answers()):
-        assert (answer.status_code, answer.json()["code"]) == (404, "jobs_disabled")
+def test_a_job_that_a_shutdown_interrupts_runs_in_the_other_process_as_its_first_attempt(
+    client: JobClient,
+    second_service: RunningService,
+    all_decoders_paused: Callable[[], AbstractContextManager[None]],
+    ramp: Path,
+) -> None:
+    with all_decoders_paused():
+        job_ids = submit_two_running(client, ramp)
+        assert second_service.stop() == 0
+    done = [client.wait(job_id) for job_id in job_ids]
+    assert [(job["state"], job["attempt"]) for job in done] == [("done", 1), ("done", 1)]
+    assert '"outcome": "given_back"' in second_service.log_path.read_text()

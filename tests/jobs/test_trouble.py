@@ -1,4 +1,4 @@
-"""What goes wrong around a job, over a real uvicorn: its decoder dies, its process dies, its database is gone."""
+"""Failures around a job: its decode worker crashes, its process dies, its database is unavailable."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from tests.support.videos import painted
 
 pytestmark = [
     pytest.mark.tensorflow,
-    pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the decode children under /proc"),
+    pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the decode workers under /proc"),
 ]
 
 SETTINGS: dict[str, Any] = {"decode_children": 2, "job_beat_seconds": 0.1, "answer_cache_bytes": 0}
@@ -24,7 +24,7 @@ SETTINGS: dict[str, Any] = {"decode_children": 2, "job_beat_seconds": 0.1, "answ
 
 @pytest.fixture
 def service(grey_models_dir: Path, tmp_path: Path) -> Iterator[RunningService]:
-    """A service that takes jobs from anybody."""
+    """A service with jobs and without API keys."""
     (tmp_path / "incoming").mkdir()
     with running_service(grey_models_dir, tmp_path / "incoming", jobs_dir=tmp_path / "jobs", **SETTINGS) as service:
         yield service
@@ -32,17 +32,19 @@ def service(grey_models_dir: Path, tmp_path: Path) -> Iterator[RunningService]:
 
 @pytest.fixture
 def ramp(tmp_path: Path) -> Path:
-    """A video of a few clips."""
+    """A video of several clips."""
     return painted(tmp_path / "ramp.mp4", range(0, 192, 4))
 
 
-def test_a_job_that_crashes_its_decoder_fails_and_every_other_is_answered(service: RunningService, ramp: Path) -> None:
+def test_a_job_that_crashes_its_decode_worker_fails_and_other_requests_succeed(
+    service: RunningService, ramp: Path
+) -> None:
     client = JobClient(service)
     with decoders_standing_still(client) as children:
         crashing = client.submit(ramp)
         client.wait_for_metric('framewise_decode_children{state="busy"} 1.0')
         waiting = client.submit(ramp)
-        # It dies of it as soon as it goes on, as of a video that leads a decoder astray.
+        # The worker dies when it continues, as with a video that crashes the decoder.
         for child in children:
             os.kill(child, signal.SIGSEGV)
     failed = client.wait(crashing)
@@ -55,7 +57,7 @@ def test_a_job_that_crashes_its_decoder_fails_and_every_other_is_answered(servic
     assert "a decode worker died" in {line["message"] for line in log_lines(service)}
 
 
-def test_a_job_whose_every_process_died_is_abandoned_with_a_problem_that_says_so(
+def test_a_job_whose_processes_died_is_abandoned_with_a_problem(
     grey_models_dir: Path, tmp_path: Path, ramp: Path
 ) -> None:
     (tmp_path / "incoming").mkdir()
@@ -75,20 +77,18 @@ def test_a_job_whose_every_process_died_is_abandoned_with_a_problem_that_says_so
         assert client.wait(client.submit(ramp))["state"] == "done"
 
 
-def test_while_its_database_fails_a_service_says_so_and_afterwards_goes_on(
-    service: RunningService, tmp_path: Path, ramp: Path
-) -> None:
+def test_a_service_survives_an_unavailable_database(service: RunningService, tmp_path: Path, ramp: Path) -> None:
     client = JobClient(service)
     before = client.submit(ramp)
     client.wait(before)
     with closing(sqlite3.connect(tmp_path / "jobs" / "jobs.db", timeout=60)) as database:
         database.execute("ALTER TABLE jobs RENAME TO out_of_reach")
-        for answer in (client.get(f"/{before}"), client.get(""), client.post(ramp), client.delete(before)):
-            assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
-            assert int(answer.headers["retry-after"]) >= 1
-            assert "out_of_reach" not in answer.text
-            assert "jobs.db" not in answer.text
-        # Whoever waits for their answer has no use for it.
+        for response in (client.get(f"/{before}"), client.get(""), client.post(ramp), client.delete(before)):
+            assert (response.status_code, response.json()["code"]) == (503, "database_unavailable")
+            assert int(response.headers["retry-after"]) >= 1
+            assert "out_of_reach" not in response.text
+            assert "jobs.db" not in response.text
+        # Predictions without a job need no database.
         assert service.post_video(ramp).status_code == 200
         assert service.client.get("/health").json()["state"] == "ready"
         database.execute("ALTER TABLE out_of_reach RENAME TO jobs")

@@ -24,7 +24,7 @@ from service.jobs.errors import (
 from service.jobs.events import EVENT_ID
 from service.jobs.jobs import Jobs
 from service.jobs.queries import Viewer
-from service.jobs.submissions import Request as JobRequest
+from service.jobs.submissions import JobRequest
 from service.state import AppState
 from service.telemetry.spans import current_traceparent
 
@@ -120,7 +120,7 @@ async def submit(
 @router.get("", responses=problems_of(OF_JOBS), summary="The jobs, latest first")
 async def list_jobs(jobs: _Jobs, viewer: _Viewer, query: Annotated[JobListQuery, Query()]) -> JobList:
     """The jobs of the request's API key without their results; all jobs for a key with the scope `admin`."""
-    return await jobs.page(query, viewer)
+    return await jobs.list_jobs(query, viewer)
 
 
 @router.get("/{job_id}", response_model=Job, responses=_FOUND, summary="A job and its result")
@@ -134,7 +134,7 @@ async def get_job(request: Request, jobs: _Jobs, viewer: _Viewer, job_id: _JobId
 async def end_job(request: Request, jobs: _Jobs, viewer: _Viewer, job_id: _JobId) -> Response:
     """Cancel a queued or running job. Remove a job that has ended, with its result."""
     note(request, job_id=job_id)
-    cancelled = await jobs.end(job_id, viewer)
+    cancelled = await jobs.cancel_or_remove(job_id, viewer)
     return Response(status_code=204) if cancelled is None else Response(cancelled, media_type="application/json")
 
 
@@ -150,7 +150,7 @@ async def events(
 ) -> Response:
     """Server-sent events of the latest attempt, from its start or after `Last-Event-ID`."""
     note(request, job_id=job_id)
-    missed, has_ended = await jobs.missed(job_id, viewer, last_event_id)
+    missed, has_ended = await jobs.events_after(job_id, viewer, last_event_id)
     if has_ended and not missed:
         return Response(status_code=204)
     heartbeat_seconds = AppState.of(request).settings.job_heartbeat_seconds
@@ -173,7 +173,7 @@ async def _stream(
     while True:
         news.clear()
         try:
-            missed, has_ended = await jobs.missed(job_id, viewer, last_seen)
+            missed, has_ended = await jobs.events_after(job_id, viewer, last_seen)
         except (UnknownJob, DatabaseUnavailable):
             return
         for event, data in missed:

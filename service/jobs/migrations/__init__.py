@@ -1,1 +1,1 @@
-"""What has become of the tables, step by step; run by `service.jobs.database`."""
+"""Migrations of the tables, run by `service.jobs.database`."""

@@ -1,4 +1,4 @@
-"""How Alembic runs the steps: in the transaction it is given."""
+"""Alembic environment: runs the migrations in the given transaction."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""Jobs and the deliveries of their webhooks."""
+"""Create the tables of jobs and of their webhook deliveries."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "jobs",
         sa.Column("id", sa.String(32), primary_key=True),
@@ -55,6 +55,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them, with every job."""
+    """Drop the tables with all jobs."""
     op.drop_table("job_deliveries")
     op.drop_table("jobs")

@@ -1,4 +1,4 @@
-"""Which trace a job belongs to."""
+"""Add the trace of a job."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,10 +8,10 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Make room for it; jobs that are there belong to none."""
+    """Add the column; existing jobs have no trace."""
     op.add_column("jobs", sa.Column("traceparent", sa.String(55)))
 
 
 def downgrade() -> None:
-    """Forget it."""
+    """Drop the column."""
     op.drop_column("jobs", "traceparent")

@@ -1,4 +1,4 @@
-"""Whose turn it is, where several callers have jobs waiting."""
+"""Add the fair-queue turn of a job."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,14 +8,14 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Make room for it; jobs that are there keep their order."""
+    """Add the column; existing jobs keep their order."""
     op.add_column("jobs", sa.Column("turn", sa.BigInteger, nullable=False, server_default="0"))
     op.drop_index("jobs_by_state", "jobs")
     op.create_index("jobs_by_state", "jobs", ["state", "num_attempts", "turn", "id"])
 
 
 def downgrade() -> None:
-    """Forget it."""
+    """Drop the column."""
     op.drop_index("jobs_by_state", "jobs")
     op.create_index("jobs_by_state", "jobs", ["state", "num_attempts", "id"])
     op.drop_column("jobs", "turn")

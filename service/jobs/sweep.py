@@ -1,0 +1,33 @@
+"""Removes expired jobs, and uploads that a crash left without a job."""
+
+import asyncio
+import time
+
+from service.jobs.database import Database
+from service.jobs.queries import remove_expired_jobs, unfinished_job_ids
+from service.jobs.uploads import JobUploads
+
+_SWEEP_SECONDS = 60.0
+
+
+class Sweeper:
+    """Sweeps at most once a minute."""
+
+    def __init__(self, database: Database, uploads: JobUploads, max_upload_seconds: float) -> None:
+        self._database = database
+        self._uploads = uploads
+        # Twice as long as an upload takes to reach the database.
+        self._min_orphan_age_seconds = 2 * max_upload_seconds
+        self._swept_at = -_SWEEP_SECONDS
+
+    async def sweep_if_due(self) -> None:
+        """Sweep unless the last sweep was less than a minute ago. Raises DatabaseUnavailable or OSError."""
+        if time.monotonic() <= self._swept_at + _SWEEP_SECONDS:
+            return
+        self._swept_at = time.monotonic()
+        await self._database.write(remove_expired_jobs)
+        old = await asyncio.to_thread(self._uploads.older_than, self._min_orphan_age_seconds)
+        if old:
+            needed = await self._database.read(lambda connection: unfinished_job_ids(connection, old))
+            for job_id in set(old) - needed:
+                self._uploads.remove(job_id)
