@@ -11,7 +11,7 @@ import pytest
 
 from framewise.schemas.jobs import Job
 from service.keys.key_file import Scope, edit_keys, new_key
-from tests.support.job_client import JobClient, decoders_standing_still, log_lines
+from tests.support.job_client import JobClient, SentEvent, decoders_standing_still, log_lines
 from tests.support.running_service import RunningService, running_service
 from tests.support.videos import painted
 from tests.support.webhook_receiver import Receiver, running_receiver
@@ -133,20 +133,30 @@ def test_the_result_of_a_job_is_the_prediction_of_predict_bit_for_bit(
     assert list((directory / "jobs" / "uploads").iterdir()) == []
 
 
-def test_the_problem_of_a_job_is_the_problem_of_predict(client: JobClient, text: Path, ramp: Path) -> None:
+def test_the_problem_of_a_job_is_the_problem_of_predict(client: JobClient, text: Path) -> None:
     failed = client.wait(client.submit(text))
     assert (failed["state"], failed["result"]) == ("failed", None)
     expected = predicted(client, text).json()
     assert expected["code"] == "unsupported_media"
     assert failed["problem"] == expected | {"request_id": failed["request_id"]}
-    # Errors that need no decoding are returned by the submission.
-    for query, status, code in (
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
         ({"model": "none"}, 404, "unknown_model"),
         ({"top_k": 0}, 422, "invalid_parameter"),
         ({"unknown": 1}, 422, "invalid_parameter"),
-    ):
-        refused = client.post(ramp, **query)
-        assert (refused.status_code, refused.json()["code"]) == (status, code)
+    ],
+)
+def test_a_submission_with_an_invalid_query_is_refused(
+    client: JobClient, ramp: Path, query: dict[str, Any], status: int, code: str
+) -> None:
+    refused = client.post(ramp, **query)
+    assert (refused.status_code, refused.json()["code"]) == (status, code)
+
+
+def test_a_job_that_exceeds_its_deadline_fails(client: JobClient, ramp: Path) -> None:
     late = client.wait(client.submit(ramp, deadline_seconds=0.001))
     assert (late["problem"]["status"], late["problem"]["code"]) == (504, "deadline_exceeded")
 
@@ -162,10 +172,21 @@ def test_a_job_may_be_longer_than_a_request(client: JobClient, directory: Path) 
     assert client.wait(client.submit(too_long))["problem"]["code"] == "video_too_large"
 
 
-def test_each_clip_has_one_event_also_for_a_listener_that_reconnects(client: JobClient, ramp: Path) -> None:
-    job_id = client.submit(ramp)
+def ended_events(client: JobClient, job_id: str) -> list[SentEvent]:
+    """All events of a job but `queued`, which depends on the time of the first read."""
     with client.events(job_id) as events:
-        sent = [event for event in events if not event.comment and event.name != "queued"]
+        return [event for event in events if not event.comment and event.name != "queued"]
+
+
+def response_of_events(client: JobClient, job_id: str, last_event_id: str) -> httpx.Response:
+    """The response to a request for the events after `last_event_id`."""
+    headers = client.headers | {"Last-Event-ID": last_event_id}
+    return client.service.client.get(f"/jobs/{job_id}/events", headers=headers)
+
+
+def test_each_clip_has_one_event(client: JobClient, ramp: Path) -> None:
+    job_id = client.submit(ramp)
+    sent = ended_events(client, job_id)
     assert [event.name for event in sent] == ["running"] + ["progress"] * 5 + ["done"]
     assert [event.id for event in sent] == ["1-0", "1-1", "1-2", "1-3", "1-4", "1-5", "1-end"]
     assert json.loads(sent[2].data) == {
@@ -174,14 +195,21 @@ def test_each_clip_has_one_event_also_for_a_listener_that_reconnects(client: Job
         "progress": {"num_clips_done": 2, "num_clips": 5},
     }
     assert sent[-1].data == client.get(f"/{job_id}").text
+
+
+def test_a_listener_that_reconnects_gets_the_events_after_its_last_one(client: JobClient, ramp: Path) -> None:
+    job_id = client.submit(ramp)
+    sent = ended_events(client, job_id)
     for index, event in enumerate(sent[:-1]):
         with client.events(job_id, event.id) as events:
             assert list(events) == sent[index + 1 :]
-    headers = client.headers | {"Last-Event-ID": "1-end"}
-    assert client.service.client.get(f"/jobs/{job_id}/events", headers=headers).status_code == 204
-    for wrong in ("x", "1", "1-", "-1", "99999999999-1"):
-        headers["Last-Event-ID"] = wrong
-        assert client.service.client.get(f"/jobs/{job_id}/events", headers=headers).status_code == 422
+    assert response_of_events(client, job_id, "1-end").status_code == 204
+
+
+def test_an_invalid_event_id_is_refused(client: JobClient, text: Path) -> None:
+    job_id = client.submit(text)
+    for invalid in ("x", "1", "1-", "-1", "99999999999-1"):
+        assert response_of_events(client, job_id, invalid).status_code == 422
 
 
 def test_a_running_job_is_cancelled_immediately_and_frees_its_worker(
@@ -189,42 +217,57 @@ def test_a_running_job_is_cancelled_immediately_and_frees_its_worker(
 ) -> None:
     with decoders_standing_still(admin):
         job_id = client.submit(ramp)
-        waiting = client.submit(ramp)
         with client.events(job_id) as events:
             assert next(event.name for event in events if event.name not in ("queued", "")) == "running"
             # While nothing happens, heartbeats are sent.
             assert next(event.comment for event in events) == "heartbeat"
-            with client.events(waiting) as waiting_events:
-                assert next(waiting_events).name == "queued"
-                refused = client.service.client.get(f"/jobs/{job_id}/events", headers=client.headers)
-                assert (refused.status_code, refused.json()["code"]) == (429, "busy")
-                assert client.delete(waiting).json()["state"] == "cancelled"
-                assert [event.name for event in waiting_events if not event.comment][-1] == "cancelled"
             cancelled = client.delete(job_id)
             assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
             (last,) = [event for event in events if not event.comment]
             assert (last.name, json.loads(last.data)["id"]) == ("cancelled", job_id)
-    assert client.delete(job_id).status_code == 204
-    for gone in (client.delete(job_id), client.get(f"/{job_id}"), client.get(f"/{job_id}/events")):
-        assert (gone.status_code, gone.json()["code"]) == (404, "unknown_job")
+    assert client.wait(client.submit(ramp))["state"] == "done"
+
+
+def test_a_queued_job_is_cancelled_and_further_listeners_are_refused(
+    client: JobClient, admin: JobClient, ramp: Path
+) -> None:
+    with decoders_standing_still(admin):
+        running, queued = client.submit(ramp), client.submit(ramp)
+        with client.events(running) as running_events, client.events(queued) as events:
+            assert any(event.name == "running" for event in running_events)
+            assert next(events).name == "queued"
+            refused = client.service.client.get(f"/jobs/{running}/events", headers=client.headers)
+            assert (refused.status_code, refused.json()["code"]) == (429, "busy")
+            assert client.delete(queued).json()["state"] == "cancelled"
+            assert [event.name for event in events if not event.comment][-1] == "cancelled"
+        client.delete(running)
+
+
+def test_an_ended_job_is_removed(client: JobClient, admin: JobClient, ramp: Path) -> None:
+    with decoders_standing_still(admin):
+        cancelled = client.submit(ramp)
+        assert client.delete(cancelled).status_code == 200
     done = client.submit(ramp)
     assert client.wait(done)["state"] == "done"
-    assert client.delete(done).status_code == 204
-    assert client.get(f"/{done}").status_code == 404
+    for job_id in (done, cancelled):
+        assert client.delete(job_id).status_code == 204
+        for gone in (client.delete(job_id), client.get(f"/{job_id}"), client.get(f"/{job_id}/events")):
+            assert (gone.status_code, gone.json()["code"]) == (404, "unknown_job")
 
 
-def test_a_job_beyond_the_queue_or_the_storage_is_refused_before_its_upload(
-    client: JobClient, admin: JobClient, ramp: Path, directory: Path
-) -> None:
+def test_a_job_beyond_the_queue_is_refused(client: JobClient, admin: JobClient, ramp: Path) -> None:
     with decoders_standing_still(admin):
         running = client.submit(ramp)
         client.wait_until_running(running)
-        waiting = [client.submit(ramp) for _ in range(MAX_QUEUED)]
+        queued = [client.submit(ramp) for _ in range(MAX_QUEUED)]
         refused = client.post(ramp)
         assert (refused.status_code, refused.json()["code"]) == (429, "busy")
         assert int(refused.headers["retry-after"]) >= 1
-        for job_id in (*waiting, running):
+        for job_id in (*queued, running):
             client.delete(job_id)
+
+
+def test_a_job_beyond_the_storage_is_refused_before_its_upload(client: JobClient, directory: Path) -> None:
     large = directory / "large.mp4"
     large.write_bytes(b"\0" * 4_000_001)
     refused = client.post(large)
