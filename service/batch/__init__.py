@@ -1,0 +1,1 @@
+"""Batches: classify the files of a folder or bucket without HTTP."""
