@@ -41,7 +41,7 @@ def differences(stated: Assessment, measured: Assessment, tolerance: float = TOL
         return one_video if is_reencoded else tolerance
 
     found = _mismatches("", stated.model_dump(mode="json"), measured.model_dump(mode="json"), tolerance_of)
-    return [f"{each.where}: the card says {each.stated}, measured {each.found}" for each in found]
+    return [f"{mismatch.where}: the card says {mismatch.stated}, measured {mismatch.found}" for mismatch in found]
 
 
 def disagreements(card: Card, markdown: str, manifest: Manifest, restated: Manifest) -> list[str]:
@@ -57,7 +57,7 @@ def disagreements(card: Card, markdown: str, manifest: Manifest, restated: Manif
         name: digest for name, digest in manifest.files.items() if name not in {CARD_NAME, CARD_JSON_NAME}
     }
     found = _mismatches("", by_card, stated_manifest, lambda _where: 0.0)
-    lines = [f"{each.where}: the card says {each.stated}, the manifest {each.found}" for each in found]
+    lines = [f"{mismatch.where}: the card says {mismatch.stated}, the manifest {mismatch.found}" for mismatch in found]
     if markdown != card_markdown(card):
         lines.append(f"{CARD_NAME} does not match {CARD_JSON_NAME}; the command `card` writes both again")
     return lines

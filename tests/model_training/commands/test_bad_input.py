@@ -47,7 +47,7 @@ def test_each_error_of_evaluate_is_one_line_with_file_and_line(
 
     manifest = data / "manifest.csv"
     assert "no readable manifest.json" in error_of(model=tmp_path / "none" / "1")
-    nowhere = tmp_path / "none" / "figures.json"
+    nowhere = tmp_path / "none" / "metrics.json"
     assert f"{nowhere}: cannot be written: the folder {nowhere.parent} does not exist" in error_of(
         "--json", str(nowhere)
     )
@@ -64,11 +64,11 @@ def test_each_error_of_evaluate_is_one_line_with_file_and_line(
     broken = data / whole.splitlines()[2].split(",")[0]
     broken.write_bytes(b"not a video")
     assert f"{manifest}, line 3: {broken}: " in error_of()
-    figures = tmp_path / "figures.json"
+    metrics = tmp_path / "metrics.json"
     given = ["evaluate", "--model", str(model), "--data", str(data), "--runs", str(tmp_path / "runs")]
-    assert main([*given, "--skip-unreadable", "--json", str(figures)]) == 0
+    assert main([*given, "--skip-unreadable", "--json", str(metrics)]) == 0
     assert f"left out: {manifest}, line 3: {broken}: " in capsys.readouterr().err
-    counted = json.loads(figures.read_text())
+    counted = json.loads(metrics.read_text())
     assert (counted["num_unreadable"], counted["num_videos"]) == (1, len(whole.splitlines()) - 2)
     for row in whole.splitlines()[1:]:
         (data / row.split(",")[0]).write_bytes(b"not a video")

@@ -71,15 +71,15 @@ def test_verify_measures_the_card_again_and_lists_differences(
     assert "robustness.clean_accuracy: the card says" in done.stderr
     written = run("card", "--model", directory, "--data", painted_dataset)
     assert written.returncode == 0, written.stderr
-    told, truth = (Card.model_validate_json(path.read_bytes()) for path in (card_path, original_card))
-    assert differences(told.assessment, truth.assessment) == []
-    assert (directory / "MODEL_CARD.md").read_text() == card_markdown(told)
+    written_card, original = (Card.model_validate_json(path.read_bytes()) for path in (card_path, original_card))
+    assert differences(written_card.assessment, original.assessment) == []
+    assert (directory / "MODEL_CARD.md").read_text() == card_markdown(written_card)
     verify_files(directory, read_manifest(directory))
 
 
 def test_evaluate_gives_the_metrics_in_the_manifest_and_the_card(trained: Path, painted_dataset: Path) -> None:
     directory = trained / "models" / "tiny" / "1"
-    predictions, metrics_file = trained / "predictions.json", trained / "figures.json"
+    predictions, metrics_file = trained / "predictions.json", trained / "metrics.json"
     outputs = ("--json", metrics_file, "--predictions", predictions, "--html", trained / "report.html")
     data = ("--data", painted_dataset, "--folds", 1, "--runs", trained / "runs")
     done = run("evaluate", "--model", directory, *data, *outputs)

@@ -130,7 +130,7 @@ def test_allowed_leaks_are_counted_and_duplicates_are_one_group(
     (tmp_path / "tiny.py").write_text(
         TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1)
     )
-    record = tmp_path / "answers.json"
+    record = tmp_path / "record.json"
     places = ["--data", str(dataset), "--runs", str(tmp_path / "runs"), "--out", str(record)]
     protocol = ["--config", str(tmp_path / "tiny.py"), "--folds", "1", "--epochs", "1"]
     assert main(["cross-validate", *protocol, *places, "--allow-leakage"]) == 0

@@ -26,7 +26,7 @@ def test_each_video_is_predicted_by_a_network_that_was_not_trained_on_its_fold(
     config = small_config(architecture="cnn", stages=(FROZEN,))
     data = fold_data(clips, tmp_path)
     predictions = held_out_predictions(config, data, separable_features(clips), folds=(0, 1), seeds=(1,))
-    assert [answer.example for answer in predictions] == [clip.example for clip in clips]
+    assert [prediction.example for prediction in predictions] == [clip.example for clip in clips]
     assert all(is_correct(one.probabilities, one.example.labels, data.labels, sums_to_one=True) for one in predictions)
     assert not any(
         is_correct(one.shuffled_probabilities, one.example.labels, data.labels, sums_to_one=True) for one in predictions
@@ -41,7 +41,7 @@ def test_each_video_is_predicted_by_a_network_that_was_not_trained_on_its_fold(
 
 
 @pytest.mark.parametrize("changed", ["fold", "event_seconds"])
-def test_predictions_of_other_folds_or_events_are_not_read_back(
+def test_stored_predictions_of_other_folds_or_events_are_not_used(
     clips: list[CachedClip], tmp_path: Path, changed: str
 ) -> None:
     from model_training.cross_validation.folds import held_out_predictions
@@ -77,6 +77,6 @@ def test_shuffled_clips_keep_the_frames_and_change_their_order(clips: list[Cache
     assert len(orders) > 1
 
 
-def test_predictions_of_labels_that_stand_for_themselves_are_right_when_every_one_is() -> None:
-    for answer, expected in (([0.9, 0.1, 0.6], True), ([0.9, 0.6, 0.6], False), ([0.9, 0.1, 0.2], False)):
-        assert is_correct(np.array(answer), ("a", "c"), ("a", "b", "c"), sums_to_one=False) is expected
+def test_independent_labels_are_correct_only_if_all_are() -> None:
+    for probabilities, expected in (([0.9, 0.1, 0.6], True), ([0.9, 0.6, 0.6], False), ([0.9, 0.1, 0.2], False)):
+        assert is_correct(np.array(probabilities), ("a", "c"), ("a", "b", "c"), sums_to_one=False) is expected

@@ -27,13 +27,13 @@ def test_baselines_predict_each_fold_from_the_other_folds(videos: list[Example],
     assert both.mean_frame.accuracy == 1
     assert both.majority.accuracy == 0.5
     # With swapped labels in the training fold, the predictions are swapped.
-    turned = [
+    swapped = [
         replace(video, example=replace(video.example, labels=("ab"[video.example.labels == ("a",)],)))
         if video.example.fold == 0
         else video
         for video in decoded
     ]
-    assert baselines_over_folds(turned, (1,), ("a", "b")).mean_frame.accuracy == 0
+    assert baselines_over_folds(swapped, (1,), ("a", "b")).mean_frame.accuracy == 0
 
 
 def test_exported_models_predict_each_video_of_their_held_out_fold(videos: list[Example], tmp_path: Path) -> None:
@@ -60,13 +60,13 @@ def test_exported_models_predict_each_video_of_their_held_out_fold(videos: list[
             for name in ("probabilities", "clip_probabilities", "attention", "times_seconds", "valid"):
                 np.testing.assert_array_equal(getattr(prediction, name), getattr(again, name))
     metrics = cross_validation_metrics(config, ("a", "b"), runs, "command")
-    right = [
+    correct = [
         "ab"[int(prediction.probabilities.argmax())] == example.label
         for one in runs
         for prediction, example in zip(one.predictions, one.examples, strict=True)
     ]
-    assert metrics.accuracy == pytest.approx(np.mean(right), abs=1e-4)
+    assert metrics.accuracy == pytest.approx(np.mean(correct), abs=1e-4)
     assert metrics.num_videos == len(videos)
     assert metrics.accuracy_deviation == pytest.approx(
-        np.std([np.mean(right[: len(videos)]), np.mean(right[len(videos) :])], ddof=1), abs=1e-4
+        np.std([np.mean(correct[: len(videos)]), np.mean(correct[len(videos) :])], ddof=1), abs=1e-4
     )
