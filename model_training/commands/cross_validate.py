@@ -41,7 +41,7 @@ def cross_validate(protocol: Protocol, out: Path, against: Path | None) -> None:
         check_comparable(labels_of(examples), paths, other, against)
     with prepare_folds(protocol, config, examples, folds) as prepared:
         # TensorFlow takes seconds to import.
-        from model_training.cross_validation.folds import shared_features  # noqa: PLC0415
+        from model_training.cross_validation.fold_data import shared_features  # noqa: PLC0415
         from model_training.cross_validation.metrics import cross_validation_metrics  # noqa: PLC0415
         from model_training.cross_validation.out_of_fold import out_of_fold_predictions  # noqa: PLC0415
 

@@ -23,7 +23,7 @@ from model_training.progress import RunProgress
 
 if TYPE_CHECKING:
     from model_training.cross_validation.architectures import Comparison
-    from model_training.cross_validation.folds import FoldData
+    from model_training.cross_validation.fold_data import FoldData
 
 _MIN_FOLDS = 2
 
@@ -124,7 +124,7 @@ def prepare_folds(
     Raises:
         TrainingDataError: a video cannot be read, or a fold to hold out leaks.
     """
-    from model_training.cross_validation.folds import FoldData  # noqa: PLC0415 - TensorFlow
+    from model_training.cross_validation.fold_data import FoldData  # noqa: PLC0415 - TensorFlow
 
     with RunProgress() as display:
         checked = check_videos(

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from model_training.config import Architecture, TrainConfig
 from model_training.cross_validation.correctness import is_correct
-from model_training.cross_validation.folds import FoldData, HeldOutPrediction, held_out_predictions, shared_features
+from model_training.cross_validation.fold_data import FoldData, shared_features
+from model_training.cross_validation.folds import HeldOutPrediction, held_out_predictions
 from model_training.evaluation.baselines import Baselines
 from model_training.evaluation.bootstrap import mean_interval
 from model_training.evaluation.exported_model import ExportedModel

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from model_training.atomic_files import read_arrays
 from model_training.config import TrainConfig
-from model_training.cross_validation.folds import FoldData, SharedFeatures, fold_config, fold_directory, train_fold
+from model_training.cross_validation.fold_data import FoldData, SharedFeatures
+from model_training.cross_validation.folds import fold_config, fold_directory, train_fold
 from model_training.datasets.examples import Example
 from model_training.datasets.preparation import split_by_config
 from model_training.evaluation.exported_model import ExportedModel, VideoPrediction, predict_examples

@@ -9,12 +9,19 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Plot
 
 from model_training.datasets.examples import Example
 from model_training.evaluation.exported_model import VideoPrediction
 from model_training.evaluation.measure import predicted_labels, stack_predictions
+from model_training.evaluation.report_plots import (
+    PLOT_SETTINGS,
+    confusion_plot,
+    curve_plot,
+    learning_plot,
+    reliability_plot,
+    timeline_plot,
+)
 from model_training.evaluation.results import Averages, Evaluation, Interval, LabelMetrics
 from service.inference.manifest import Manifest
 
@@ -31,12 +38,6 @@ tbody tr { border-bottom: 1px solid #d0d7de; } img { max-width: 100%; height: au
 """
 # The page cannot load anything, even if a label or file name contains markup.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_SETTINGS: dict[Any, Any] = {
-    "svg.hashsalt": "report",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
 
 
 def report_html(
@@ -50,7 +51,7 @@ def report_html(
     title = f"{evaluation.model} {evaluation.version}"
     where = f"fold {', '.join(map(str, evaluation.folds))}" if evaluation.folds else "all videos"
     predictor = f"the service at {evaluation.over_http}" if evaluation.over_http else "the exported model"
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(PLOT_SETTINGS):
         parts = [
             f"<h1>{escape(title)}: {escape(where)}</h1>",
             (
@@ -64,11 +65,11 @@ def report_html(
             *_confusion_section(evaluation),
             "<h2>ROC and precision-recall</h2>",
             '<div class="plots">',
-            _image("ROC curves", _curves(evaluation, is_roc=True)),
-            _image("Precision-recall curves", _curves(evaluation, is_roc=False)),
+            _image("ROC curves", curve_plot(evaluation, is_roc=True)),
+            _image("Precision-recall curves", curve_plot(evaluation, is_roc=False)),
             "</div>",
             "<h2>Calibration</h2>",
-            _image("Reliability diagram", _reliability(evaluation)),
+            _image("Reliability diagram", reliability_plot(evaluation)),
             *_learning_curves(history),
             "<h2>Attention over time</h2>",
             *_timelines(_ranked_predictions(predictions, examples, evaluation.labels, manifest)),
@@ -151,73 +152,13 @@ def _baselines(evaluation: Evaluation) -> list[str]:
 def _confusion_section(evaluation: Evaluation) -> list[str]:
     if evaluation.confusion is None:
         return []
-    return ["<h2>Confusion</h2>", _image("Confusion matrix", _confusion(evaluation))]
-
-
-def _confusion(evaluation: Evaluation) -> Plot:
-    counts = np.array(evaluation.confusion)
-    size = 2.5 + 0.7 * len(evaluation.labels)
-    plot, axes = _new_plot(size + 0.8, size)
-    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if fractions[row, column] > 0.5 else "black"  # noqa: PLR2004 - half of the colour map
-        axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    positions = range(len(evaluation.labels))
-    axes.set_xticks(positions, [_plain(label) for label in evaluation.labels], rotation=30, ha="right")
-    axes.set_yticks(positions, [_plain(label) for label in evaluation.labels])
-    axes.set(xlabel="predicted", ylabel="true")
-    return plot
-
-
-def _curves(evaluation: Evaluation, *, is_roc: bool) -> Plot:
-    plot, axes = _new_plot(4.8, 4.4)
-    for label, curve in evaluation.curves.items():
-        of = evaluation.per_label[label]
-        points = np.array(curve.roc if is_roc else curve.precision_recall)
-        area = of.roc_auc if is_roc else of.average_precision
-        axes.plot(points[:, 0], points[:, 1], label=f"{_plain(label)} ({_decimal(area)})")
-    if is_roc:
-        axes.plot([0, 1], [0, 1], color="#8c959f", linestyle=":", label="random (0.500)")
-        axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC (area)")
-    else:
-        axes.set(xlabel="recall", ylabel="precision", title="Precision-recall (average precision)")
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    if axes.lines:
-        axes.legend(frameon=False, loc="lower right" if is_roc else "lower left", fontsize=9)
-    return plot
-
-
-def _reliability(evaluation: Evaluation) -> Plot:
-    plot, axes = _new_plot(5.2, 4.4)
-    axes.plot([0, 1], [0, 1], color="#8c959f", linestyle=":", label="perfect calibration")
-    x = [each.mean_probability for each in evaluation.reliability]
-    y = [each.share_right for each in evaluation.reliability]
-    axes.plot(x, y, color="#0969da", marker="o", label="measured, with the number of videos")
-    for each in evaluation.reliability:
-        axes.annotate(
-            str(each.num_videos),
-            (each.mean_probability, each.share_right),
-            textcoords="offset points",
-            xytext=(6, -12),
-        )
-    axes.set(xlim=(0, 1.02), ylim=(-0.05, 1.05), xlabel="probability", ylabel="fraction correct")
-    # Above the axes, since points may cover any part of the plot.
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), fontsize=9)
-    return plot
+    return ["<h2>Confusion</h2>", _image("Confusion matrix", confusion_plot(evaluation))]
 
 
 def _learning_curves(history: Sequence[dict[str, Any]]) -> list[str]:
     if not history:
         return []
-    plot = Plot(figsize=(9.6, 3.4), layout="constrained")
-    epochs = range(1, len(history) + 1)
-    for axes, name in zip(plot.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for key, label in ((name, "training"), (f"validation_{name}", "validation")):
-            axes.plot(epochs, [entry.get(key, np.nan) for entry in history], label=label)
-        axes.set(xlabel="epoch", title=name)
-        axes.legend(frameon=False)
-    return ["<h2>Learning curves</h2>", _image("Learning curves", plot)]
+    return ["<h2>Learning curves</h2>", _image("Learning curves", learning_plot(history))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,28 +212,8 @@ def _timelines(ranked: Sequence[_RankedPrediction]) -> list[str]:
         for video in chosen:
             true, predicted = (", ".join(labels) or "no label" for labels in (video.example.labels, video.labels))
             caption = f"{video.example.path.name}: true {true}, predicted {predicted} ({video.confidence:.3f})"
-            parts += [f"<p>{escape(caption)}</p>", _image(caption, _timeline(video.prediction, video.example))]
+            parts += [f"<p>{escape(caption)}</p>", _image(caption, timeline_plot(video.prediction, video.example))]
     return parts
-
-
-def _timeline(prediction: VideoPrediction, example: Example) -> Plot:
-    plot, axes = _new_plot(9.6, 1.8)
-    if example.event_seconds is not None:
-        axes.axvspan(*example.event_seconds, color="#bf8700", alpha=0.25, linewidth=0)
-    highest = 0.0
-    for clip, is_valid in enumerate(prediction.valid):
-        times, attention = prediction.times_seconds[clip][is_valid], prediction.attention[clip][is_valid]
-        gaps = np.diff(times)
-        width = 0.7 * float(gaps[gaps > 0].min()) if (gaps > 0).any() else 0.05
-        axes.bar(times, attention, width=width, color=f"C{clip % 10}", alpha=0.8)
-        highest = max(highest, float(attention.max()))
-    axes.set(xlabel="seconds", ylabel="attention", ylim=(0, 1.1 * highest or 1))
-    return plot
-
-
-def _new_plot(width: float, height: float) -> tuple[Plot, Axes]:
-    plot = Plot(figsize=(width, height), layout="constrained")
-    return plot, plot.subplots()
 
 
 def _image(description: str, plot: Plot) -> str:
@@ -309,11 +230,6 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     body = "\n".join(line(row, "td") for row in rows)
     return f'<div class="wide"><table><thead>{line(header, "th")}</thead><tbody>\n{body}\n</tbody></table></div>'
-
-
-def _plain(label: str) -> str:
-    """A label for Matplotlib, where a dollar sign starts a formula."""
-    return label.replace("$", r"\$")
 
 
 def _decimal(value: float | None) -> str:

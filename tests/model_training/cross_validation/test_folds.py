@@ -62,7 +62,7 @@ def test_stored_predictions_of_other_folds_or_events_are_not_used(
 
 
 def test_shuffled_clips_keep_the_frames_and_change_their_order(clips: list[CachedClip]) -> None:
-    from model_training.cross_validation.folds import ShuffledClip
+    from model_training.cross_validation.fold_data import ShuffledClip
 
     clip = clips[3]
     short = np.array([True, True, True, False])

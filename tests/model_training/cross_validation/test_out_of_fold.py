@@ -37,7 +37,7 @@ def test_baselines_predict_each_fold_from_the_other_folds(videos: list[Example],
 
 
 def test_exported_models_predict_each_video_of_their_held_out_fold(videos: list[Example], tmp_path: Path) -> None:
-    from model_training.cross_validation.folds import FoldData
+    from model_training.cross_validation.fold_data import FoldData
     from model_training.cross_validation.metrics import cross_validation_metrics
     from model_training.cross_validation.out_of_fold import out_of_fold_predictions
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from model_training.datasets.examples import Example
-from model_training.evaluation.robustness import CHANGES, Change, measure_robustness, write_changed
+from model_training.evaluation.changed_video import Change, write_changed
+from model_training.evaluation.robustness import CHANGES, measure_robustness
 from service.inference.manifest import read_manifest
 from tests.support.videos import encode, grey, painted
 

@@ -17,14 +17,14 @@ FROZEN = StageConfig(name="head", num_epochs=12, learning_rate=3e-2, backbone="f
 
 def fold_data(clips: list[CachedClip], directory: Path, is_stopping: Any = lambda: False) -> Any:
     """The `FoldData` of the clips, with labels a and b."""
-    from model_training.cross_validation.folds import FoldData
+    from model_training.cross_validation.fold_data import FoldData
 
     return FoldData([clip.example for clip in clips], ("a", "b"), clips, directory, RunProgress(), is_stopping)
 
 
 def separable_features(clips: list[CachedClip]) -> Any:
     """Features that separate the labels; shuffled clips have the features of the other label."""
-    from model_training.cross_validation.folds import SharedFeatures
+    from model_training.cross_validation.fold_data import SharedFeatures
     from model_training.input_pipeline.batch import Batch
 
     targets = np.eye(2, dtype=np.float32)[[i % 2 for i in range(16)]]
