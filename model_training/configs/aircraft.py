@@ -18,11 +18,11 @@ CONFIG = TrainConfig(
         " 0.887); the nearest mean picture of other scenes reaches a macro F1 of 0.619"
     ),
     intended_use="An example of training on few videos of several labels, split by scene.",
-    refused_use="Any alarm nobody checks, and any decision about airspace or a person.",
+    refused_use="Any alarm that no person checks, and any decision about airspace or a person.",
     limits=(
         "One thermal camera and one landscape: a random split would score far higher by recognising the place, and 14"
-        " pairs of videos in different folds of the manifest look like one scene all the same. Half of"
-        " the drones come from one scene, which one seed of three takes for something else altogether."
+        " pairs of videos in different folds of the manifest still look like one scene. Half of"
+        " the drones come from one scene, which one seed of three misclassifies."
     ),
     # Few frames of many pixels: the clip covers all ten seconds, and the objects are small.
     clip=ClipSpec(num_frames=16, height=256, width=320, frames_per_second=1.5, stride_seconds=10.0),

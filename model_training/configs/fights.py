@@ -21,7 +21,7 @@ CONFIG = TrainConfig(
     data_licence=(
         "The collection is under the MIT licence; the footage belongs to those who uploaded it. No frame of it is"
         " part of this model's directory. The CNN starts from MobileNetV2 weights (BSD-3-Clause), and I3D weights"
-        " (Apache-2.0) taught it."
+        " (Apache-2.0) are its teacher."
     ),
     command="python -m model_training train --config model_training/configs/fights.py --data DIR",
     hardware="2 CPU cores",
@@ -33,10 +33,10 @@ CONFIG = TrainConfig(
         "Showing what the service does on real footage, and as a starting point for a model trained on one's own"
         " cameras. A person looks at whatever it flags."
     ),
-    refused_use="Any decision about a person, any alarm nobody checks, identifying people, law enforcement.",
+    refused_use="Any decision about a person, any alarm that no person checks, identifying people, law enforcement.",
     limits=(
         "Trained on 46 sources only; expect less on cameras it has not seen: on collections other than the one it was"
-        " trained on, models of this kind lose much of their accuracy. It goes by motion, so crowds, sport, dancing"
+        " trained on, models of this kind lose much of their accuracy. It relies on motion: crowds, sport, dancing"
         " and a shaking camera look like fights to it."
     ),
     clip=ClipSpec(num_frames=16, height=160, width=160, frames_per_second=8, stride_seconds=1.0),

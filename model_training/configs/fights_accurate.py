@@ -22,7 +22,7 @@ CONFIG = FIGHTS.model_copy(
         ),
         "limits": (
             "Trained on 46 sources only; expect less on cameras it has not seen: on collections other than the one it"
-            " was trained on, models of this kind lose much of their accuracy. It looks where most moves, and so past"
+            " was trained on, models of this kind lose much of their accuracy. It crops to the most motion and misses"
             " a fight in a corner while traffic passes; crowds, sport and dancing look like fights to it."
         ),
         "clip": ClipSpec(

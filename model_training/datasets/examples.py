@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model_training.datasets.annotations import Row, read_rows
+from model_training.datasets.annotation_row import Row
+from model_training.datasets.annotations import read_rows
 from model_training.errors import TrainingDataError
 
 MANIFEST_NAMES = ("manifest.csv", "manifest.jsonl", "manifest.json")

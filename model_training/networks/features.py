@@ -64,8 +64,8 @@ def _backbone_input(frames: Any, valid: Any, config: TrainConfig) -> Any:
         return preprocess(frames)
     spec = backbone_clip(config.clip, config.motion_crop)
     shape = (spec.height, spec.width, 3)
-    seen = ops.where(valid[:, :, None, None, None], frames, ops.zeros_like(frames))
-    pictures = preprocess(ops.reshape(seen, (-1, *shape)))
+    masked = ops.where(valid[:, :, None, None, None], frames, ops.zeros_like(frames))
+    pictures = preprocess(ops.reshape(masked, (-1, *shape)))
     if config.input == "differences":
         pictures = ops.reshape(
             step_differences(ops.reshape(pictures, (-1, spec.num_frames, *shape)), valid), (-1, *shape)

@@ -88,7 +88,7 @@ def _busiest_square(moving: Any, config: MotionCropConfig) -> tuple[Any, Any, An
     moving = (moving + _CENTRE_BIAS * _bump(height, width))[..., None]
     fractions = [config.min_side + (1 - config.min_side) * index / (_NUM_SIDES - 1) for index in range(_NUM_SIDES)]
     sides = sorted({max(1, round(fraction * min(height, width))) for fraction in fractions})
-    tops, lefts, held = [], [], []
+    tops, lefts, sums_held = [], [], []
     for side in sides:
         sums = ops.average_pool(moving, side, 1, padding="valid") * side**2
         flat = ops.reshape(sums, (-1, sums.shape[1] * sums.shape[2]))
@@ -96,8 +96,8 @@ def _busiest_square(moving: Any, config: MotionCropConfig) -> tuple[Any, Any, An
         most, index = (one[:, 0] for one in ops.top_k(flat, 1))
         tops.append(index // sums.shape[2])
         lefts.append(index % sums.shape[2])
-        held.append(most)
-    is_enough = ops.stack(held, axis=-1) >= config.movement_fraction * ops.sum(moving, axis=(1, 2))
+        sums_held.append(most)
+    is_enough = ops.stack(sums_held, axis=-1) >= config.movement_fraction * ops.sum(moving, axis=(1, 2))
     # A larger square holds at least as much, so the number of too small squares is the index of the first that fits.
     num_too_small = ops.sum(ops.cast(ops.logical_not(is_enough[:, :-1]), "int32"), axis=-1)
     chosen = ops.one_hot(num_too_small, len(sides), dtype="float32")

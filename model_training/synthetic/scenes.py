@@ -14,48 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model_training.synthetic.shapes import Floats, Pose, Shape, draw_shape, random_shape
+
 EventLabel = Literal["vanish", "flash", "spin", "grow", "jump"]
 EVENT_LABELS: tuple[EventLabel, ...] = get_args(EventLabel)
 
-_SPRITE_SIDE = 96
 _NUM_NOISE_FRAMES = 8
 
 Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Pose:
-    """Position, size and opacity of a shape at one time; lengths in pixels, `opacity` and `glow` 0..1."""
-
-    x: float
-    y: float
-    radius: float
-    angle_degrees: float
-    opacity: float = 1.0
-    glow: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A sprite float32 [S, S, 4] (RGB 0..255, alpha 0..1) and the parameters of its drift."""
-
-    sprite: Floats
-    radius: float
-    centre: tuple[float, float]
-    sway: tuple[float, float]
-    rates_hertz: tuple[float, float]
-    phases: tuple[float, float]
-    turn_degrees_per_second: float
-
-    def pose_at(self, seconds: float) -> Pose:
-        """The pose of the slow, smooth drift, without any event."""
-        return Pose(
-            x=self.centre[0] + self.sway[0] * sin(2 * pi * self.rates_hertz[0] * seconds + self.phases[0]),
-            y=self.centre[1] + self.sway[1] * sin(2 * pi * self.rates_hertz[1] * seconds + self.phases[1]),
-            radius=self.radius,
-            angle_degrees=self.phases[0] * 57.3 + self.turn_degrees_per_second * seconds,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +48,8 @@ class Scene:
         for seconds in times_seconds:
             canvas = self.background.copy()
             for shape in self.distractors:
-                _draw(canvas, shape.sprite, shape.pose_at(float(seconds)))
-            _draw(canvas, self.actor.sprite, self.actor_pose_at(float(seconds)))
+                draw_shape(canvas, shape.sprite, shape.pose_at(float(seconds)))
+            draw_shape(canvas, self.actor.sprite, self.actor_pose_at(float(seconds)))
             canvas = _shaken(canvas, float(seconds), self.shake_pixels, phases)
             canvas *= 1 + 0.04 * sin(2 * pi * 0.3 * float(seconds) + phases[5])
             canvas += noise[rng.integers(_NUM_NOISE_FRAMES)]
@@ -120,7 +86,7 @@ def paint_scene(label: EventLabel, width: int, height: int, duration_seconds: fl
     event_seconds = float(rng.uniform(0.6, 0.9)) * min(1.0, duration_seconds / 2.5)
     margin_seconds = 0.12 * duration_seconds
     start_seconds = float(rng.uniform(margin_seconds, duration_seconds - margin_seconds - event_seconds))
-    actor = _random_shape(rng, width, height, side * float(rng.uniform(0.14, 0.2)))
+    actor = random_shape(rng, width, height, side * float(rng.uniform(0.14, 0.2)))
     num_distractors = int(rng.integers(1, 4))
     return Scene(
         label=label,
@@ -130,7 +96,7 @@ def paint_scene(label: EventLabel, width: int, height: int, duration_seconds: fl
         event_end_seconds=round(start_seconds + event_seconds, 3),
         background=_random_background(rng, width, height),
         distractors=tuple(
-            _random_shape(rng, width, height, side * float(rng.uniform(0.06, 0.15))) for _ in range(num_distractors)
+            random_shape(rng, width, height, side * float(rng.uniform(0.06, 0.15))) for _ in range(num_distractors)
         ),
         actor=actor,
         shake_pixels=float(rng.uniform(0.0, 0.012)) * side,
@@ -146,60 +112,6 @@ def _random_background(rng: np.random.Generator, width: int, height: int) -> Flo
     grain = cv2.resize(fine, (width, height), interpolation=cv2.INTER_LINEAR)
     level = rng.uniform(60, 130, size=3)
     return np.asarray(np.clip(picture + grain[..., None] + level, 0, 255), np.float32)
-
-
-def _random_shape(rng: np.random.Generator, width: int, height: int, radius: float) -> Shape:
-    side = min(width, height)
-    return Shape(
-        sprite=_random_sprite(rng),
-        radius=radius,
-        centre=(float(rng.uniform(0.25, 0.75)) * width, float(rng.uniform(0.4, 0.75)) * height),
-        sway=(float(rng.uniform(0.03, 0.15)) * side, float(rng.uniform(0.02, 0.08)) * side),
-        rates_hertz=(float(rng.uniform(0.05, 0.3)), float(rng.uniform(0.05, 0.3))),
-        phases=(float(rng.uniform(0, 2 * pi)), float(rng.uniform(0, 2 * pi))),
-        turn_degrees_per_second=float(rng.uniform(-20, 20)),
-    )
-
-
-def _random_sprite(rng: np.random.Generator) -> Floats:
-    """A striped star, square, triangle or cross in a bright or saturated colour."""
-    side, middle = _SPRITE_SIDE, _SPRITE_SIDE / 2
-    num_points, inner = [(5, 0.5), (4, 0.72), (3, 0.55), (4, 0.35)][int(rng.integers(4))]
-    angles = np.arange(2 * num_points) * pi / num_points
-    radii = np.where(np.arange(2 * num_points) % 2 == 0, 1.0, inner) * (middle - 2)
-    corners = np.stack([middle + radii * np.cos(angles), middle + radii * np.sin(angles)], axis=1)
-    mask = np.zeros((side, side), np.uint8)
-    cv2.fillPoly(mask, [np.round(corners).astype(np.int32)], 255, lineType=cv2.LINE_AA)
-    columns = np.arange(side, dtype=np.float32)[None, :, None]
-    stripes = 0.5 + 0.5 * np.sign(np.sin(columns * float(rng.uniform(0.12, 0.3))))
-    first, second = rng.uniform(150, 255, 3), rng.uniform(0, 90, 3)
-    first[int(rng.integers(3))] *= 0.2
-    sprite = np.empty((side, side, 4), np.float32)
-    sprite[..., :3] = stripes * first + (1 - stripes) * second
-    sprite[..., 3] = mask / 255.0
-    return sprite
-
-
-def _draw(canvas: Floats, sprite: Floats, pose: Pose) -> None:
-    """Blend `sprite` into `canvas`, in place."""
-    if pose.opacity <= 0:
-        return
-    height, width = canvas.shape[:2]
-    reach = pose.radius * 1.05 + 1
-    left, right = max(int(pose.x - reach), 0), min(int(pose.x + reach) + 2, width)
-    top, bottom = max(int(pose.y - reach), 0), min(int(pose.y + reach) + 2, height)
-    if left >= right or top >= bottom:
-        return
-    matrix = cv2.getRotationMatrix2D(
-        (_SPRITE_SIDE / 2, _SPRITE_SIDE / 2), pose.angle_degrees, 2 * pose.radius / _SPRITE_SIDE
-    )
-    matrix[0, 2] += pose.x - _SPRITE_SIDE / 2 - left
-    matrix[1, 2] += pose.y - _SPRITE_SIDE / 2 - top
-    placed = cv2.warpAffine(sprite, matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
-    alpha = placed[..., 3:] * pose.opacity
-    colour = placed[..., :3] + (255 - placed[..., :3]) * pose.glow
-    patch = canvas[top:bottom, left:right]
-    patch += alpha * (colour - patch)
 
 
 def _shaken(canvas: Floats, seconds: float, shake_pixels: float, phases: NDArray[np.float64]) -> Floats:

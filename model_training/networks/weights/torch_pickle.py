@@ -47,8 +47,8 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
             unrestored = _Unpickler(file).load()
             storage_keys = _Unpickler(file).load()
             dtypes = {tensor.key: tensor.dtype for tensor in unrestored.values()}
-            numbers = {key: _read_storage(file, dtypes[key]) for key in storage_keys}
-        return {name: _restored(tensor, numbers[tensor.key]) for name, tensor in unrestored.items()}
+            values = {key: _read_storage(file, dtypes[key]) for key in storage_keys}
+        return {name: _restored(tensor, values[tensor.key]) for name, tensor in unrestored.items()}
     except (pickle.UnpicklingError, EOFError, KeyError, ValueError, AttributeError) as error:
         raise TrainingError(f"{path}: not a legacy PyTorch weight file: {error}") from error
 
@@ -76,12 +76,12 @@ def _read_storage(file: BinaryIO, dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
 
 
-def _restored(tensor: _Unrestored, numbers: NDArray[Any]) -> NDArray[Any]:
+def _restored(tensor: _Unrestored, values: NDArray[Any]) -> NDArray[Any]:
     last = tensor.offset + sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True))
-    if min(tensor.shape, default=1) < 1 or min(tensor.strides, default=0) < 0 or not 0 <= last < len(numbers):
+    if min(tensor.shape, default=1) < 1 or min(tensor.strides, default=0) < 0 or not 0 <= last < len(values):
         raise pickle.UnpicklingError("a tensor that reaches outside its storage")
-    byte_strides = tuple(stride * numbers.itemsize for stride in tensor.strides)
-    return as_strided(numbers[tensor.offset :], tensor.shape, byte_strides).copy()
+    byte_strides = tuple(stride * values.itemsize for stride in tensor.strides)
+    return as_strided(values[tensor.offset :], tensor.shape, byte_strides).copy()
 
 
 def _rebuild_tensor(

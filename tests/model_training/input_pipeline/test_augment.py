@@ -134,8 +134,8 @@ def test_mixup_targets_equal_the_fractions_of_mixed_pixels(seed: int, num_valid:
     for clip, row in enumerate(mixed_targets):
         partner = int(np.argmax(np.where(np.arange(len(row)) == clip, -1, row)))
         both = valid[clip] & valid[partner]
-        share = row[partner] * valid[clip].sum() / max(both.sum(), 1) if row[partner] > 0 else 0.0
-        expected = frames[clip, both] * (1 - share) + frames[partner, both] * share
+        fraction = row[partner] * valid[clip].sum() / max(both.sum(), 1) if row[partner] > 0 else 0.0
+        expected = frames[clip, both] * (1 - fraction) + frames[partner, both] * fraction
         np.testing.assert_allclose(mixed[clip, both], expected, atol=1.01)
         only = valid[clip] & ~both
         np.testing.assert_array_equal(mixed[clip, only], frames[clip, only])

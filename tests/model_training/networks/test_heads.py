@@ -131,8 +131,8 @@ def test_invalid_frame_repeats_the_last_valid_frame() -> None:
 
     frames = np.arange(10, dtype=np.uint8).reshape(2, 5, 1, 1, 1)
     valid = np.array([[True, True, False, True, False], [False, True, True, False, False]])
-    held = np.array(repeat_last_valid(frames, valid)).reshape(2, 5)
-    np.testing.assert_array_equal(held, [[0, 1, 1, 3, 3], [6, 6, 7, 7, 7]])
+    repeated = np.array(repeat_last_valid(frames, valid)).reshape(2, 5)
+    np.testing.assert_array_equal(repeated, [[0, 1, 1, 3, 3], [6, 6, 7, 7, 7]])
 
 
 def test_attention_of_a_step_is_split_among_its_valid_frames() -> None:
@@ -223,16 +223,16 @@ def test_float16_storage_halves_the_files_and_hardly_changes_the_output(tmp_path
 
     network = _network("cnn_bilstm_attention")
     frames, valid = _clips(0)
-    answers, sizes = [], []
+    outputs, sizes = [], []
     for precision in ("float32", "float16"):
         directory = tmp_path / precision
         save_graph(network, _config("cnn_bilstm_attention", stored_precision=precision), 1.0, directory)
-        answers.append(ExportedModel(directory).predict_clips(frames, valid))
+        outputs.append(ExportedModel(directory).predict_clips(frames, valid))
         sizes.append(sum(path.stat().st_size for path in (directory / "variables").iterdir()))
     exported = fold_batch_norm(network, _config("cnn_bilstm_attention"))
     num_numbers = sum(int(np.prod(variable.shape)) for variable in exported.variables)
     assert sizes[0] - sizes[1] == pytest.approx(2 * num_numbers, rel=0.02)
-    for full, half in zip(*answers, strict=True):
+    for full, half in zip(*outputs, strict=True):
         np.testing.assert_allclose(half, full, atol=5e-3)
         assert not np.array_equal(half, full)
 
