@@ -42,8 +42,8 @@ serve: $(VENV)/serve.stamp ## Start the service and leave it running; its jobs a
 
 # Three processes keep two cores busy, because tests of running services mostly wait. A file stays in one process.
 PYTEST = $(BIN)/python -m pytest --numprocesses $(or $(TEST_PROCESSES),3) --dist loadfile
-test: $(VENV)/dev.stamp ## The whole test suite.
-	$(PYTEST) -m "not container and not debian and not kserve and not distributed"
+test: $(VENV)/dev.stamp ## The whole test suite; with branch coverage and its floor: make test COVERAGE=yes
+	$(PYTEST) $(if $(COVERAGE),--cov --cov-report term:skip-covered) -m "not container and not debian and not kserve and not distributed"
 
 # They neither load TensorFlow nor start a service.
 test-fast: $(VENV)/dev.stamp ## The unit tests, in under a minute.
