@@ -2,7 +2,7 @@
 
                 upload slots                 queue       work slots
     request ──> [.][.][.][.][.][.] ──body──> [.][.] ────> [.][.][.] ──> response
-        └──> 429 if the upload slots, those of the caller, or the queue and the work slots are full
+        └──> 429 if the upload slots in total or of the caller, or the queue and the work slots are full
 
 An upload costs almost nothing and takes as long as the network does, so there are many upload slots. Work costs a
 processor, so there are few work slots, and the queue before them is short. See `docs/decisions/0003-admission.md`.
@@ -139,9 +139,13 @@ class Admission:
         if self._is_draining:
             raise Draining("The service is shutting down.")
         if self.num_uploads >= settings.max_concurrent_uploads:
-            raise self._no_upload_slot("All upload slots are taken", self.num_uploads)
+            raise self._no_upload_slot(
+                f"All {settings.max_concurrent_uploads} upload slots are taken", self.num_uploads
+            )
         if self._uploads[caller] >= settings.max_uploads_per_caller:
-            raise self._no_upload_slot("All upload slots of this caller are taken", self._uploads[caller])
+            raise self._no_upload_slot(
+                f"All {settings.max_uploads_per_caller} upload slots of this caller are taken", self._uploads[caller]
+            )
 
     def _require_queue_position(self) -> None:
         settings = self.settings

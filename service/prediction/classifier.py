@@ -52,8 +52,8 @@ class Classifier:
     async def predict(self, upload: Upload, query: PredictQuery, request_id: str) -> Prediction:
         """Classify the video of `upload`.
 
-        Raises the errors of `service.api.problems.TABLE`, except those of HTTP. After a response, an error or a
-        cancellation, the request holds no slot, no file, no decode worker and no position in a queue.
+        After a response, an error or a cancellation, the request holds no slot, file, decode worker or position in a
+        queue. Raises the errors of `service.api.problem_table.TABLE`, except the errors of HTTP.
         """
         stopwatch = Stopwatch()
         async with self._admitted(upload, query, stopwatch) as (ticket, model, received):
@@ -139,10 +139,10 @@ class Classifier:
 @asynccontextmanager
 async def _deadline(query: ValidateQuery | None, max_seconds: float) -> AsyncIterator[None]:
     """Raise DeadlineExceeded after the deadline of `query`, or after `max_seconds` if that is sooner."""
-    wanted_seconds = None if query is None else query.deadline_seconds
-    seconds = min(wanted_seconds or max_seconds, max_seconds)
+    query_seconds = None if query is None else query.deadline_seconds
+    seconds = min(query_seconds or max_seconds, max_seconds)
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise DeadlineExceeded(f"No answer within {seconds:g} s.") from None
+        raise DeadlineExceeded(f"There was no result within the deadline of {seconds:g} s.") from None

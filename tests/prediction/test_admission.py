@@ -56,7 +56,7 @@ def test_upload_slots_are_bounded_in_total_and_for_each_caller() -> None:
             pass
         with admission.admit("b"):
             assert admission.num_uploads == 3
-            with pytest.raises(Busy, match="All upload slots are taken"), admission.admit("c"):
+            with pytest.raises(Busy, match="All 3 upload slots are taken"), admission.admit("c"):
                 pass
     assert admission.num_uploads == 0
 

@@ -65,7 +65,7 @@ async def load(request: Request, name: _Name, version: _Version) -> ModelState:
 
 @CONTROL.post("/unload", summary="Unload a version of a model", responses=_UNLOADED)
 async def unload(request: Request, name: _Name, version: _Version) -> ModelState:
-    """Stop new requests to this version, wait for those in progress, and free its memory. The files stay on disk."""
+    """Send this version no new requests, wait for its requests in progress, and free its memory. The files stay."""
     await AppState.of(request).control.unload(name, version)
     return ModelState(name=name, version=version, state="unloaded")
 
