@@ -16,8 +16,15 @@ from numpy.typing import NDArray
 from service.video.clip import Clip, ClipSpec, ClipTimes, DecodeLimits, DecodeReport, VideoFacts, VideoWarning
 from service.video.containers.container import CONTAINERS, codec_name
 from service.video.containers.track import OpenedTrack, open_track, unreadable_error
+from service.video.decode_warnings import (
+    ASSUMED_COLOURS,
+    damage_warnings,
+    length_warnings,
+    time_warnings,
+    track_warnings,
+)
 from service.video.frames import FrameDecoder, check_size, hides_damage_from_threads
-from service.video.header_claims import claimed_end_seconds, claimed_num_packets
+from service.video.header_claims import claimed_num_packets
 from service.video.orientation import Orientation
 from service.video.packets import PacketReader
 from service.video.picture import PictureFitter
@@ -29,8 +36,6 @@ DECODER_VERSION = f"4/av-{av.__version__}"
 """Part of the key of cached clips: changes whenever the same file may give other pixels."""
 
 _UPRIGHT = Orientation()
-_MAX_FRACTION_DROPPED = 0.05
-"""Cameras that write AVI omit pictures while nothing moves, but count them."""
 
 
 @contextmanager
@@ -153,58 +158,13 @@ class OpenVideo:
         )
 
     def _warnings(self) -> Iterator[VideoWarning]:
-        yield from self._length_warnings()
-        if self._decoder.num_errors or self._num_frames_missing:
-            yield VideoWarning(
-                "damaged_video",
-                f"Parts of the file are damaged: {self._decoder.num_errors} read or decode errors, "
-                f"{self._num_frames_missing} sampled frames omitted.",
-            )
-        yield from self._time_warnings()
+        yield from length_warnings(self._track, self._timeline, self._num_packets_claimed)
+        yield from damage_warnings(self._decoder.num_errors, self._num_frames_missing)
+        yield from time_warnings(self._timeline)
         if self._fitter is not None and self._fitter.has_assumed_colours:
-            yield VideoWarning(
-                "assumed_colours",
-                "The video names a colour matrix that is not supported. The usual matrix for its size was assumed.",
-            )
-        if self._track.other_tracks:
-            yield VideoWarning(
-                "other_tracks",
-                f"The file has {1 + len(self._track.other_tracks)} video tracks. Only the track that players show was "
-                f"decoded. Not decoded: track {', track '.join(self._track.other_tracks)}.",
-            )
+            yield ASSUMED_COLOURS
+        yield from track_warnings(self._track)
         yield from self._quality.warnings()
-
-    def _length_warnings(self) -> Iterator[VideoWarning]:
-        timeline = self._timeline
-        num_claimed, num_read = self._num_packets_claimed, len(timeline.packet_order)
-        # After a clock break, the claims of header and demuxer apply only to a part of the file.
-        is_clock_steady = not timeline.num_clock_restarts + timeline.num_clock_leaps
-        claimed = claimed_end_seconds(self._track, timeline) if is_clock_steady else None
-        seconds = timeline.duration_seconds
-        if claimed is not None and claimed - seconds > timeline.slack_seconds:
-            yield VideoWarning(
-                "truncated_video",
-                f"The header states {claimed:.2f} s, but the file holds {seconds:.2f} s. It is probably truncated.",
-            )
-        elif num_claimed is not None and num_claimed - num_read > _MAX_FRACTION_DROPPED * num_claimed:
-            yield VideoWarning(
-                "truncated_video",
-                f"The header states {num_claimed} pictures, but the file holds {num_read}. It is probably truncated.",
-            )
-
-    def _time_warnings(self) -> Iterator[VideoWarning]:
-        timeline = self._timeline
-        if timeline.num_clock_restarts or timeline.num_clock_leaps:
-            yield VideoWarning(
-                "clock_jumped",
-                f"The file's clock goes back {timeline.num_clock_restarts} times and leaps forward "
-                f"{timeline.num_clock_leaps} times, as in joined recordings. Times continue from the previous frame.",
-            )
-        if timeline.is_rate_assumed and timeline.frame_rate is not None:
-            yield VideoWarning(
-                "assumed_frame_rate",
-                f"The file has no usable timestamps. {timeline.frame_rate:.6g} frames per second are assumed.",
-            )
 
     def _assemble(
         self, times: ClipTimes, buffered: dict[int, tuple[int, NDArray[np.uint8]]], spec: ClipSpec

@@ -82,9 +82,9 @@ def test_much_stderr_does_not_block_a_worker_and_its_end_is_kept(
 
 
 def test_control_characters_in_stderr_do_not_reach_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    hostile = b"\x1b[2J\x00forged\r\n\xe2\x80\xaedesrever\xff\x07"
+    malicious = b"\x1b[2J\x00forged\r\n\xe2\x80\xaedesrever\xff\x07"
     with pytest.raises(DecoderFailed):
-        asyncio.run(receive_from_worker_that_runs(f"os.write(2, {hostile!r}); sys.exit(1)"))
+        asyncio.run(receive_from_worker_that_runs(f"os.write(2, {malicious!r}); sys.exit(1)"))
     (record,) = [record for record in caplog.records if record.message == "a decode worker failed"]
     stderr = vars(record)["stderr"]
     assert stderr.isprintable()
@@ -120,7 +120,7 @@ LINES = {
     "an unknown kind": b'{"kind": "surprise"}\n',
     "an unknown error": b'{"kind": "error", "error": "SystemExit", "message": "x"}\n',
     "facts of the wrong shape": b'{"kind": "facts", "facts": {"container": 3}, "num_clips": 1}\n',
-    "more than asked for": b'{"kind": "error", "error": "VideoTooLarge", "message": "x", "extra": 1}\n',
+    "an extra field": b'{"kind": "error", "error": "VideoTooLarge", "message": "x", "extra": 1}\n',
     "half a line": b'{"kind": "fac',
     "nothing": b"",
     "binary": bytes(range(256)) + b"\n",
