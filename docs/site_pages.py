@@ -13,7 +13,17 @@ from mkdocs.structure.pages import Page
 
 from docs.markdown_text import ROOT, relative_links, tracked_files
 
-PUBLISHED = ("*.md", "LICENSE", "NOTICE", "monitoring/*", "samples/jump.mp4")
+PUBLISHED = (
+    ":(glob)*.md",
+    ":(glob)models/*/*/MODEL_CARD.md",
+    "samples/README.md",
+    "samples/jump.mp4",
+    "LICENSE",
+    "NOTICE",
+    "monitoring/*",
+)
+"""Git's patterns of the documents and of the files that they link to."""
+
 REPOSITORY = "repository/"
 
 
