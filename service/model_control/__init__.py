@@ -1,0 +1,1 @@
+"""Loads, verifies and unloads models while the service runs."""

@@ -1,0 +1,1 @@
+"""Logs, metrics and traces. Knows nothing of the work that it records."""
