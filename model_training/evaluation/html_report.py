@@ -125,8 +125,8 @@ def _summary(evaluation: Evaluation) -> str:
 
 
 def _labels(evaluation: Evaluation) -> str:
-    def row(name: str, of: LabelMetrics | Averages, count: int) -> tuple[str, ...]:
-        values = (of.precision, of.recall, of.f1, of.roc_auc, of.average_precision)
+    def row(name: str, metrics: LabelMetrics | Averages, count: int) -> tuple[str, ...]:
+        values = (metrics.precision, metrics.recall, metrics.f1, metrics.roc_auc, metrics.average_precision)
         return (name, *map(_decimal, values), str(count))
 
     rows = [row(name, label, label.num_videos) for name, label in evaluation.per_label.items()]

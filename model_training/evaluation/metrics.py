@@ -104,8 +104,8 @@ def reliability(predicted: Probabilities, is_correct: Sets) -> tuple[Reliability
 def calibration_error(predicted: Probabilities, is_correct: Sets) -> float:
     """Expected calibration error: mean gap of the reliability bins, weighted by their number of videos."""
     bins = reliability(predicted, is_correct)
-    gaps = [abs(each.mean_probability - each.share_right) for each in bins]
-    return round_metric(np.average(gaps, weights=[each.num_videos for each in bins]))
+    gaps = [abs(bin_.mean_probability - bin_.share_right) for bin_ in bins]
+    return round_metric(np.average(gaps, weights=[bin_.num_videos for bin_ in bins]))
 
 
 def abstention_metrics(probabilities: Probabilities, targets: Sets, threshold: float) -> Abstention:

@@ -40,9 +40,9 @@ def curve_plot(evaluation: Evaluation, *, is_roc: bool) -> Plot:
     """ROC or precision-recall curves of all labels."""
     plot, axes = _new_plot(4.8, 4.4)
     for label, curve in evaluation.curves.items():
-        of = evaluation.per_label[label]
+        metrics = evaluation.per_label[label]
         points = np.array(curve.roc if is_roc else curve.precision_recall)
-        area = of.roc_auc if is_roc else of.average_precision
+        area = metrics.roc_auc if is_roc else metrics.average_precision
         axes.plot(points[:, 0], points[:, 1], label=f"{_plain(label)} ({_decimal(area)})")
     if is_roc:
         axes.plot([0, 1], [0, 1], color="#8c959f", linestyle=":", label="random (0.500)")
@@ -59,13 +59,13 @@ def reliability_plot(evaluation: Evaluation) -> Plot:
     """Fraction of correct predictions by predicted probability."""
     plot, axes = _new_plot(5.2, 4.4)
     axes.plot([0, 1], [0, 1], color="#8c959f", linestyle=":", label="perfect calibration")
-    x = [each.mean_probability for each in evaluation.reliability]
-    y = [each.share_right for each in evaluation.reliability]
+    x = [bin_.mean_probability for bin_ in evaluation.reliability]
+    y = [bin_.share_right for bin_ in evaluation.reliability]
     axes.plot(x, y, color="#0969da", marker="o", label="measured, with the number of videos")
-    for each in evaluation.reliability:
+    for bin_ in evaluation.reliability:
         axes.annotate(
-            str(each.num_videos),
-            (each.mean_probability, each.share_right),
+            str(bin_.num_videos),
+            (bin_.mean_probability, bin_.share_right),
             textcoords="offset points",
             xytext=(6, -12),
         )
