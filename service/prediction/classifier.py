@@ -12,8 +12,9 @@ from service.prediction.admission import Admission, Ticket
 from service.prediction.cache import CacheKey, PredictionCache
 from service.prediction.errors import DeadlineExceeded
 from service.prediction.pipeline import ClipProgress, Pipeline, clip_requests
-from service.prediction.response import Stopwatch, compose_prediction, compose_validation
+from service.prediction.response import compose_prediction, compose_validation
 from service.prediction.settings import PredictionSettings
+from service.prediction.stopwatch import Stopwatch
 from service.telemetry.metrics import Metrics
 from service.telemetry.spans import span
 from service.uploads.directory import UploadDirectory
@@ -82,7 +83,7 @@ class Classifier:
         The result is not cached, because `predict` may refuse the video for its length.
         """
         stopwatch = Stopwatch()
-        stopwatch.received()
+        stopwatch.mark_received()
         with self._models.acquire(query.model, query.version) as model:
             async with _deadline(query, deadline_seconds):
                 video = self._cache.get(CacheKey(received.sha256, model.stored.digest))
@@ -131,7 +132,7 @@ class Classifier:
         ):
             with span("receive"):
                 received = await self._receiver.receive(upload, path)
-            stopwatch.received()
+            stopwatch.mark_received()
             async with _deadline(query, self._settings.deadline_seconds):
                 yield ticket, model, received
 

@@ -1,6 +1,5 @@
 """Composes the response from the outputs of the model. Pure arithmetic."""
 
-import time
 from typing import TypedDict
 
 import numpy as np
@@ -18,15 +17,14 @@ from framewise.schemas.prediction import (
     Prediction,
     PredictQuery,
     SampledFrame,
-    Timings,
     Validation,
-    ValidationTimings,
     Video,
 )
 from service.inference.manifest import Manifest, combine_clips
 from service.inference.model_call import ClipOutput
 from service.inference.stored_model import StoredModel
 from service.prediction.pipeline import ClassifiedVideo, DecodedVideo
+from service.prediction.stopwatch import Stopwatch
 from service.video.clip import ClipTimes
 
 NUM_TOP_FRAMES = 3
@@ -40,36 +38,6 @@ class _Window(TypedDict):
 class _Frame(TypedDict):
     index: int
     time_seconds: float
-
-
-class Stopwatch:
-    """Measures the stages of a request from its start."""
-
-    def __init__(self) -> None:
-        self._started_at = time.perf_counter()
-        self._received_at = self._started_at
-
-    def received(self) -> None:
-        """Record that the body was received."""
-        self._received_at = time.perf_counter()
-
-    def timings(self, video: ClassifiedVideo) -> Timings:
-        """Return the time of every stage, in milliseconds."""
-        return Timings(
-            receive=_milliseconds(self._received_at - self._started_at),
-            decode=_milliseconds(video.decoded.decode_seconds),
-            queue=_milliseconds(max(output.queue_seconds for output in video.outputs)),
-            model=_milliseconds(max(output.model_seconds for output in video.outputs)),
-            total=_milliseconds(time.perf_counter() - self._started_at),
-        )
-
-    def timings_before_model(self, video: DecodedVideo) -> ValidationTimings:
-        """Return the times of the stages before the model, in milliseconds."""
-        return ValidationTimings(
-            receive=_milliseconds(self._received_at - self._started_at),
-            decode=_milliseconds(video.decode_seconds),
-            total=_milliseconds(time.perf_counter() - self._started_at),
-        )
 
 
 def compose_prediction(
@@ -219,7 +187,3 @@ def _video(video: DecodedVideo) -> Video:
 def _probability(value: float) -> float:
     # Rounding errors may bring a probability above 1, which the schema does not allow.
     return min(1.0, max(0.0, float(value)))
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(seconds * 1000, 3)

@@ -11,7 +11,8 @@ from service.inference.manifest import ConformalSets, Manifest
 from service.inference.model_call import ClipOutput
 from service.inference.stored_model import StoredModel
 from service.prediction.pipeline import ClassifiedVideo, DecodedVideo
-from service.prediction.response import Stopwatch, compose_prediction
+from service.prediction.response import compose_prediction
+from service.prediction.stopwatch import Stopwatch
 from service.video.clip import ClipTimes, DecodeReport, VideoFacts
 from service.video.quality import Appearance
 from tests.support.plain_manifest import NUM_FRAMES, plain_manifest
@@ -25,7 +26,7 @@ def prediction_of(manifest: Manifest, probabilities: list[float]) -> Prediction:
     video = ClassifiedVideo(DecodedVideo(facts, DecodeReport(0, 4, 0, ()), [clip], 0.1, Appearance(100, 10)), [output])
     stored = StoredModel(Path(), manifest, manifest.digest, "", None)
     stopwatch = Stopwatch()
-    stopwatch.received()
+    stopwatch.mark_received()
     return compose_prediction(video, stored, PredictQuery(top_k=1), "1", stopwatch)
 
 
