@@ -18,9 +18,10 @@ import signal
 import sys
 from typing import get_args
 
+from service.batch.batch import STANDARD_ERROR
 from service.batch.inputs import Shard
 from service.batch.outputs import BatchMismatch, Format
-from service.batch.run import STANDARD_ERROR, ExitStatus, NoModel, run_batch
+from service.batch.run import ExitStatus, NoModel, run_batch
 from service.inference.errors import UnknownModel
 from service.telemetry.logs import set_up_logging
 
