@@ -1,2 +1,3 @@
-// A file of its own, because the page's policy allows no script within it.
+// A separate file, because the content security policy allows no inline script.
+/* global SwaggerUIBundle */
 SwaggerUIBundle({ url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true });

@@ -1,4 +1,4 @@
-/** The page, put together: files in, queue, desk. Each part knows only what it is given here. */
+/** Connects the parts of the page: files, queue, view. Each part uses only its arguments. */
 
 import { Chooser } from "./chooser.js";
 import { Desk } from "./desk.js";
@@ -10,7 +10,10 @@ import { Queue } from "./queue.js";
 import { canRecord, setUpRecorder } from "./record.js";
 import { acceptedLabels, duration, human, likely, problemWords, size } from "./words.js";
 
-const STATE_WORDS = { waiting: "waiting", sending: "sending", finding: "asking how far it is", queued: "in line", looking: "looking", reconnecting: "reconnecting", retrying: "trying again", cancelled: "cancelled" };
+/** @typedef {import("./queue.js").Item} Item */
+
+/** @type {Record<string, string>} */
+const STATE_WORDS = { waiting: "waiting", sending: "sending", finding: "requesting progress", queued: "queued", looking: "analysing", reconnecting: "reconnecting", retrying: "trying again", cancelled: "cancelled" };
 
 const chooser = new Chooser();
 const queue = new Queue(
@@ -18,41 +21,44 @@ const queue = new Queue(
   () => ({ maxBytes: chooser.limits.max_upload_bytes, jobs: chooser.jobs }),
 );
 const desk = new Desk(chooser, queue);
+/** @type {Item | null} */
 let selected = null;
 
+/** @param {Item} item */
 function select(item) {
   selected = item;
   desk.show(item);
   showQueue();
-  // Where chips are wider than the screen, the one that is looked at is in sight.
-  byId("queue-items").querySelector("[aria-current=true]").scrollIntoView({ block: "nearest", inline: "nearest" });
+  // On a narrow screen, scroll to the selected chip.
+  byId("queue-items").querySelector("[aria-current=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
+/** @param {File[]} chosen */
 function add(chosen) {
-  // A file that a reload has lost is only shown again; it was sent before.
+  // A file that was sent before a reload is attached to its item, and not sent again.
   const found = chosen.map((file) => queue.reunite(file));
-  const files = chosen.filter((_, place) => found[place] === undefined);
+  const files = chosen.filter((_, index) => found[index] === undefined);
   if (files.length === 0) {
-    select(found[0]);
+    if (found[0] !== undefined) select(found[0]);
     byId("main").focus({ preventScroll: true });
     return;
   }
   const isFirst = queue.items.length === 0;
   const first = queue.add(files);
   showDesk();
-  // A video that is being looked at stays where it is; what is added waits in the queue.
+  // The video that is shown stays; the new files wait in the queue.
   if (isFirst || selected?.state === "failed" || files.length === 1) select(first);
   if (isFirst) byId("main").focus({ preventScroll: true });
   showQueue();
 }
 
-/** The jobs that were sent before the page was reloaded. */
+/** Follow the jobs that were submitted before the page was reloaded. */
 function pickUp() {
   const jobs = keptJobs();
   if (jobs.length === 0) return;
   const latest = queue.pickUp(jobs);
   showDesk();
-  // Whoever has chosen a video before the service was ready looks at that one.
+  // A video that the visitor selected before the service was ready stays selected.
   if (selected === null) select(latest);
   showQueue();
 }
@@ -68,8 +74,8 @@ function showQueue() {
     const item = queue.items[list.children.length];
     list.append(make("li", {}, make("button", { type: "button", className: "chip", onclick: () => select(item) }, make("b"), make("span"))));
   }
-  queue.items.forEach((item, place) => {
-    const chip = list.children[place].firstChild;
+  queue.items.forEach((item, index) => {
+    const chip = /** @type {HTMLElement} */ (list.children[index].firstElementChild);
     const [name, state] = chip.children;
     name.textContent = item.file.name;
     state.textContent = outcome(item);
@@ -80,31 +86,36 @@ function showQueue() {
   });
 }
 
+/** @param {Item} item */
 function outcome(item) {
-  if (item.state === "failed") return problemWords(item.problem.code)[0].toLowerCase();
-  if (item.state !== "done") return STATE_WORDS[item.state];
+  if (item.state === "failed" && item.problem !== null) return problemWords(item.problem.code)[0].toLowerCase();
+  if (item.prediction === null) return STATE_WORDS[item.state];
   const { label, probability, accepted } = item.prediction.prediction;
   const several = acceptedLabels(item.prediction);
   if (several.length > 1) return several.map(human).join(", ");
   return accepted ? `${human(label)} ${likely(probability)}` : "not sure";
 }
 
-/** Tell those who listen rather than look; of progress, only its beginning and its end. */
+/**
+ * Announce a change of state to screen readers.
+ * @param {Item} item
+ */
 function announce(item) {
   const text = `${item.file.name}: ${outcome(item)}`;
   if (byId("announcer").textContent !== text) byId("announcer").textContent = text;
 }
 
 function decorate() {
-  for (let place = 0; place < 48; place += 1) {
+  for (let index = 0; index < 48; index += 1) {
     const bar = make("i");
-    const height = 0.12 + 0.1 * Math.abs(Math.sin(place * 1.7)) + 0.78 * Math.exp(-(((place - 31) / 3.6) ** 2));
+    const height = 0.12 + 0.1 * Math.abs(Math.sin(index * 1.7)) + 0.78 * Math.exp(-(((index - 31) / 3.6) ** 2));
     setVariables(bar, { height });
     byId("drop-bars").append(bar);
   }
 }
 
-queue.addEventListener("change", ({ detail: item }) => {
+queue.addEventListener("change", (event) => {
+  const item = /** @type {CustomEvent<Item>} */ (event).detail;
   announce(item);
   if (item === selected) desk.show(item);
   showQueue();
@@ -113,11 +124,11 @@ chooser.addEventListener("change", () => {
   desk.modelChanged();
   const { max_upload_bytes: bytes } = chooser.limits;
   const seconds = chooser.jobs?.job_max_duration_seconds ?? chooser.limits.max_duration_seconds;
-  byId("limits").textContent = `Up to ${size(bytes)} and ${duration(seconds)}. Looked at once, then deleted.`;
+  byId("limits").textContent = `Up to ${size(bytes)} and ${duration(seconds)}. Each file is deleted after it is analysed.`;
 });
 chooser.addEventListener("change", pickUp, { once: true });
-for (const button of document.querySelectorAll("[data-copy]")) {
-  button.addEventListener("click", () => copyText(byId(button.dataset.copy), button));
+for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-copy]"))) {
+  button.addEventListener("click", () => copyText(byId(button.dataset.copy ?? ""), button));
 }
 setUpDrop(add);
 if (canRecord()) {
@@ -126,7 +137,7 @@ if (canRecord()) {
 }
 setUpKey(async () => {
   await chooser.load();
-  for (const item of queue.items.filter((item) => item.problem?.code === "unauthorized")) queue.again(item);
+  for (const item of queue.items.filter(({ problem }) => problem?.code === "unauthorized")) queue.again(item);
 });
 decorate();
 chooser.load();

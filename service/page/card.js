@@ -1,4 +1,4 @@
-/** A model card's Markdown as elements. Nothing in it becomes markup: only the forms below, only as text. */
+/** Converts the Markdown of a model card to elements. Only the forms below are converted; everything else is text. */
 
 import { make } from "./dom.js";
 
@@ -12,12 +12,16 @@ export function cardNodes(markdown) {
   return nodes;
 }
 
-/** Takes one block off the front of `lines`. */
+/**
+ * Remove one block from the front of `lines` and convert it.
+ * @param {string[]} lines
+ * @returns {HTMLElement[]}
+ */
 function block(lines) {
-  const line = lines.shift();
+  const line = lines.shift() ?? "";
   if (line.trim() === "") return [];
   const heading = /^(#{1,6})\s+(.*)$/.exec(line);
-  if (heading) return [make(`h${Math.min(heading[1].length + 3, 6)}`, {}, ...inline(heading[2]))];
+  if (heading) return [make(/** @type {"h4" | "h5" | "h6"} */ (`h${Math.min(heading[1].length + 3, 6)}`), {}, ...inline(heading[2]))];
   if (line.startsWith("```")) return [codeBlock(lines)];
   if (/^\s*\|/.test(line)) return [table([line, ...takeWhile(lines, (next) => /^\s*\|/.test(next))])];
   const bullet = /^\s*(?:[-*]|(\d+)\.)\s+(.*)$/;
@@ -26,31 +30,47 @@ function block(lines) {
   return [make("p", {}, ...inline([line, ...rest].join(" ")))];
 }
 
+/** @param {string[]} lines */
 function codeBlock(lines) {
   const code = takeWhile(lines, (next) => !next.startsWith("```"));
   lines.shift();
   return make("pre", { textContent: code.join("\n"), tabIndex: 0 });
 }
 
+/**
+ * @param {string} first
+ * @param {string[]} lines
+ * @param {RegExp} bullet
+ */
 function list(first, lines, bullet) {
+  /** @type {string[]} */
   const items = [];
   for (const line of [first, ...takeWhile(lines, (next) => bullet.test(next) || /^\s{2,}\S/.test(next))]) {
     const match = bullet.exec(line);
     if (match) items.push(match[2]);
     else items.push(`${items.pop()} ${line.trim()}`);
   }
-  return make(bullet.exec(first)[1] ? "ol" : "ul", {}, ...items.map((item) => make("li", {}, ...inline(item))));
+  return make(bullet.exec(first)?.[1] ? "ol" : "ul", {}, ...items.map((item) => make("li", {}, ...inline(item))));
 }
 
+/** @param {string[]} lines */
 function table(lines) {
   const rows = lines
     .filter((line) => !/^[\s|:-]+$/.test(line))
     .map((line) => line.trim().replace(/^\||\|$/g, "").split("|").map((cell) => cell.trim()));
+  /**
+   * @param {string[]} row
+   * @param {"th" | "td"} tag
+   */
   const cells = (row, tag) => make("tr", {}, ...row.map((cell) => make(tag, {}, ...inline(cell))));
   const [head, ...body] = rows;
   return make("div", { className: "table", tabIndex: 0 }, make("table", {}, make("thead", {}, cells(head, "th")), make("tbody", {}, ...body.map((row) => cells(row, "td")))));
 }
 
+/**
+ * @param {string} text
+ * @returns {(HTMLElement | string)[]}
+ */
 function inline(text) {
   return text.split(INLINE).filter(Boolean).map((part) => {
     const link = /^\[([^\]]+)\]\((https?:\/\/[^)\s]+)\)$/.exec(part);
@@ -61,6 +81,11 @@ function inline(text) {
   });
 }
 
+/**
+ * Remove the lines at the front that fulfil the condition.
+ * @param {string[]} lines
+ * @param {(line: string) => boolean} isWanted
+ */
 function takeWhile(lines, isWanted) {
   const end = lines.findIndex((line) => !isWanted(line));
   return lines.splice(0, end < 0 ? lines.length : end);

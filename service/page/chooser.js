@@ -1,20 +1,26 @@
-/** Which model is asked, and what it says of itself. */
+/** The selected model, and its description. */
 
-import { capabilities, health, modelCard, modelDetail, models } from "./api.js";
+import { capabilities, health, modelCard, modelDetail, models, Problem } from "./api.js";
 import { byId, make } from "./dom.js";
 import { cardNodes } from "./card.js";
 import { askForKey, hasKey } from "./key.js";
 
+/** @type {Record<string, string>} */
 const STATES = { ready: "Ready", starting: "Loading models", draining: "Shutting down", failed: "Not working", unreachable: "No answer" };
 const RECHECK_MS = 2000;
 
 export class Chooser extends EventTarget {
-  #select = byId("model");
+  #select = byId("model", HTMLSelectElement);
+  /** @type {ListedModel[]} */
   #models = [];
+  /** @type {Map<string, Promise<ModelDetail>>} */
   #details = new Map();
-  /** What the service takes; known once it is ready. */
+  /** Limits of the service, infinite until it is ready. */
   limits = { max_upload_bytes: Infinity, max_duration_seconds: Infinity };
-  /** Which videos it wants as jobs; null where it takes none. */
+  /**
+   * Which videos to submit as jobs; null if the service accepts no jobs.
+   * @type {JobLimits | null}
+   */
   jobs = null;
 
   constructor() {
@@ -22,58 +28,75 @@ export class Chooser extends EventTarget {
     this.#select.addEventListener("change", () => this.dispatchEvent(new Event("change")));
   }
 
-  /** Fill the list once the service is ready; look again until it is. */
+  /** Fill the list of models. Until the service is ready, the list is requested again every two seconds. */
   async load() {
     const { state } = await health().catch(() => ({ state: "unreachable" }));
     byId("state").dataset.state = state;
     byId("state-text").textContent = STATES[state] ?? state;
-    if (state !== "ready") return void setTimeout(() => this.load(), RECHECK_MS);
+    if (state !== "ready") {
+      setTimeout(() => this.load(), RECHECK_MS);
+      return;
+    }
     try {
       ({ limits: this.limits, jobs: this.jobs } = await capabilities());
       this.#models = await models();
     } catch (problem) {
-      return void this.#explain(problem);
+      this.#explain(problem);
+      return;
     }
-    this.#select.replaceChildren(...this.#models.map((model, place) => make("option", { value: place, textContent: `${model.name} ${model.version}`, selected: model.is_default })));
+    this.#select.replaceChildren(...this.#models.map((model, index) => make("option", { value: index, textContent: `${model.name} ${model.version}`, selected: model.is_default })));
     byId("chooser").hidden = false;
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Ask for a key where one is wanted; look again after everything else. */
-  #explain({ code }) {
+  /**
+   * Ask the visitor for a key if the service needs one; try again after any other error.
+   * @param {unknown} error
+   */
+  #explain(error) {
+    const code = error instanceof Problem ? error.code : "network";
     byId("chooser").hidden = true;
     if (code === "unauthorized" || code === "forbidden") {
       byId("state").dataset.state = "locked";
       byId("state-text").textContent = "Locked";
-      askForKey(hasKey() ? "The service does not know that key." : "This service answers only to callers with a key. Whoever runs it has one for you.");
+      askForKey(hasKey() ? "The service does not know this key." : "This service accepts requests only with an API key. Ask its operator for one.");
     } else {
       setTimeout(() => this.load(), RECHECK_MS);
     }
   }
 
-  /** The chosen model, or null before there is any. */
+  /** The selected model; null until the models are listed. */
   get chosen() {
     return this.#models[this.#select.selectedIndex] ?? null;
   }
 
-  /** Everything a model says of itself, asked for once. */
+  /**
+   * The description of a model, requested once.
+   * @param {ModelName} model
+   * @returns {Promise<ModelDetail>}
+   */
   detail(model) {
     const key = `${model.name}/${model.version}`;
-    if (!this.#details.has(key)) this.#details.set(key, modelDetail(model));
-    return this.#details.get(key);
+    const detail = this.#details.get(key) ?? modelDetail(model);
+    this.#details.set(key, detail);
+    return detail;
   }
 }
 
-/** Show what `model` says of itself in the section beside the answer. */
+/**
+ * Show the card of `model` beside the prediction.
+ * @param {ListedModel | ModelDetail} model
+ * @param {() => boolean} isWanted  whether the card is still to be shown when it has arrived
+ */
 export async function showCard(model, isWanted) {
   const text = await modelCard(model);
   if (!isWanted()) return;
   byId("card-title").textContent = `About ${model.name} ${model.version}`;
   byId("card-lead").textContent = model.description;
-  // Its title and first sentence stand above it already.
+  // The title and the description are shown above the card.
   const body = text.replace(/^\s*# .*\n\s*/, "");
   byId("card-text").replaceChildren(...cardNodes(body.startsWith(model.description) ? body.slice(model.description.length) : body));
   byId("card-details").hidden = text.trim() === "";
-  byId("card-details").open ||= matchMedia("(min-width: 901px)").matches;
+  byId("card-details", HTMLDetailsElement).open ||= matchMedia("(min-width: 901px)").matches;
   byId("card").hidden = false;
 }

@@ -1,4 +1,4 @@
-/** A job followed to its end, over as many connections as it takes. By fetch: an EventSource cannot bring a key. */
+/** Follows a job until it ends and reconnects where needed. Uses fetch, because EventSource cannot send a key. */
 
 import { openEvents, Problem } from "./api.js";
 
@@ -7,14 +7,16 @@ const MAX_BREAKS = 8;
 const MAX_PAUSE_SECONDS = 30;
 const PASSING = new Set(["network", "busy", "not_ready", "draining", "database_unavailable"]);
 
-/** The header that makes one job of however many tries. Not randomUUID, which plain http does not have. */
+/** A header that makes repeated submissions one job. `randomUUID` is not available over plain http. */
 export const idempotencyHeader = () => ({
   "Idempotency-Key": [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join(""),
 });
 
 /**
- * The job, once it has ended; rejects with a Problem where its events cannot be had, or an AbortError.
- * @param {{onEvent: (event: object) => void, onBreak: () => void, signal: AbortSignal}} options
+ * The job after it has ended. Rejects with a Problem if its events cannot be read, or with an AbortError.
+ * @param {string} jobId
+ * @param {{onEvent: (job: Job) => void, onBreak: () => void, signal: AbortSignal}} options
+ * @returns {Promise<Job>}
  */
 export async function followJob(jobId, { onEvent, onBreak, signal }) {
   let lastEventId = "";
@@ -23,20 +25,19 @@ export async function followJob(jobId, { onEvent, onBreak, signal }) {
     let retrySeconds = Math.min(2 ** numBreaks, MAX_PAUSE_SECONDS);
     try {
       const response = await openEvents(jobId, lastEventId, signal);
-      for await (const event of events(response.body)) {
+      for await (const { id, event, data } of events(response.body ?? new Blob().stream())) {
         numBreaks = 0;
-        lastEventId = event.id || lastEventId;
-        const data = JSON.parse(event.data);
-        if (ENDS.has(event.event)) return data;
-        onEvent(data);
+        lastEventId = id ?? lastEventId;
+        const job = JSON.parse(data ?? "null");
+        if (ENDS.has(event ?? "")) return job;
+        onEvent(job);
       }
     } catch (error) {
       if (signal.aborted) throw new DOMException("Cancelled", "AbortError");
-      // A stream that breaks while it is read is a TypeError to the browser.
-      const code = error instanceof Problem ? error.code : "network";
-      if (!PASSING.has(code)) throw error;
-      retrySeconds = error.retryAfterSeconds ?? retrySeconds;
-      if (numBreaks >= MAX_BREAKS) throw error instanceof Problem ? error : new Problem("network", error.message);
+      // If the stream breaks while it is read, the browser throws a TypeError.
+      const problem = error instanceof Problem ? error : new Problem("network", /** @type {Error} */ (error).message);
+      if (!PASSING.has(problem.code) || numBreaks >= MAX_BREAKS) throw problem;
+      retrySeconds = problem.retryAfterSeconds ?? retrySeconds;
     }
     numBreaks += 1;
     onBreak();
@@ -44,7 +45,11 @@ export async function followJob(jobId, { onEvent, onBreak, signal }) {
   }
 }
 
-/** The events of a stream, as `{id, event, data}`; what breaks off unfinished is none. */
+/**
+ * The complete events of a stream.
+ * @param {ReadableStream<Uint8Array<ArrayBuffer>>} body
+ * @returns {AsyncGenerator<{id?: string, event?: string, data?: string}>}
+ */
 async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -53,18 +58,27 @@ async function* events(body) {
     if (done) return;
     text += value.replaceAll("\r\n", "\n");
     const blocks = text.split("\n\n");
-    text = blocks.pop();
+    text = blocks.pop() ?? "";
     for (const block of blocks) {
-      const fields = block.split("\n").filter((line) => line !== "" && !line.startsWith(":")).map((line) => /^([^:]*):? ?(.*)$/.exec(line).slice(1));
-      // A comment alone is a heartbeat.
+      const fields = block.split("\n").filter((line) => line !== "" && !line.startsWith(":")).map((line) => /^([^:]*):? ?(.*)$/.exec(line)?.slice(1) ?? []);
+      // A block of comments only is a heartbeat.
       if (fields.length > 0) yield Object.fromEntries(fields);
     }
   }
 }
 
-/** Resolves after `seconds`, or at once when cancelled. */
+/**
+ * Resolves after `seconds`, or when the signal aborts.
+ * @param {number} seconds
+ * @param {AbortSignal} signal
+ * @returns {Promise<void>}
+ */
 export const pause = (seconds, signal) =>
   new Promise((resolve) => {
-    const timer = setTimeout(resolve, seconds * 1000);
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    const end = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    const timer = setTimeout(end, seconds * 1000);
+    signal.addEventListener("abort", end, { once: true });
   });

@@ -1,10 +1,13 @@
-/** The visitor's key, where the service asks for one. It goes into a header, never into an address, and not to disk. */
+/** The visitor's API key. It is sent in a header, never in an address, and is not written to disk. */
 
 import { byId } from "./dom.js";
 
 const NAME = "framewise-key";
 
-/** The header that brings the key; none without one. */
+/**
+ * The header with the key; empty without a key.
+ * @returns {Record<string, string>}
+ */
 export function authorization() {
   const key = sessionStorage.getItem(NAME);
   return key === null ? {} : { Authorization: `Bearer ${key}` };
@@ -12,30 +15,32 @@ export function authorization() {
 
 export const hasKey = () => sessionStorage.getItem(NAME) !== null;
 
-/** @param {() => void} onKey  called when there is another key, or none any more */
+/** @param {() => void} onKey  called after the key was set or removed */
 export function setUpKey(onKey) {
-  const dialog = byId("key-dialog");
+  const dialog = byId("key-dialog", HTMLDialogElement);
+  const input = byId("key", HTMLInputElement);
   byId("key-button").addEventListener("click", () => askForKey());
   byId("key-close").addEventListener("click", () => dialog.close());
   byId("key-forget").addEventListener("click", () => {
-    // And with it the jobs that it was good for.
+    // The jobs of this tab belong to the key.
     sessionStorage.clear();
     dialog.close();
     onKey();
   });
   byId("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    sessionStorage.setItem(NAME, byId("key").value.trim());
-    byId("key").value = "";
+    sessionStorage.setItem(NAME, input.value.trim());
+    input.value = "";
     dialog.close();
     onKey();
   });
 }
 
-/** @param {string} text  why it is asked for */
-export function askForKey(text = "Whoever runs this service has one for you.") {
+/** @param {string} [text]  why the key is needed */
+export function askForKey(text = "Ask the operator of this service for a key.") {
   byId("key-button").hidden = false;
   byId("key-text").textContent = text;
   byId("key-forget").hidden = !hasKey();
-  if (!byId("key-dialog").open) byId("key-dialog").showModal();
+  const dialog = byId("key-dialog", HTMLDialogElement);
+  if (!dialog.open) dialog.showModal();
 }

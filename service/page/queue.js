@@ -1,6 +1,6 @@
-/** The user's videos, asked about one after another. Knows nothing of how they are shown. */
+/** The visitor's videos, sent one after another. Does not know how they are shown. */
 
-import { cancelJob, jobsPath, predictPath, Problem, problemOf, send } from "./api.js";
+import { cancelJob, isAbort, jobsPath, predictPath, Problem, problemOf, send } from "./api.js";
 import { followJob, idempotencyHeader, pause } from "./jobs.js";
 import { forgetJob, keepJob } from "./kept.js";
 import { size } from "./words.js";
@@ -12,29 +12,31 @@ const GONE = new Set(["unknown_job", "jobs_disabled"]);
 /**
  * @typedef {object} Item
  * @property {File | {name: string, size: number}} file
- * @property {string | null} url  blob address of the user's own file; null where a reload has lost it
+ * @property {string | null} url  blob address of the visitor's file; null after a reload
  * @property {"waiting" | "sending" | "finding" | "queued" | "looking" | "reconnecting" | "retrying" | "done" | "failed" | "cancelled"} state
- * @property {number} share  of the file that is sent
- * @property {number} since  when this state began, in ms
- * @property {number} retrySeconds  until it is asked again
- * @property {string | null} jobId  of the job it was sent as
- * @property {{num_clips_done: number, num_clips: number} | null} clips  how far that job is
- * @property {object | null} prediction
+ * @property {number} share  fraction of the file that has been sent
+ * @property {number} since  start of this state, in milliseconds of `performance.now()`
+ * @property {number} retrySeconds  time from `since` to the next attempt
+ * @property {string | null} jobId  id of the job, if the video was submitted as a job
+ * @property {JobProgress | null} clips  progress of the job
+ * @property {Prediction | null} prediction
  * @property {Problem | null} problem
  */
 
 export class Queue extends EventTarget {
   /** @type {Item[]} */
   items = [];
-  /** @type {() => {name: string, version: string}} */
+  /** @type {() => ModelName} */
   #chosenModel;
+  /** @type {() => {maxBytes: number, jobs: JobLimits | null}} */
   #limits;
   #isRunning = false;
   #abort = new AbortController();
 
   /**
-   * @param {() => {maxBytes: number, jobs: object | null}} limits  larger files are refused here, before they are
-   *   sent for nothing; `jobs` says which are sent as jobs
+   * @param {() => ModelName} chosenModel
+   * @param {() => {maxBytes: number, jobs: JobLimits | null}} limits  larger files are refused without sending them;
+   *   `jobs` says which videos are submitted as jobs
    */
   constructor(chosenModel, limits) {
     super();
@@ -42,23 +44,32 @@ export class Queue extends EventTarget {
     this.#limits = limits;
   }
 
-  /** Add files at the end; returns the first of them. */
+  /**
+   * Add files at the end. Returns the first new item.
+   * @param {File[]} files
+   */
   add(files) {
-    const added = [...files].map((file) => ({ file, url: URL.createObjectURL(file), ...FRESH }));
+    const added = files.map((file) => ({ ...newItem(file), url: URL.createObjectURL(file) }));
     this.items.push(...added);
     this.#run();
     return added[0];
   }
 
-  /** Go on with jobs that were sent before the page was reloaded; returns the latest of them. */
+  /**
+   * Follow jobs that were submitted before the page was reloaded. Returns the latest item.
+   * @param {StoredJob[]} jobs  at least one
+   */
   pickUp(jobs) {
-    const found = jobs.map(({ id, name, size }) => ({ file: { name, size }, url: null, ...FRESH, jobId: id }));
+    const found = jobs.map(({ id, ...file }) => ({ ...newItem(file), jobId: id }));
     this.items.push(...found);
     this.#run();
-    return found.at(-1);
+    return found[found.length - 1];
   }
 
-  /** Give a file back to the item that a reload took it from; returns that item, or undefined where there is none. */
+  /**
+   * Attach a file to the item that lost it in a reload. Returns that item, or undefined if there is none.
+   * @param {File} file
+   */
   reunite(file) {
     const item = this.items.find((other) => other.url === null && other.file.name === file.name && other.file.size === file.size);
     if (item === undefined) return undefined;
@@ -67,19 +78,29 @@ export class Queue extends EventTarget {
     return item;
   }
 
-  /** Ask about one of the videos once more; about one that is not here any more, how far its job is. */
+  /**
+   * Send one of the videos again. If its file was lost in a reload, its job is followed again.
+   * @param {Item} item
+   */
   again(item) {
-    this.#set(item, { ...FRESH, jobId: item.url === null ? item.jobId : null });
+    this.#set(item, { ...INITIAL, jobId: item.url === null ? item.jobId : null });
     this.#run();
   }
 
-  /** Take back a video that is not answered yet. */
+  /**
+   * Cancel a video that has no prediction yet.
+   * @param {Item} item
+   */
   cancel(item) {
-    if (item === this.#current) return this.#abort.abort();
+    if (item === this.#current) {
+      this.#abort.abort();
+      return;
+    }
     this.#set(item, { state: "cancelled" });
     if (item.jobId !== null) void this.#cancelJob(item.jobId);
   }
 
+  /** @type {Item | null} */
   #current = null;
 
   async #run() {
@@ -93,11 +114,15 @@ export class Queue extends EventTarget {
     this.#isRunning = false;
   }
 
+  /** @param {Item} item */
   async #answer(item) {
     const { maxBytes, jobs } = this.#limits();
-    // Before the page was reloaded.
+    // It was submitted before the page was reloaded.
     const isSent = item.jobId !== null;
-    if (!isSent && item.file.size > maxBytes) return this.#set(item, { state: "failed", problem: tooLarge(item.file.size, maxBytes) });
+    if (!isSent && item.file.size > maxBytes) {
+      this.#set(item, { state: "failed", problem: tooLarge(item.file.size, maxBytes) });
+      return;
+    }
     this.#abort = new AbortController();
     const { signal } = this.#abort;
     const isForJob = !isSent && jobs !== null && (await isLong(item, jobs));
@@ -108,19 +133,35 @@ export class Queue extends EventTarget {
         this.#set(item, { state: "done", prediction, problem: null });
         return;
       } catch (error) {
-        if (error.name === "AbortError") return this.#set(item, { state: "cancelled" });
-        const problem = error instanceof Problem ? error : new Problem("not_this_service", error.message);
-        // An upload of a job may be sent again without harm, the other kind is not worth a second try.
+        if (isAbort(error)) {
+          this.#set(item, { state: "cancelled" });
+          return;
+        }
+        const problem = error instanceof Problem ? error : new Problem("not_this_service", /** @type {Error} */ (error).message);
+        // Submitting a job is idempotent; a prediction whose connection broke is not sent again.
         const mayPass = PASSING.has(problem.code) || (problem.code === "network" && isForJob && item.jobId === null);
-        if (!mayPass || attempt === MAX_ATTEMPTS) return this.#set(item, { state: "failed", problem });
+        if (!mayPass || attempt === MAX_ATTEMPTS) {
+          this.#set(item, { state: "failed", problem });
+          return;
+        }
         const retrySeconds = Math.min(problem.retryAfterSeconds ?? 1, 30);
         this.#set(item, { state: "retrying", retrySeconds, problem });
         await pause(retrySeconds, signal);
-        if (signal.aborted) return this.#set(item, { state: "cancelled" });
+        if (signal.aborted) {
+          this.#set(item, { state: "cancelled" });
+          return;
+        }
       }
     }
   }
 
+  /**
+   * @param {Item} item
+   * @param {boolean} isForJob
+   * @param {Record<string, string>} headers
+   * @param {AbortSignal} signal
+   * @returns {Promise<Prediction>}
+   */
   async #ask(item, isForJob, headers, signal) {
     this.#set(item, { state: "sending", share: 0 });
     if (!isForJob) return this.#send(item, predictPath(this.#chosenModel()), {}, signal);
@@ -130,54 +171,93 @@ export class Queue extends EventTarget {
     return this.#follow(item, signal);
   }
 
+  /**
+   * @param {Item} item
+   * @param {string} path
+   * @param {Record<string, string>} headers
+   * @param {AbortSignal} signal
+   */
   #send(item, path, headers, signal) {
+    /** @param {number} share */
     const onProgress = (share) => this.#set(item, { state: share < 1 ? "sending" : "looking", share });
-    return send(item.file, path, { onProgress, signal, headers });
+    return send(/** @type {File} */ (item.file), path, { onProgress, signal, headers });
   }
 
-  /** The prediction of a job, its clips counted meanwhile; cancelling ends the job too. */
+  /**
+   * The prediction of a job. Shows its progress meanwhile; an abort cancels the job.
+   * @param {Item} item
+   * @param {AbortSignal} signal
+   * @returns {Promise<Prediction>}
+   */
   async #follow(item, signal) {
-    const { jobId } = item;
+    const jobId = item.jobId ?? "";
     if (item.state !== "queued") this.#set(item, { state: "finding" });
+    /** @param {Job} job */
     const onEvent = ({ state, progress }) => this.#set(item, { state: state === "queued" ? "queued" : "looking", clips: progress });
     const onBreak = () => this.#set(item, { state: "reconnecting" });
     try {
       const job = await followJob(jobId, { onEvent, onBreak, signal });
       if (job.state !== "done") forgetJob(jobId);
       if (job.state === "cancelled") throw new DOMException("Cancelled", "AbortError");
-      if (job.state === "failed") throw problemOf(job.problem);
-      return job.result;
+      if (job.result !== null) return job.result;
+      throw problemOf(job.problem ?? { code: "not_this_service", detail: "The job has no result." });
     } catch (error) {
       if (signal.aborted) await this.#cancelJob(jobId);
-      if (GONE.has(error.code)) forgetJob(jobId);
+      if (error instanceof Problem && GONE.has(error.code)) forgetJob(jobId);
       throw error;
     }
   }
 
-  /** Somebody who leaves does not hold up those who wait; a job that is gone already is as good. */
+  /**
+   * Cancel the job, so that it does not delay other jobs. A failure is ignored: the job may have ended.
+   * @param {string} jobId
+   */
   async #cancelJob(jobId) {
     forgetJob(jobId);
     await cancelJob(jobId).catch(() => null);
   }
 
+  /**
+   * @param {Item} item
+   * @param {Partial<Item>} change
+   */
   #set(item, change) {
-    if ("state" in change && change.state !== item.state) change = { ...change, since: performance.now() };
-    Object.assign(item, change);
+    const isNewState = change.state !== undefined && change.state !== item.state;
+    Object.assign(item, change, isNewState ? { since: performance.now() } : {});
     this.dispatchEvent(new CustomEvent("change", { detail: item }));
   }
 }
 
-const tooLarge = (bytes, maxBytes) => new Problem("upload_too_large", `The file has ${size(bytes)}; at most ${size(maxBytes)} are taken.`);
+/**
+ * @param {number} bytes
+ * @param {number} maxBytes
+ */
+const tooLarge = (bytes, maxBytes) => new Problem("upload_too_large", `The file has ${size(bytes)}; the service accepts up to ${size(maxBytes)}.`);
 
-const FRESH = { state: "waiting", share: 0, since: 0, retrySeconds: 0, jobId: null, clips: null, prediction: null, problem: null };
+/** @type {Omit<Item, "file" | "url">} */
+const INITIAL = { state: "waiting", share: 0, since: 0, retrySeconds: 0, jobId: null, clips: null, prediction: null, problem: null };
 
-/** Whether the video is long, or large where the browser cannot tell how long it is. */
+/**
+ * @param {Item["file"]} file
+ * @returns {Item}
+ */
+const newItem = (file) => ({ file, url: null, ...INITIAL });
+
+/**
+ * Whether the video is long; whether it is large if the browser cannot tell its length.
+ * @param {Item} item
+ * @param {JobLimits} jobs
+ */
 async function isLong(item, { job_from_seconds: seconds, job_from_bytes: bytes }) {
-  const duration = await durationSeconds(item.url);
+  const duration = await durationSeconds(item.url ?? "");
   return Number.isFinite(duration) ? duration >= seconds : item.file.size >= bytes;
 }
 
-/** The length of a video; NaN where the browser cannot play it, infinite where its file does not say. */
+/**
+ * The length of a video: NaN if the browser cannot play it, infinite if the file does not state it.
+ * @param {string} url
+ * @returns {Promise<number>}
+ */
 function durationSeconds(url) {
   return new Promise((resolve) => {
     const video = document.createElement("video");

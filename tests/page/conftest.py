@@ -1,4 +1,4 @@
-"""A real Chromium and a page in it; skipped, with the reason, where there is none."""
+"""Fixtures with a real Chromium; tests are skipped if it is not installed."""
 
 import shutil
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from tests.support.videos import painted
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-# Frame i of the ramp is of grey level 10 i: its pixels tell which frame is shown.
+# Frame i of the ramp has the grey level 10 i: its pixels identify the frame that is shown.
 RAMP_LEVELS = tuple(range(0, 240, 10))
 
 
-# Not of the session: Playwright keeps an event loop running in this thread until it stops, and tests
+# Not session-scoped: Playwright keeps an event loop running in this thread until it stops, and tests
 # of other packages run their own.
 @pytest.fixture(scope="package")
 def browser() -> Iterator["Browser"]:
@@ -26,7 +26,7 @@ def browser() -> Iterator["Browser"]:
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("no chromium on this machine")
-    # Generous: a machine that also trains is slow, and no expectation here is about speed.
+    # Long, because no expectation here is about speed, and the machine may be busy.
     api.expect.set_options(timeout=TIMEOUT_MS)
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGS, timeout=TIMEOUT_MS)
@@ -36,13 +36,13 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture
 def context_options() -> dict[str, Any]:
-    """How the visitor's browser is set up; tests override it by parametrisation."""
+    """Options of the visitor's browser context; tests override them by parametrisation."""
     return {}
 
 
 @pytest.fixture
 def visitor(browser: "Browser", service_url: str, context_options: dict[str, Any]) -> Iterator[Visitor]:
-    """Somebody who has opened the page; afterwards nothing may have gone wrong unseen."""
+    """A visitor with the page open. At the end, the page must have no script error."""
     context = browser.new_context(base_url=service_url, **context_options)
     visitor = Visitor(context.new_page(), service_url)
     visitor.open()
@@ -53,5 +53,5 @@ def visitor(browser: "Browser", service_url: str, context_options: dict[str, Any
 
 @pytest.fixture(scope="session")
 def ramp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three seconds that grow brighter; two clips of the grey model, overlapping."""
+    """Three seconds of rising brightness: two overlapping clips of the grey model."""
     return painted(tmp_path_factory.mktemp("videos") / "ramp.mp4", RAMP_LEVELS)

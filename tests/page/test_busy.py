@@ -1,4 +1,4 @@
-"""A service that cannot answer now is waited for, in sight of the visitor; one that takes less is not bothered."""
+"""The page waits for a service that is starting or busy, and sends no file above its limit."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.tensorflow
 
 @pytest.fixture(scope="module")
 def small_service(grey_models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service that is still starting, takes one upload at a time, and takes small files."""
+    """A service that is still starting, accepts one upload at a time, and only small files."""
     uploads = tmp_path_factory.mktemp("uploads")
     limits: dict[str, Any] = {"max_concurrent_uploads": 1, "max_upload_bytes": 8000, "upload_idle_timeout_seconds": 60}
     with running_service(grey_models_dir, uploads, until_ready=False, **limits) as service:
@@ -29,7 +29,7 @@ def small_service(grey_models_dir: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def visitor(browser: "Browser", small_service: RunningService) -> Iterator[Visitor]:
-    """Somebody who has opened that service's page."""
+    """A visitor of that service's page."""
     context = browser.new_context(base_url=small_service.url)
     visitor = Visitor(context.new_page(), small_service.url)
     visitor.page.goto("/")
@@ -38,15 +38,13 @@ def visitor(browser: "Browser", small_service: RunningService) -> Iterator[Visit
     context.close()
 
 
-def test_a_service_that_is_starting_is_told_and_waited_for(visitor: Visitor) -> None:
+def test_the_page_waits_for_a_service_that_is_starting(visitor: Visitor) -> None:
     expect(visitor.find("#state-text")).to_have_text("Loading models")
     expect(visitor.find("#state-text")).to_have_text("Ready")
     expect(visitor.find("#model option")).to_have_text(["grey 1"])
 
 
-def test_a_busy_service_is_asked_again_until_it_answers(
-    visitor: Visitor, small_service: RunningService, ramp: Path
-) -> None:
+def test_a_request_to_a_busy_service_is_retried(visitor: Visitor, small_service: RunningService, ramp: Path) -> None:
     visitor.find("#chooser").wait_for()
     with slot_taken(small_service):
         visitor.choose(ramp)
@@ -60,5 +58,5 @@ def test_a_file_above_the_limit_is_refused_before_it_is_sent(visitor: Visitor, t
     large.write_bytes(bytes(9000))
     visitor.choose(large)
     expect(visitor.find("#trouble h3")).to_have_text("The file is too large")
-    expect(visitor.find("#trouble")).to_contain_text("The file has 9 kB; at most 8 kB are taken.")
+    expect(visitor.find("#trouble")).to_contain_text("The file has 9 kB; the service accepts up to 8 kB.")
     assert [url for url in visitor.requests if "/predict" in url] == []

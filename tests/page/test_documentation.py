@@ -1,4 +1,4 @@
-"""`/docs` in a real browser, with nobody else on the line."""
+"""`/docs` in a real browser, without requests to other hosts."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ expect = pytest.importorskip("playwright.sync_api", reason="playwright is not in
 pytestmark = pytest.mark.tensorflow
 
 
-def test_the_documentation_is_shown_and_tried_without_any_other_host(browser: "Browser", service_url: str) -> None:
+def test_the_documentation_works_without_any_other_host(browser: "Browser", service_url: str) -> None:
     context = browser.new_context(base_url=service_url)
     visitor = Visitor(context.new_page(), service_url)
     page = visitor.page
@@ -26,6 +26,6 @@ def test_the_documentation_is_shown_and_tried_without_any_other_host(browser: "B
     live.get_by_role("button", name="Execute").click()
     expect(live.locator(".live-responses-table .response .microlight").first).to_contain_text('"live"')
     assert all(request.startswith((service_url, "data:", "blob:")) for request in visitor.requests)
-    # A breach of the page's policy would be told in the console.
+    # The console reports a violation of the content security policy.
     assert visitor.faults == []
     context.close()

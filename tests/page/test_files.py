@@ -1,4 +1,4 @@
-"""The page's files as they are served, and what they promise by their text alone."""
+"""The files of the page: their headers, and rules for their text."""
 
 import re
 
@@ -26,7 +26,7 @@ def test_the_page_has_a_strict_content_security_policy(service_url: str) -> None
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_the_browser_has_is_not_sent_again(service_url: str, name: str) -> None:
+def test_an_unchanged_file_is_not_sent_again(service_url: str, name: str) -> None:
     first = httpx.get(f"{service_url}/page/{name}")
     assert first.status_code == 200
     assert first.headers["cache-control"] == "no-cache"
@@ -36,14 +36,14 @@ def test_a_file_the_browser_has_is_not_sent_again(service_url: str, name: str) -
     assert again.headers["etag"] == first.headers["etag"]
 
 
-def test_head_answers_as_get_does_but_for_the_body(service_url: str) -> None:
+def test_head_responds_like_get_without_a_body(service_url: str) -> None:
     answers = [httpx.request(method, service_url) for method in ("GET", "HEAD")]
     assert answers[0].headers["etag"] == answers[1].headers["etag"]
     assert answers[1].content == b""
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "..%2Fapp.py", "%2e%2e%2fapp.py"])
-def test_what_is_no_file_of_the_page_is_not_found(service_url: str, name: str) -> None:
+def test_a_path_outside_the_page_is_not_found(service_url: str, name: str) -> None:
     response = httpx.get(f"{service_url}/page/{name}")
     assert response.status_code == 404
     assert response.json()["code"] == "not_found"
@@ -55,7 +55,7 @@ def test_no_file_names_another_host(name: str) -> None:
     assert re.findall(r"""["'(]\s*(?:https?:)?//[\w.]""", text) == []
 
 
-def test_the_page_has_no_script_or_style_within_its_markup() -> None:
+def test_the_page_has_no_inline_script_or_style() -> None:
     markup = (PAGE_DIR / "index.html").read_text()
     assert re.findall(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", markup) == []
 
@@ -66,5 +66,5 @@ def test_no_script_makes_markup_from_text() -> None:
 
 
 @pytest.mark.parametrize("code", sorted({kind.code for kind in TABLE.values()} | {"not_found", "method_not_allowed"}))
-def test_every_problem_has_words_for_people(code: str) -> None:
+def test_every_problem_has_a_title_and_a_remedy(code: str) -> None:
     assert re.search(rf'^  {code}: \["[^"]+", "[^"]+"\],$', (PAGE_DIR / "words.js").read_text(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Long videos go as jobs, behind a key, and over a line that breaks; the page tells how far they are."""
+"""Long videos are submitted as jobs, with an API key, over broken connections; the page shows their progress."""
 
 import re
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ SECRETS = r"fw_[0-9a-f]+_"
 
 
 @pytest.fixture
-def locked_out(browser: "Browser", keyed_service: KeyedService) -> Iterator[Visitor]:
-    """Somebody who has opened the page of a service that asks for a key."""
+def without_key(browser: "Browser", keyed_service: KeyedService) -> Iterator[Visitor]:
+    """A visitor without a key, at a service that needs one."""
     context = browser.new_context(base_url=keyed_service.url)
     visitor = Visitor(context.new_page(), keyed_service.url)
     visitor.page.goto("/")
@@ -35,64 +35,64 @@ def locked_out(browser: "Browser", keyed_service: KeyedService) -> Iterator[Visi
 
 
 @pytest.fixture
-def let_in(locked_out: Visitor, keyed_service: KeyedService) -> Visitor:
-    """Somebody who has entered their key there."""
-    enter_key(locked_out, keyed_service.key)
-    return locked_out
+def with_key(without_key: Visitor, keyed_service: KeyedService) -> Visitor:
+    """A visitor who has entered the key."""
+    enter_key(without_key, keyed_service.key)
+    return without_key
 
 
 @pytest.fixture(scope="module")
 def long_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A minute that grows brighter: many clips."""
+    """A minute of rising brightness: many clips."""
     return painted(tmp_path_factory.mktemp("videos") / "long.mp4", [number // 2 for number in range(480)])
 
 
 def enter_key(visitor: Visitor, key: str) -> None:
-    """Type the key, as one who knows it would."""
+    """Enter the key in the dialog."""
     visitor.find("#key").fill(key)
     visitor.page.keyboard.press("Enter")
     visitor.find("#chooser").wait_for()
 
 
-def test_a_key_is_asked_for_and_kept_in_this_tab_alone(
-    locked_out: Visitor, keyed_service: KeyedService, dark: Path
+def test_the_page_asks_for_a_key_and_keeps_it_in_this_tab_only(
+    without_key: Visitor, keyed_service: KeyedService, dark: Path
 ) -> None:
-    expect(locked_out.find("#state-text")).to_have_text("Locked")
-    locked_out.find("#key").fill("fw_00000000_wrong")
-    locked_out.page.keyboard.press("Enter")
-    expect(locked_out.find("#key-text")).to_have_text("The service does not know that key.")
-    enter_key(locked_out, keyed_service.key)
-    locked_out.choose(dark)
-    expect(locked_out.find(".verdict strong")).to_have_text("dark")
-    assert [url for url in locked_out.requests if re.search(SECRETS, url)] == []
-    assert locked_out.page.evaluate("localStorage.length") == 0
-    assert locked_out.page.context.cookies() == []
-    assert 'Authorization: Bearer $FRAMEWISE_API_KEY"' in (locked_out.find("#curl").text_content() or "")
-    # Reloading the tab keeps it, another tab has to be told.
-    locked_out.page.reload()
-    locked_out.find("#chooser").wait_for()
-    other = locked_out.page.context.new_page()
+    expect(without_key.find("#state-text")).to_have_text("Locked")
+    without_key.find("#key").fill("fw_00000000_wrong")
+    without_key.page.keyboard.press("Enter")
+    expect(without_key.find("#key-text")).to_have_text("The service does not know this key.")
+    enter_key(without_key, keyed_service.key)
+    without_key.choose(dark)
+    expect(without_key.find(".verdict strong")).to_have_text("dark")
+    assert [url for url in without_key.requests if re.search(SECRETS, url)] == []
+    assert without_key.page.evaluate("localStorage.length") == 0
+    assert without_key.page.context.cookies() == []
+    assert 'Authorization: Bearer $FRAMEWISE_API_KEY"' in (without_key.find("#curl").text_content() or "")
+    # The key survives a reload; another tab needs it again.
+    without_key.page.reload()
+    without_key.find("#chooser").wait_for()
+    other = without_key.page.context.new_page()
     other.goto("/")
     other.locator("#key-dialog").wait_for()
 
 
-def test_a_key_that_is_forgotten_is_asked_for_again(let_in: Visitor) -> None:
-    let_in.find("#key-button").click()
-    let_in.find("#key-forget").click()
-    expect(let_in.find("#key-dialog")).to_be_visible()
-    assert let_in.page.evaluate("sessionStorage.length") == 0
+def test_the_page_asks_again_for_a_forgotten_key(with_key: Visitor) -> None:
+    with_key.find("#key-button").click()
+    with_key.find("#key-forget").click()
+    expect(with_key.find("#key-dialog")).to_be_visible()
+    assert with_key.page.evaluate("sessionStorage.length") == 0
 
 
-def test_a_short_video_is_answered_at_once_and_a_long_one_as_a_job(let_in: Visitor, dark: Path, ramp: Path) -> None:
-    let_in.choose(dark, ramp)
-    expect(let_in.find(".chip[data-state=done]")).to_have_count(2)
-    posts = [url.partition("?")[0].rpartition("/")[2] for url in let_in.requests if "?model=" in url]
+def test_a_long_video_is_submitted_as_a_job(with_key: Visitor, dark: Path, ramp: Path) -> None:
+    with_key.choose(dark, ramp)
+    expect(with_key.find(".chip[data-state=done]")).to_have_count(2)
+    posts = [url.partition("?")[0].rpartition("/")[2] for url in with_key.requests if "?model=" in url]
     assert posts == ["predict", "jobs"]
-    let_in.find(".chip").nth(1).click()
-    expect(let_in.find(".clip")).to_have_text(["dark 69 %", "bright 63 %"])
+    with_key.find(".chip").nth(1).click()
+    expect(with_key.find(".clip")).to_have_text(["dark 69 %", "bright 63 %"])
 
 
-def test_a_job_tells_how_far_it_is_and_outlasts_its_connection(
+def test_a_job_shows_its_progress_after_a_broken_connection(
     browser: "Browser", keyed_service: KeyedService, long_video: Path
 ) -> None:
     with breaking_line(keyed_service.url) as line:
@@ -100,21 +100,21 @@ def test_a_job_tells_how_far_it_is_and_outlasts_its_connection(
         visitor = Visitor(context.new_page(), line.url)
         visitor.page.goto("/")
         enter_key(visitor, keyed_service.key)
-        # What the visitor is told on the way is written down as it changes: it may be gone when we look.
+        # Each progress text is recorded when it changes, because it may be replaced before the test reads it.
         visitor.page.evaluate(
-            "() => { window.told = []; new MutationObserver(() => told.push(document.getElementById('progress-text')"
+            "() => { window.texts = []; new MutationObserver(() => texts.push(document.getElementById('progress-text')"
             ".textContent)).observe(document.getElementById('progress-text'), { childList: true }); }"
         )
         visitor.choose(long_video)
         visitor.wait_for_answer()
-        told = " | ".join(visitor.page.evaluate("told"))
-        assert "The connection broke: reconnecting." in told
+        texts = " | ".join(visitor.page.evaluate("texts"))
+        assert "The connection broke: reconnecting." in texts
         assert len(line.event_requests) == 2
         assert visitor.find(".clip").count() > 10
         context.close()
 
 
-def test_what_was_heard_before_a_break_is_not_asked_for_again(let_in: Visitor, ramp: Path) -> None:
+def test_events_received_before_a_broken_connection_are_not_requested_again(with_key: Visitor, ramp: Path) -> None:
     asked_from: list[str | None] = []
 
     def end_early(route: "Route") -> None:
@@ -122,29 +122,27 @@ def test_what_was_heard_before_a_break_is_not_asked_for_again(let_in: Visitor, r
         first = 'id: 1-0\nevent: running\ndata: {"state": "running", "attempt": 1, "progress": null}\n\n'
         route.fulfill(content_type="text/event-stream", body=first) if len(asked_from) == 1 else route.continue_()
 
-    let_in.page.context.route("**/jobs/*/events", end_early)
-    let_in.choose(ramp)
-    let_in.wait_for_answer()
+    with_key.page.context.route("**/jobs/*/events", end_early)
+    with_key.choose(ramp)
+    with_key.wait_for_answer()
     assert asked_from == [None, "1-0"]
 
 
-def test_cancelling_ends_the_job_at_the_service_too(let_in: Visitor, keyed_service: KeyedService, ramp: Path) -> None:
-    # The events are held back, so that the job has not ended for the page when the visitor has enough of it.
-    let_in.page.context.route("**/jobs/*/events", lambda _route: None)
-    with let_in.page.expect_response(lambda response: response.request.method == "POST") as submission:
-        let_in.choose(ramp)
+def test_cancelling_cancels_the_job_at_the_service(with_key: Visitor, keyed_service: KeyedService, ramp: Path) -> None:
+    # The events are held back, so that the job does not end on the page before the visitor cancels.
+    with_key.page.context.route("**/jobs/*/events", lambda _route: None)
+    with with_key.page.expect_response(lambda response: response.request.method == "POST") as submission:
+        with_key.choose(ramp)
     job_id = submission.value.json()["id"]
-    with let_in.page.expect_response(lambda response: response.request.method == "DELETE"):
-        let_in.find("#cancel").click()
-    expect(let_in.find("#trouble h3")).to_have_text("Cancelled")
+    with with_key.page.expect_response(lambda response: response.request.method == "DELETE"):
+        with_key.find("#cancel").click()
+    expect(with_key.find("#trouble h3")).to_have_text("Cancelled")
     answer = httpx.get(f"{keyed_service.url}/jobs/{job_id}", headers={"Authorization": f"Bearer {keyed_service.key}"})
-    # One that had ended meanwhile is removed.
+    # A job that had ended is removed.
     assert answer.status_code == 404 or answer.json()["state"] == "cancelled"
 
 
-def test_a_large_file_that_does_not_play_goes_as_a_job_whose_failure_is_explained(
-    let_in: Visitor, not_a_video: Path
-) -> None:
-    let_in.choose(not_a_video)
-    expect(let_in.find("#trouble h3")).to_have_text("This is not a video we can read")
-    assert [url for url in let_in.requests if "/jobs?" in url] != []
+def test_the_failure_of_a_job_gets_an_explanation(with_key: Visitor, not_a_video: Path) -> None:
+    with_key.choose(not_a_video)
+    expect(with_key.find("#trouble h3")).to_have_text("This is not a supported video")
+    assert [url for url in with_key.requests if "/jobs?" in url] != []

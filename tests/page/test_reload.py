@@ -1,4 +1,4 @@
-"""A reload loses the visitor's files, and nothing that the service has of them."""
+"""A reloaded page has lost the visitor's files, and still shows their jobs."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ EVENTS = "**/jobs/*/events"
 
 @pytest.fixture
 def visitor(browser: "Browser", keyed_service: KeyedService) -> Iterator[Visitor]:
-    """Somebody who has entered their key, at a service that takes all but short videos as jobs."""
+    """A visitor with a key, at a service that accepts all but short videos as jobs."""
     context = browser.new_context(base_url=keyed_service.url)
     visitor = Visitor(context.new_page(), keyed_service.url)
     visitor.page.goto("/")
@@ -34,12 +34,12 @@ def visitor(browser: "Browser", keyed_service: KeyedService) -> Iterator[Visitor
 
 
 def send_and_reload(visitor: Visitor, path: Path) -> str:
-    """Reload the page as soon as the service has the video, before the page hears how it ends; returns the job's id."""
+    """Reload the page after the upload and before the job's last event. Returns the job's id."""
     visitor.page.context.route(EVENTS, lambda _route: None)
     with visitor.page.expect_response(lambda response: response.request.method == "POST") as submission:
         visitor.choose(path)
     job_id: str = submission.value.json()["id"]
-    expect(visitor.find("#progress-text")).to_contain_text("The service has it")
+    expect(visitor.find("#progress-text")).to_contain_text("Queued: the service is working on other videos")
     visitor.page.context.unroute(EVENTS)
     reload(visitor)
     return job_id
@@ -52,13 +52,11 @@ def reload(visitor: Visitor) -> None:
 
 
 def num_sent(visitor: Visitor) -> int:
-    """How often a video was sent."""
+    """Number of uploads."""
     return len([url for url in visitor.requests if "?model=" in url])
 
 
-def test_a_job_is_found_again_after_a_reload_and_answered_without_being_sent_again(
-    visitor: Visitor, ramp: Path
-) -> None:
+def test_a_reloaded_page_follows_the_job_without_sending_the_video_again(visitor: Visitor, ramp: Path) -> None:
     send_and_reload(visitor, ramp)
     expect(visitor.find(".chip")).to_contain_text("ramp.mp4")
     visitor.wait_for_answer()
@@ -67,13 +65,13 @@ def test_a_job_is_found_again_after_a_reload_and_answered_without_being_sent_aga
     expect(visitor.find("#lost")).to_be_visible()
     expect(visitor.find("#video")).to_be_hidden()
     expect(visitor.find("#looked")).to_be_hidden()
-    # An answer that was there before is there again.
+    # A prediction that was shown before the reload is shown again.
     reload(visitor)
     visitor.wait_for_answer()
     assert num_sent(visitor) == 1
 
 
-def test_how_far_it_is_is_told_again_too(visitor: Visitor, ramp: Path) -> None:
+def test_progress_is_shown_after_a_reload(visitor: Visitor, ramp: Path) -> None:
     is_over = False
 
     def tell(route: "Route") -> None:
@@ -90,10 +88,10 @@ def test_how_far_it_is_is_told_again_too(visitor: Visitor, ramp: Path) -> None:
     visitor.wait_for_answer()
 
 
-def test_the_file_chosen_again_is_shown_and_not_sent(visitor: Visitor, ramp: Path) -> None:
+def test_the_same_file_is_played_again_and_not_sent_again(visitor: Visitor, ramp: Path) -> None:
     send_and_reload(visitor, ramp)
     visitor.wait_for_answer()
-    # By keyboard. The dialog itself is the browser's: that it was asked for is what the page can say.
+    # By keyboard. The file dialog belongs to the browser: the test checks that the page opens it.
     visitor.page.evaluate(
         "() => { document.getElementById('files').onclick = (event) => {"
         " event.preventDefault(); document.body.dataset.isAsked = 'yes'; }; }"
@@ -111,7 +109,7 @@ def test_the_file_chosen_again_is_shown_and_not_sent(visitor: Visitor, ramp: Pat
     assert num_sent(visitor) == 1
 
 
-def test_another_file_is_another_video(visitor: Visitor, ramp: Path, dark: Path) -> None:
+def test_another_file_is_sent_as_another_video(visitor: Visitor, ramp: Path, dark: Path) -> None:
     send_and_reload(visitor, ramp)
     visitor.choose(dark)
     expect(visitor.find(".chip[data-state=done]")).to_have_count(2)
@@ -122,16 +120,16 @@ def test_another_file_is_another_video(visitor: Visitor, ramp: Path, dark: Path)
     assert num_sent(visitor) == 2
 
 
-def test_a_job_found_again_can_be_cancelled_and_its_video_sent_anew(
+def test_a_job_can_be_cancelled_after_a_reload_and_its_video_sent_again(
     visitor: Visitor, keyed_service: KeyedService, ramp: Path
 ) -> None:
     visitor.page.context.route(EVENTS, lambda _route: None)
     with visitor.page.expect_response(lambda response: response.request.method == "POST") as submission:
         visitor.choose(ramp)
     job_id = submission.value.json()["id"]
-    expect(visitor.find("#progress-text")).to_contain_text("The service has it")
+    expect(visitor.find("#progress-text")).to_contain_text("Queued: the service is working on other videos")
     reload(visitor)
-    expect(visitor.find("#progress-text")).to_have_text("Asking the service how far it is")
+    expect(visitor.find("#progress-text")).to_have_text("Requesting the job's progress")
     with visitor.page.expect_response(lambda response: response.request.method == "DELETE"):
         visitor.find("#cancel").click()
     expect(visitor.find("#trouble h3")).to_have_text("Cancelled")
@@ -144,22 +142,20 @@ def test_a_job_found_again_can_be_cancelled_and_its_video_sent_anew(
     assert num_sent(visitor) == 2
 
 
-def test_a_job_that_the_service_has_forgotten_is_said_once(
-    visitor: Visitor, keyed_service: KeyedService, ramp: Path
-) -> None:
+def test_an_expired_job_is_reported_once(visitor: Visitor, keyed_service: KeyedService, ramp: Path) -> None:
     job_id = send_and_reload(visitor, ramp)
     visitor.wait_for_answer()
     headers = {"Authorization": f"Bearer {keyed_service.key}"}
     httpx.delete(f"{keyed_service.url}/jobs/{job_id}", headers=headers, timeout=60).raise_for_status()
     reload(visitor)
-    expect(visitor.find("#trouble h3")).to_have_text("The service has forgotten this video")
+    expect(visitor.find("#trouble h3")).to_have_text("The job has expired")
     expect(visitor.find("#trouble button")).to_have_text("Choose the video again")
     reload(visitor)
     expect(visitor.find("#drop")).to_be_visible()
     assert visitor.page.evaluate("sessionStorage.getItem('framewise-jobs')") is None
 
 
-def test_whoever_forgets_the_key_forgets_the_jobs_and_another_tab_never_knew_them(visitor: Visitor, ramp: Path) -> None:
+def test_forgetting_the_key_deletes_the_jobs_of_this_tab_and_other_tabs_have_none(visitor: Visitor, ramp: Path) -> None:
     send_and_reload(visitor, ramp)
     visitor.wait_for_answer()
     assert visitor.page.evaluate("localStorage.length") == 0

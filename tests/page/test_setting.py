@@ -1,4 +1,4 @@
-"""The page where it is used: phones, dark rooms, without motion, and never with anyone else."""
+"""The page on phones, in dark mode, with reduced motion, by keyboard, and without other hosts."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.tensorflow
 
 
 def set_up(**options: Any) -> pytest.MarkDecorator:
-    """Open the page in a browser set up like this."""
+    """Open the page in a browser context with these options."""
     return pytest.mark.parametrize("context_options", [options])
 
 
@@ -40,9 +40,7 @@ def test_a_light_system_gets_a_light_page(visitor: Visitor, context_options: dic
 
 
 @set_up(reduced_motion="reduce")
-def test_nothing_moves_by_itself_where_that_is_not_wanted(
-    visitor: Visitor, ramp: Path, context_options: dict[str, Any]
-) -> None:
+def test_reduced_motion_stops_every_animation(visitor: Visitor, ramp: Path, context_options: dict[str, Any]) -> None:
     del context_options
     visitor.choose(ramp)
     visitor.wait_for_answer()
@@ -57,7 +55,7 @@ def test_the_page_works_by_keyboard_from_its_top(visitor: Visitor) -> None:
     assert reached[:4] == ["skip", "model", "choose", "record"]
 
 
-def test_focus_is_always_seen(visitor: Visitor) -> None:
+def test_focus_is_always_visible(visitor: Visitor) -> None:
     visitor.page.keyboard.press("Tab")
     visitor.page.keyboard.press("Tab")
     assert visitor.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
@@ -74,7 +72,7 @@ def test_every_control_has_a_name(visitor: Visitor, ramp: Path) -> None:
             assert name.strip() != ""
 
 
-def test_the_page_asks_nobody_but_its_own_service(visitor: Visitor, ramp: Path) -> None:
+def test_the_page_sends_requests_to_its_own_service_only(visitor: Visitor, ramp: Path) -> None:
     visitor.choose(ramp)
     visitor.find("canvas[data-drawn]").first.wait_for()
     host = urlsplit(visitor.url).netloc

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.tensorflow
 
 @pytest.fixture
 def answered(visitor: Visitor, ramp: Path) -> Visitor:
-    """A visitor who has the ramp's answer before them."""
+    """A visitor who sees the prediction of the ramp."""
     visitor.choose(ramp)
     visitor.wait_for_answer()
     expect(visitor.find("#video")).to_have_js_property("readyState", 4)
@@ -47,25 +47,25 @@ def test_tab_stops_at_one_bar_only(answered: Visitor) -> None:
     assert answered.find(".bar[tabindex='-1']").count() == len(answered.bars()) - 1
 
 
-def test_each_bar_says_its_time_and_attention_to_who_cannot_see_it(answered: Visitor) -> None:
+def test_each_bar_has_an_accessible_name_with_time_and_attention(answered: Visitor) -> None:
     bar = answered.bars()[4]
     # JavaScript rounds halves up, Python to even.
     label = f"{bar['time'] + 1e-9:.2f} s, attention {100 * bar['attention']:.1f} %"
     expect(answered.page.get_by_role("option", name=label)).to_be_visible()
 
 
-def test_the_readout_tells_the_bar_under_the_pointer(answered: Visitor) -> None:
+def test_the_readout_describes_the_bar_under_the_pointer(answered: Visitor) -> None:
     bar = answered.bars()[5]
     answered.find(".bar").nth(5).hover()
     expect(answered.find(".readout")).to_contain_text(f"{bar['time']:.2f} s, attention")
 
 
-def test_clicking_a_clip_goes_to_its_start(answered: Visitor) -> None:
+def test_clicking_a_clip_seeks_to_its_start(answered: Visitor) -> None:
     answered.find(".clip").nth(1).click()
     assert answered.find("#video").evaluate("(video) => video.currentTime") == pytest.approx(1.0, abs=0.01)
 
 
-def test_clicking_a_still_goes_to_its_frame(answered: Visitor) -> None:
+def test_clicking_a_thumbnail_seeks_to_its_frame(answered: Visitor) -> None:
     answered.find(".thumbnail").first.click()
     seconds = float((answered.find(".thumbnail b").first.text_content() or "").removesuffix(" s"))
     assert answered.find("#video").evaluate("(video) => video.currentTime") == pytest.approx(seconds, abs=0.01)
