@@ -9,13 +9,13 @@ RUN python -m venv /opt/venv \
  && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r "/tmp/$ENGINE.txt"
 
 FROM python:3.13-slim
-# The decode children take system calls away from themselves with it.
+# Decode workers filter their system calls with libseccomp.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends libseccomp2 \
  && rm -rf /var/lib/apt/lists/*
-# Nobody in particular, and nobody on the host.
+# An unprivileged user that does not exist on the host.
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin service \
- # What a volume for jobs is made from.
+ # A new volume for jobs gets the owner and mode of this directory.
  && install --directory --owner=10001 --group=10001 --mode=0700 /jobs
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app

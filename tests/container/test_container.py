@@ -1,4 +1,4 @@
-"""The image as an operator runs it: built, started by compose, used, killed, and back again."""
+"""The image is built and started by compose, as an operator does, then used, inspected and killed."""
 
 import json
 import os
@@ -59,18 +59,18 @@ def container() -> str:
 
 
 def predict_sample(client: httpx.Client) -> httpx.Response:
-    """Post the sample video to the model it is a sample of."""
+    """Send the sample video to its model."""
     (sample,) = (ROOT / "samples").glob("*.mp4")
     return client.post("/predict", params={"model": "events"}, files={"video": sample.read_bytes()})
 
 
-def test_it_answers_the_sample(service: httpx.Client) -> None:
+def test_it_predicts_the_sample(service: httpx.Client) -> None:
     answer = predict_sample(service).raise_for_status().json()
     assert answer["prediction"]["probability"] > 0.5
     assert sum(frame["attention"] for frame in answer["frames"]) == pytest.approx(len(answer["clips"]), abs=1e-5)
 
 
-def test_it_runs_as_nobody_on_a_read_only_file_system_without_capabilities(service: httpx.Client) -> None:
+def test_it_runs_without_privileges_on_a_read_only_file_system(service: httpx.Client) -> None:
     assert service.get("/health/live").status_code == 200
     probe = (
         "import os, pathlib;"
@@ -95,7 +95,7 @@ def test_its_memory_processors_and_processes_are_limited(service: httpx.Client) 
     assert limits["PidsLimit"] > 0
 
 
-def test_killed_inside_it_comes_back_healthy(service: httpx.Client) -> None:
+def test_it_restarts_after_its_main_process_is_killed(service: httpx.Client) -> None:
     (before,) = json.loads(docker("inspect", container()))
     kill = (
         "import os, pathlib, signal;"
@@ -108,7 +108,7 @@ def test_killed_inside_it_comes_back_healthy(service: httpx.Client) -> None:
         (now,) = json.loads(docker("inspect", before["Id"]))
         if now["RestartCount"] > before["RestartCount"] and now["State"]["Health"]["Status"] == "healthy":
             break
-        # A container's restart has no event to wait for over this interface.
+        # The command line has no event for a restart to wait for.
         time.sleep(0.5)
     else:
         pytest.fail("the container did not come back")

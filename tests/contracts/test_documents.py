@@ -1,4 +1,4 @@
-"""The code and its documents say the same, and the code keeps to its floors."""
+"""The documents agree with the code."""
 
 import importlib
 import re

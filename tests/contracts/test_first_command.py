@@ -1,4 +1,4 @@
-"""`make demo` on a machine that lacks something: one line that says what to do, and nothing left behind."""
+"""`make demo` on an unsuitable machine prints one line with the remedy, and leaves no directory behind."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
-# A Python that is like this one but for the statement in the middle.
+# This Python, after it has executed one statement.
 STUB = """#!/bin/sh
 exec {python} -c 'import runpy, sys; {difference}; sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")' "$@"
@@ -28,7 +28,7 @@ def python_with(difference: str, tmp_path: Path) -> Path:
 
 
 def make_demo(python: Path, venv: Path, **environment: str) -> list[str]:
-    """The lines that a failing `make demo` prints, but for make's own report that it failed."""
+    """The output lines of a failing `make demo`, without the last line of make itself."""
     done = subprocess.run(
         ["make", "--no-print-directory", "demo", f"PYTHON={python}", f"VENV={venv}"],  # noqa: S607
         cwd=ROOT,
@@ -47,11 +47,11 @@ def make_demo(python: Path, venv: Path, **environment: str) -> list[str]:
     [((3, 14, 0), "TensorFlow has no release for it"), ((3, 10, 13), "it is older than 3.11")],
     ids=["3.14", "3.10"],
 )
-def test_a_python_that_is_not_supported_is_named_with_those_that_are(
+def test_an_unsupported_python_gets_a_message_that_names_the_supported_ones(
     version: tuple[int, int, int], reason: str, tmp_path: Path
 ) -> None:
     python = python_with(f"sys.version_info = {(*version, 'final', 0)}".replace("'", '"'), tmp_path)
-    # The only other Python on this PATH is one that the message can suggest.
+    # The message can suggest only this Python, the only other one on PATH.
     (tmp_path / "python3.12").touch()
     (line,) = make_demo(python, tmp_path / "venv", PATH=f"{tmp_path}:/usr/bin:/bin")
     start = f"Python {'.'.join(map(str, version))} is not supported: {reason}. Use Python 3.11, 3.12 or 3.13: "
@@ -60,8 +60,8 @@ def test_a_python_that_is_not_supported_is_named_with_those_that_are(
     assert not (tmp_path / "venv").exists()
 
 
-def test_a_python_without_venv_is_told_how_to_get_it(tmp_path: Path) -> None:
-    """Debian's Python: its `python3 -m venv` left half an environment and many lines."""
+def test_a_python_without_venv_gets_the_command_that_installs_it(tmp_path: Path) -> None:
+    """Regression: Debian's `python3 -m venv` left an incomplete environment and many lines of output."""
     python = python_with('sys.modules["ensurepip"] = None', tmp_path)
     (line,) = make_demo(python, tmp_path / "venv")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -71,7 +71,7 @@ def test_a_python_without_venv_is_told_how_to_get_it(tmp_path: Path) -> None:
     assert not (tmp_path / "venv").exists()
 
 
-def test_a_python_that_is_not_there_leaves_nothing(tmp_path: Path) -> None:
+def test_a_missing_python_leaves_no_directory(tmp_path: Path) -> None:
     assert len(make_demo(tmp_path / "python3.99", tmp_path / "venv")) == 1
     assert not (tmp_path / "venv").exists()
 
@@ -82,14 +82,14 @@ def test_an_environment_that_cannot_be_filled_is_removed(tmp_path: Path) -> None
     assert not (tmp_path / "venv").exists()
 
 
-def test_a_directory_that_was_there_before_is_kept(tmp_path: Path) -> None:
+def test_an_existing_directory_is_kept(tmp_path: Path) -> None:
     (tmp_path / "venv").mkdir()
     (tmp_path / "venv" / "notes").write_text("mine")
     make_demo(Path(sys.executable), tmp_path / "venv", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
     assert (tmp_path / "venv" / "notes").read_text() == "mine"
 
 
-def test_packages_go_into_the_environment_of_make_though_another_one_is_active(tmp_path: Path) -> None:
+def test_packages_are_installed_into_the_environment_of_make_even_if_another_is_active(tmp_path: Path) -> None:
     """Without `--python`, uv installs into the active environment, or into `.venv`."""
     planned = subprocess.run(
         ["make", "--dry-run", "test-core", f"VENV={tmp_path / 'venv'}"],  # noqa: S607

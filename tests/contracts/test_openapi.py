@@ -1,4 +1,4 @@
-"""The running service keeps to its own OpenAPI, whatever it is asked, and answers its examples as it says."""
+"""Responses of a running service match its OpenAPI document, for generated requests and for the examples."""
 
 import os
 import re
@@ -30,9 +30,9 @@ from tests.support.grey_model import write_grey_model
 from tests.support.running_service import RunningService, running_service
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "jump.mp4"
-# Of each operation at least two. `make fuzz` asks many more.
+# At least two for each operation. `make fuzz` sends many more.
 NUM_CASES = int(os.environ.get("NUM_CASES", "100"))
-# As descriptions of responses name them.
+# The format of codes in descriptions of responses.
 CODE = re.compile(r"`([a-z_]+)`: ")
 CHECKS = [
     status_code_conformance,
@@ -44,9 +44,9 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service that offers everything there is to offer; its models have the names that the examples use."""
+    """A service with every feature enabled; its models have the names that the examples use."""
     models_dir, uploads, jobs = (tmp_path_factory.mktemp(name) for name in ("models", "uploads", "jobs"))
-    # The default model, of which the last version cannot be unloaded, and the one that can be.
+    # The last version of the default model cannot be unloaded; the second model can.
     for name in ("fights", "events"):
         write_grey_model(models_dir, name=name, version="2")
     with running_service(
@@ -56,7 +56,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 
 
 @pytest.mark.tensorflow
-def test_every_answer_is_one_that_the_openapi_lists(service: RunningService) -> None:
+def test_every_response_is_listed_in_the_openapi_document(service: RunningService) -> None:
     document = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
     operations = [result.ok() for result in document.get_all_operations() if isinstance(result, Ok)]
     assert len(operations) > 20
@@ -75,12 +75,12 @@ def test_every_answer_is_one_that_the_openapi_lists(service: RunningService) -> 
         @given(operation.as_strategy())
         def keeps_to_it(case: Any) -> None:
             response = case.call_and_validate(checks=CHECKS)
-            # Listed, but nobody's to bring about; a 503 or 504 may be asked for.
+            # Status 500 is listed, but no request may cause it; 503 and 504 may occur.
             assert response.status_code != HTTPStatus.INTERNAL_SERVER_ERROR
             if "application/problem+json" in response.headers["content-type"]:
                 problem = response.json()
-                told = listed[str(problem["status"])]["description"]  # noqa: B023 - asked in this round
-                assert f"`{problem['code']}`" in told
+                description = listed[str(problem["status"])]["description"]  # noqa: B023 - called in this iteration
+                assert f"`{problem['code']}`" in description
                 met.add(problem["code"])
 
         keeps_to_it()
@@ -94,11 +94,11 @@ def test_every_operation_has_an_example() -> None:
 
 
 def ask(service: RunningService, name: str, example: dict[str, Any], job_id: str) -> httpx.Response:
-    """Ask what the example asks: of the job that was made, and with clips of the model's own shape."""
+    """Send the request of the example, with the id of the job `job_id` and clips of the model's shape."""
     method, path = name.split(" ")
     parameters = {**example["parameters"], **({"job_id": job_id} if "{job_id}" in path else {})}
     in_path = {name: value for name, value in parameters.items() if f"{{{name}}}" in path}
-    # A key of our own: whoever asked at random may have used the example's, for another video.
+    # A new key: a generated request may have used the key of the example for another video.
     in_head = {name: f"{parameters[name]}-{uuid4()}" for name in ("Idempotency-Key",) if name in parameters}
     query = {name: value for name, value in parameters.items() if name not in in_path and name not in in_head}
     body: Any = example.get("body")
@@ -114,9 +114,9 @@ def ask(service: RunningService, name: str, example: dict[str, Any], job_id: str
 
 
 @pytest.mark.tensorflow
-def test_every_example_is_answered_as_it_says(service: RunningService) -> None:
+def test_every_example_gets_its_documented_response(service: RunningService) -> None:
     document = service.client.get("/openapi.json").json()
-    # Whoever asks at random may have unloaded it.
+    # A generated request may have unloaded the model.
     service.client.post("/models/events/versions/2/load").raise_for_status()
     job_id = ""
     for name, example in examples().items():

@@ -1,4 +1,4 @@
-"""Training and serving see the same pixels: `evaluate` and HTTP give the same answers, bit for bit."""
+"""Training and serving decode alike: `evaluate` and HTTP give the same predictions, bit for bit."""
 
 import concurrent.futures
 import json
@@ -29,18 +29,18 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service with the shipped models; it is ready, so every golden clip got its expected answer."""
+    """A service with the shipped models. It is ready, so every golden clip gave its expected output."""
     with running_service(ROOT / "models", tmp_path_factory.mktemp("uploads")) as running:
         assert running.client.get("/health").json()["state"] == "ready"
         yield running
 
 
 def evaluated(model: Path, data: Path, tmp_path: Path) -> list[dict[str, Any]]:
-    """What `evaluate` answers for each video of `data`."""
-    # The videos' labels need not be the model's: only the answers count here.
+    """The predictions of `evaluate` for the videos of `data`."""
+    # The true labels do not matter here: only the predictions are compared.
     labels = json.loads((model / "manifest.json").read_text())["labels"]
-    for place, video in enumerate(sorted(data.rglob("*.mp4"))):
-        target = tmp_path / "data" / labels[place % len(labels)] / f"{place}.mp4"
+    for index, video in enumerate(sorted(data.rglob("*.mp4"))):
+        target = tmp_path / "data" / labels[index % len(labels)] / f"{index}.mp4"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(video.read_bytes())
     predictions = tmp_path / "predictions.json"
@@ -58,7 +58,7 @@ def evaluated(model: Path, data: Path, tmp_path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("model", SHIPPED, ids=lambda model: f"{model.parent.name}-{model.name}")
-def test_the_same_file_gets_the_same_answer_offline_and_over_http_under_load(
+def test_the_same_file_gets_the_same_prediction_offline_and_over_http_under_load(
     model: Path, videos: Path, service: RunningService, tmp_path: Path
 ) -> None:
     labels = json.loads((model / "manifest.json").read_text())["labels"]

@@ -9,7 +9,7 @@ SCRIPT = ROOT / "requirements" / "check_pins.py"
 
 
 def check_pins(*files: Path) -> subprocess.CompletedProcess[str]:
-    """What the script said and how it ended."""
+    """The output and exit status of the script."""
     return subprocess.run([sys.executable, SCRIPT, *files], capture_output=True, text=True, check=False)
 
 

@@ -1,4 +1,4 @@
-"""The pins resolve, to wheels with the pinned hashes, on every platform and Python that the README names.
+"""The pins resolve to wheels with the pinned hashes, on every platform and Python that the README names.
 
 Only resolved, not run: a wheel that is listed for a platform may still be broken there.
 """
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.skipif(not UV.exists(), reason="uv is not installed bes
 
 @dataclass(frozen=True)
 class Resolution:
-    """How `uv pip install --dry-run` ended."""
+    """The result of `uv pip install --dry-run`."""
 
     is_resolved: bool
     error: str
 
     @property
     def is_fetch_failure(self) -> bool:
-        """Whether something could not be fetched, which may be the network's fault."""
+        """Whether a download failed, which may be the fault of the network."""
         return "Failed to fetch" in self.error or "network was disabled" in self.error
 
 
@@ -55,7 +55,7 @@ def resolve(file: Path, platform: str, python: str, target: Path, **environment:
 
 
 def is_index_reachable(directory: Path, **environment: str) -> bool:
-    """Whether the package index answers for a package that is certainly there; nothing is taken from the cache."""
+    """Whether the package index provides a package that certainly exists, without the cache."""
     control = directory / "control.txt"
     control.write_text("idna==3.10 --hash=sha256:946d195a0d259cbba61165e88e65941f16e9b36ea6ddb97f00452bae8b1287d3\n")
     no_cache = {"UV_NO_CACHE": "1", **environment}
@@ -72,7 +72,7 @@ def test_the_pins_resolve(file: Path, platform: str, python: str, tmp_path: Path
     assert resolution.is_resolved, resolution.error
 
 
-def test_an_index_that_cannot_be_reached_is_told_from_pins_that_do_not_resolve(tmp_path: Path) -> None:
+def test_an_unreachable_index_is_distinguished_from_pins_that_do_not_resolve(tmp_path: Path) -> None:
     nowhere = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0", "UV_NO_CACHE": "1"}
     pins = ROOT / "requirements" / "demo.txt"
     unreached = resolve(pins, PLATFORMS[0], PYTHONS[0], tmp_path / "target", **nowhere)
@@ -89,7 +89,7 @@ def test_an_index_that_cannot_be_reached_is_told_from_pins_that_do_not_resolve(t
     assert not unresolved.is_fetch_failure
 
 
-def test_the_same_pythons_are_named_wherever_they_are() -> None:
+def test_every_file_names_the_same_versions_of_python() -> None:
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     last_minor = int(PYTHONS[-1].removeprefix("3."))
     assert wanted == f">={PYTHONS[0]},<3.{last_minor + 1}"

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.debian, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parents[2]
 CHECKOUT = "/framewise"
 PACKAGES = "python3,make,git,ca-certificates"
-# What leads pip, uv and apt of this machine to the package index leads them there from the Debian root too.
+# The Debian root uses the package index and the mirror of this machine.
 PASSED_ON = re.compile(r"(PIP|UV)_.*|(https?|no|all)_proxy|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE", re.IGNORECASE)
 PASSED_ON_FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/etc/uv/uv.toml")
 CERTIFICATES = "/usr/local/share/ca-certificates"
@@ -25,14 +25,14 @@ APT_OPTIONS = re.compile(r"^Acquire::(.*::)?(Proxy|CaInfo|Check-).*", re.MULTILI
 
 
 def output_of(*command: str) -> str:
-    """What a program of this machine prints; empty where it fails or is not there."""
+    """The output of a program of this machine; empty if it fails or is not installed."""
     if shutil.which(command[0]) is None:
         return ""
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def debian_mirror() -> str | None:
-    """The mirror that apt of this machine has packages of its own Debian release from; None on another system."""
+    """The Debian mirror of this machine; None on another system."""
     codename = re.search(r"^VERSION_CODENAME=(\w+)$", Path("/etc/os-release").read_text(), re.MULTILINE)
     targets = output_of("apt-get", "indextargets", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)")
     if codename is None or not Path("/etc/debian_version").exists():
@@ -42,13 +42,13 @@ def debian_mirror() -> str | None:
 
 
 class DebianRoot:
-    """A Debian in a directory, in which programs run as root with a `/proc` and `/dev`."""
+    """A Debian in a directory. Programs run in it as root, with `/proc` and `/dev`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a program in it; standard output and standard error come together."""
+        """Run a program in it; standard output and standard error are merged."""
         # The mounts end with the program.
         mount_and_run = 'mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
         return subprocess.run(
@@ -100,7 +100,7 @@ def debian(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DebianRoo
 
 
 def connect(root: DebianRoot) -> None:
-    """Let the Debian reach what this machine reaches, and trust the certificates that it trusts."""
+    """Copy the network configuration and certificates of this machine."""
     for name in PASSED_ON_FILES:
         if Path(name).exists():
             inside = root.directory / name.removeprefix("/")
@@ -114,7 +114,7 @@ def connect(root: DebianRoot) -> None:
 
 
 def copy_checkout(directory: Path) -> None:
-    """Copy the files that git knows or would add, as they are now."""
+    """Copy the tracked and untracked files of this checkout, without ignored ones."""
     listed = output_of("git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
@@ -122,7 +122,7 @@ def copy_checkout(directory: Path) -> None:
             shutil.copy(ROOT / name, directory / name)
 
 
-def test_a_bare_debian_is_told_the_one_command_that_it_lacks_and_then_runs_the_demo(debian: DebianRoot) -> None:
+def test_a_bare_debian_gets_the_command_that_it_needs_and_then_runs_the_demo(debian: DebianRoot) -> None:
     refused = debian.make_demo()
     assert refused.returncode == 2
     (line,) = [line for line in refused.stdout.splitlines() if not line.startswith("make: ***")]

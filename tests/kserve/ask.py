@@ -1,4 +1,4 @@
-"""Asks a service with KServe's own client, and prints what came back as JSON. Runs in an environment of its own.
+"""Sends requests with KServe's client and prints the responses as JSON. Runs in an environment of its own.
 
 usage: ask.py URL MODEL SHAPE, where SHAPE is a JSON list
 """
@@ -23,7 +23,7 @@ def request(model: str, frames: np.ndarray, *, is_binary: bool) -> InferRequest:
 
 
 async def ask(url: str, model: str, shape: list[int]) -> dict[str, object]:
-    """Every question that the client knows."""
+    """Every request that the client supports."""
     client = InferenceRESTClient(RESTConfig(protocol="v2", retries=0, timeout=60))
     frames = np.full(shape, 51, dtype=np.uint8)
     answers = {}

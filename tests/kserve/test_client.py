@@ -1,4 +1,4 @@
-"""KServe's own client asks a real service: what it makes of the answers is what KServe makes of them."""
+"""KServe's client understands the responses of a running service."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.tensorflow, pytest.mark.kserve]
 PYTHON = Path(__file__).parents[2] / ".cache" / "kserve" / "bin" / "python"
 
 
-def test_the_client_of_kserve_gets_its_answers(shared_service: RunningService) -> None:
+def test_the_client_of_kserve_understands_every_response(shared_service: RunningService) -> None:
     if not PYTHON.exists():
         pytest.skip("KServe's client is not installed: `make test-kserve` does that")
     shape = [3, SPEC.num_frames, SPEC.height, SPEC.width, 3]
