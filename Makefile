@@ -45,10 +45,9 @@ PYTEST = $(BIN)/python -m pytest --numprocesses $(or $(TEST_PROCESSES),3) --dist
 test: $(VENV)/dev.stamp ## The whole test suite; with branch coverage and its floor: make test COVERAGE=yes
 	$(PYTEST) $(if $(COVERAGE),--cov --cov-report term:skip-covered) -m "not container and not debian and not kserve and not distributed"
 
-# They neither load TensorFlow nor start a service.
-test-fast: $(VENV)/dev.stamp ## The unit tests, in under a minute.
+test-fast: $(VENV)/dev.stamp ## The tests that neither load TensorFlow nor start a service.
 	$(PYTEST) -m "not tensorflow and not container and not debian and not kserve and not distributed" \
-		--ignore tests/end_to_end --ignore tests/page --ignore tests/contracts/test_distributions.py
+		--ignore tests/contracts --ignore tests/end_to_end --ignore tests/page
 
 # The tests for another Python: the demo, decoding, one training run and the server, in up to ten minutes.
 PYTHON_VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
