@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.support.file_server import FileServer, Visit
+from tests.support.file_server import FileRequestHandler, FileServer
 from tests.support.job_client import JobClient, log_lines
 from tests.support.otlp_collector import Collector, attributes
 from tests.support.running_service import RunningService
@@ -68,10 +68,10 @@ def test_a_request_for_a_url_carries_the_trace_to_the_file_server(
 ) -> None:
     parents: list[list[str]] = []
 
-    def respond(visit: Visit) -> None:
-        parents.append(visit.headers["traceparent"].split("-"))
-        visit.send_head(200, Content_Length=ramp.stat().st_size)
-        visit.wfile.write(ramp.read_bytes())
+    def respond(handler: FileRequestHandler) -> None:
+        parents.append(handler.headers["traceparent"].split("-"))
+        handler.send_head(200, Content_Length=ramp.stat().st_size)
+        handler.wfile.write(ramp.read_bytes())
 
     url = files.put("/traced.mp4", respond)
     response = calling_service.client.post("/predict", json={"url": url}).raise_for_status()

@@ -40,13 +40,13 @@ def test_a_job_that_crashes_its_decode_worker_fails_and_other_requests_succeed(
     service: RunningService, ramp: Path
 ) -> None:
     client = JobClient(service)
-    with decoders_standing_still(client) as children:
+    with decoders_standing_still(client) as workers:
         crashing = client.submit(ramp)
         client.wait_for_metric('framewise_decode_children{state="busy"} 1.0')
         waiting = client.submit(ramp)
         # The worker dies when it continues, as with a video that crashes the decoder.
-        for child in children:
-            os.kill(child, signal.SIGSEGV)
+        for worker in workers:
+            os.kill(worker, signal.SIGSEGV)
     failed = client.wait(crashing)
     assert (failed["state"], failed["attempt"], failed["result"]) == ("failed", 1, None)
     assert (failed["problem"]["status"], failed["problem"]["code"]) == (422, "unreadable_video")

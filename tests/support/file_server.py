@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-Answer = Callable[["Visit"], None]
+Responder = Callable[["FileRequestHandler"], None]
 
 
-class Visit(BaseHTTPRequestHandler):
+class FileRequestHandler(BaseHTTPRequestHandler):
     """Handles one connection with the responder that is set for the path."""
 
     protocol_version = "HTTP/1.1"
@@ -17,8 +17,8 @@ class Visit(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Respond to a GET request."""
         self.server.paths.append(self.path)
-        self.server.is_asked.set()
-        self.server.answers[self.path](self)
+        self.server.is_requested.set()
+        self.server.responders[self.path](self)
 
     def send_head(self, status: int, **headers: object) -> None:
         """Send a status line and headers; underscores stand for hyphens."""
@@ -44,31 +44,31 @@ class FileServer(ThreadingHTTPServer):
     """Responds to each path as the test set it."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Visit)
-        self.answers: dict[str, Answer] = {}
+        super().__init__(("127.0.0.1", 0), FileRequestHandler)
+        self.responders: dict[str, Responder] = {}
         self.paths: list[str] = []
-        self.is_asked = threading.Event()
+        self.is_requested = threading.Event()
         self.is_cut_off = threading.Event()
         self.is_over = threading.Event()
         self.host = f"127.0.0.1:{self.server_address[1]}"
 
-    def put(self, path: str, answer: Answer) -> str:
-        """Respond to `path` with `answer` from now on; returns the URL."""
-        self.answers[path] = answer
+    def put(self, path: str, responder: Responder) -> str:
+        """Respond to `path` with `responder` from now on; returns the URL."""
+        self.responders[path] = responder
         return f"http://{self.host}{path}"
 
     def put_file(self, path: str, content: bytes) -> str:
         """Serve `content` at `path`; returns the URL."""
 
-        def answer(visit: Visit) -> None:
-            visit.send_head(200, Content_Length=len(content))
-            visit.wfile.write(content)
+        def respond(handler: FileRequestHandler) -> None:
+            handler.send_head(200, Content_Length=len(content))
+            handler.wfile.write(content)
 
-        return self.put(path, answer)
+        return self.put(path, respond)
 
     def put_redirect(self, path: str, location: str, status: int = 302) -> str:
         """Redirect `path` to `location`; returns the URL."""
-        return self.put(path, lambda visit: visit.send_head(status, Location=location, Content_Length=0))
+        return self.put(path, lambda handler: handler.send_head(status, Location=location, Content_Length=0))
 
 
 @contextmanager

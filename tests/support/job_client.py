@@ -108,25 +108,25 @@ def log_lines(service: RunningService) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def decoders_standing_still(admin: JobClient, num_children: int = 3) -> Iterator[set[int]]:
+def decoders_standing_still(admin: JobClient, num_workers: int = 3) -> Iterator[set[int]]:
     """Suspend the decode workers for the length of the context, so that running jobs stay running; yields their ids."""
-    # One that is being started is not to be stopped: it is waited for, and waited for in vain.
-    admin.wait_for_metric(f'framewise_decode_children{{state="idle"}} {num_children}.0')
-    children: set[int] = set()
-    # While a thread or a child of it ends, the system may leave others out.
-    while len(children) != num_children:
+    # A worker that is stopped while it starts would never become ready.
+    admin.wait_for_metric(f'framewise_decode_children{{state="idle"}} {num_workers}.0')
+    workers: set[int] = set()
+    # While a thread or one of its child processes ends, the list of the system may be incomplete.
+    while len(workers) != num_workers:
         tasks = Path(f"/proc/{admin.service.process.pid}/task")
-        children = {int(child) for task in tasks.glob("*/children") for child in _text(task).split()}
-    for child in children:
-        os.kill(child, signal.SIGSTOP)
+        workers = {int(process) for task in tasks.glob("*/children") for process in _text(task).split()}
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
     try:
-        yield children
+        yield workers
     finally:
-        for child in children:
+        for worker in workers:
             try:
-                os.kill(child, signal.SIGCONT)
+                os.kill(worker, signal.SIGCONT)
             except ProcessLookupError:
-                # Killed with the work that was cancelled.
+                # The worker was killed when its work was cancelled.
                 continue
 
 

@@ -15,7 +15,7 @@ from service.uploads.errors import MalformedRequest, UnknownField, UploadTooLarg
 from service.uploads.from_url import UrlFetcher
 from service.uploads.receive import ReceivedVideo
 from service.uploads.settings import UploadSettings
-from tests.support.file_server import Answer, FileServer, Visit, file_server
+from tests.support.file_server import FileRequestHandler, FileServer, Responder, file_server
 
 LIMITS = UploadSettings(max_upload_bytes=100_000, upload_idle_timeout_seconds=20, upload_timeout_seconds=30)
 # Short limits, for tests that wait until they pass.
@@ -191,87 +191,87 @@ def test_an_http_url_is_rejected(internet: FakeInternet, path: Path) -> None:
 
 
 def test_an_endless_file_is_cut_off_at_the_limit(server: FileServer, path: Path) -> None:
-    url = server.put("/endless", lambda visit: visit.send_until_cut_off(b"x" * 10_000))
+    url = server.put("/endless", lambda handler: handler.send_until_cut_off(b"x" * 10_000))
     with pytest.raises(UploadTooLarge, match="100000 bytes"):
         fetch(url, path, [server.host])
     assert path.stat().st_size <= LIMITS.max_upload_bytes
 
 
 def test_a_file_that_announces_too_many_bytes_is_rejected(server: FileServer, path: Path) -> None:
-    url = server.put("/huge", lambda visit: visit.send_head(200, Content_Length=LIMITS.max_upload_bytes + 1))
+    url = server.put("/huge", lambda handler: handler.send_head(200, Content_Length=LIMITS.max_upload_bytes + 1))
     with pytest.raises(UploadTooLarge):
         fetch(url, path, [server.host])
 
 
-def hang(visit: Visit) -> None:
+def hang(handler: FileRequestHandler) -> None:
     """Send nothing until the test is over."""
-    visit.server.is_over.wait()
+    handler.server.is_over.wait()
 
 
-def pause(visit: Visit) -> None:
+def pause(handler: FileRequestHandler) -> None:
     """Send the first byte of the body, then nothing."""
-    visit.send_head(200, Content_Length=1000)
-    visit.wfile.write(b"x")
-    visit.server.is_over.wait()
+    handler.send_head(200, Content_Length=1000)
+    handler.wfile.write(b"x")
+    handler.server.is_over.wait()
 
 
-def drip(visit: Visit) -> None:
+def drip(handler: FileRequestHandler) -> None:
     """Send an endless body without pauses."""
-    visit.send_until_cut_off(b"x", pause_seconds=0.05)
+    handler.send_until_cut_off(b"x", pause_seconds=0.05)
 
 
 @pytest.mark.parametrize("slow", [hang, pause, drip])
-def test_a_slow_server_is_a_timeout(server: FileServer, path: Path, slow: Answer) -> None:
+def test_a_slow_server_is_a_timeout(server: FileServer, path: Path, slow: Responder) -> None:
     with pytest.raises(UrlTooSlow):
         fetch(server.put("/slow", slow), path, [server.host], SHORT_LIMITS)
 
 
-def broken_off(visit: Visit) -> None:
+def broken_off(handler: FileRequestHandler) -> None:
     """Send fewer bytes than announced."""
-    visit.send_head(200, Content_Length=1000)
-    visit.wfile.write(b"x" * 500)
-    visit.close_connection = True
+    handler.send_head(200, Content_Length=1000)
+    handler.wfile.write(b"x" * 500)
+    handler.close_connection = True
 
 
-def broken_chunk(visit: Visit) -> None:
+def broken_chunk(handler: FileRequestHandler) -> None:
     """Send a chunk with an invalid length."""
-    visit.send_head(200, Transfer_Encoding="chunked")
-    visit.wfile.write(b"many\r\nxxxx\r\n")
-    visit.close_connection = True
+    handler.send_head(200, Transfer_Encoding="chunked")
+    handler.wfile.write(b"many\r\nxxxx\r\n")
+    handler.close_connection = True
 
 
-def compressed(visit: Visit) -> None:
+def compressed(handler: FileRequestHandler) -> None:
     """Send a small body that decompresses to a large one."""
     body = gzip.compress(bytes(10_000_000))
-    visit.send_head(200, Content_Encoding="gzip", Content_Length=len(body))
-    visit.wfile.write(body)
+    handler.send_head(200, Content_Encoding="gzip", Content_Length=len(body))
+    handler.wfile.write(body)
 
 
-def no_http(visit: Visit) -> None:
+def no_http(handler: FileRequestHandler) -> None:
     """Send a response of another protocol."""
-    visit.wfile.write(b"220 mail.example ESMTP\r\n")
-    visit.close_connection = True
+    handler.wfile.write(b"220 mail.example ESMTP\r\n")
+    handler.close_connection = True
 
 
-def endless_head(visit: Visit) -> None:
+def endless_head(handler: FileRequestHandler) -> None:
     """Send an endless header."""
-    visit.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
     try:
-        while not visit.server.is_over.is_set():
-            visit.wfile.write(b"x" * 10_000)
+        while not handler.server.is_over.is_set():
+            handler.wfile.write(b"x" * 10_000)
     except OSError:
-        visit.server.is_cut_off.set()
+        handler.server.is_cut_off.set()
 
 
 @pytest.mark.parametrize("broken", [broken_off, broken_chunk, compressed, no_http, endless_head])
-def test_a_broken_response_is_an_error(server: FileServer, path: Path, broken: Answer) -> None:
+def test_a_broken_response_is_an_error(server: FileServer, path: Path, broken: Responder) -> None:
     with pytest.raises(UrlUnreachable):
         fetch(server.put("/broken", broken), path, [server.host])
 
 
 @pytest.mark.parametrize("status", [204, 206, 304, 401, 404, 500])
 def test_a_status_other_than_200_is_named_in_the_error(server: FileServer, path: Path, status: int) -> None:
-    url = server.put("/refused", lambda visit: visit.send_head(status, Content_Length=0))
+    url = server.put("/refused", lambda handler: handler.send_head(status, Content_Length=0))
     with pytest.raises(UrlUnreachable, match=str(status)):
         fetch(url, path, [server.host])
 
@@ -288,7 +288,7 @@ def test_cancelling_ends_the_connection_to_the_server(server: FileServer, path: 
         fetcher = url_fetcher([server.host])
         body = json.dumps({"url": server.put("/slow", drip)}).encode()
         task = asyncio.create_task(receive_body(fetcher, body, path))
-        assert await asyncio.to_thread(server.is_asked.wait, 60)
+        assert await asyncio.to_thread(server.is_requested.wait, 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -145,7 +145,7 @@ def _example(name: str, group: str, fold: int) -> Example:
     return Example(Path(name), ("x",), group, fold)
 
 
-def test_a_group_in_two_folds_is_a_leak_and_twins_across_groups_join_them() -> None:
+def test_a_group_in_two_folds_is_a_leak_and_duplicates_across_groups_join_them() -> None:
     examples = [_example("a", "g", 0), _example("b", "g", 1), _example("c", "h", 0), _example("d", "i", 1)]
     duplicates = [DuplicatePair(0, 2, "same scene"), DuplicatePair(2, 3, "near duplicate")]
     leaks = find_leaks(examples, duplicates, lambda example: example.fold)
