@@ -29,3 +29,9 @@ def test_a_container_quota_limits_the_cores(quota: str, expected: int, tmp_path:
 
 def test_without_a_quota_file_all_cores_of_the_affinity_count(tmp_path: Path) -> None:
     assert num_cores(tmp_path / "none") == ALL
+
+
+def test_without_affinity_as_on_macos_all_cores_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert num_cores(tmp_path / "none") == 6
