@@ -150,26 +150,9 @@ def evaluation_of(
     num_unreadable: int = 0,
     baselines: Baselines | None = None,
 ) -> Evaluation:
-    """The metrics with the model and the videos that they belong to."""
+    """The metrics with the model and the videos that they belong to. Every field of `metrics` is kept."""
     return Evaluation(
-        num_videos=metrics.num_videos,
-        num_clips=metrics.num_clips,
-        num_groups=metrics.num_groups,
-        labels=metrics.labels,
-        accuracy=metrics.accuracy,
-        balanced_accuracy=metrics.balanced_accuracy,
-        top_k_accuracy=metrics.top_k_accuracy,
-        macro=metrics.macro,
-        per_label=metrics.per_label,
-        confusion=metrics.confusion,
-        expected_calibration_error=metrics.expected_calibration_error,
-        reliability=metrics.reliability,
-        abstention=metrics.abstention,
-        label_sets=metrics.label_sets,
-        attention=metrics.attention,
-        intervals=metrics.intervals,
-        curves=metrics.curves,
-        cost=metrics.cost,
+        **dict(metrics),
         model=model,
         version=version,
         digest=digest,

@@ -3,13 +3,17 @@
 # TensorFlow is loaded only by the tests that need it.
 # ruff: noqa: PLC0415
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from model_training.datasets.examples import Example
 from model_training.errors import TrainingDataError
-from service.inference.manifest import read_manifest
+from model_training.evaluation.results import Metrics, evaluation_of
+from service.inference.manifest import ConformalSets, read_manifest
+from tests.support.plain_manifest import plain_manifest
 from tests.support.videos import painted
 
 pytestmark = pytest.mark.tensorflow
@@ -41,3 +45,27 @@ def test_an_unreadable_video_is_reported_with_its_line_in_the_manifest(grey_mode
         example = Example(tmp_path / name, ("bright",), "g", where="manifest.csv, line 7")
         with pytest.raises(TrainingDataError, match=rf"^manifest\.csv, line 7: .*{name}: {reason}"):
             predict_examples(model, manifest, [example])
+
+
+def test_an_evaluation_writes_every_computed_metric() -> None:
+    from model_training.evaluation.exported_model import VideoPrediction
+    from model_training.evaluation.measure import compute_metrics
+
+    manifest = plain_manifest(
+        labels=("a", "b"),
+        abstention_threshold=0.5,
+        conformal=ConformalSets(coverage=0.9, least_probability=0.3),
+    )
+    times, valid = np.arange(4.0).reshape(1, 4), np.ones((1, 4), np.bool_)
+    predictions = [
+        VideoPrediction(np.array([p, 1 - p]), None, np.full((1, 4), 0.25, np.float32), times, valid, 0.01, 0.02)
+        for p in (0.9, 0.8, 0.6, 0.2)
+    ]
+    examples = [
+        Example(Path(f"{number}.mp4"), (label,), f"g{number}", event_seconds=(1.0, 2.0))
+        for number, label in enumerate("aabb")
+    ]
+    metrics = compute_metrics(predictions, examples, manifest)
+    assert set(metrics.model_dump()) == set(Metrics.model_fields), "fill in the new field, so that this test covers it"
+    evaluation = evaluation_of(metrics, model="m", version="1", digest="sha256:0", folds=())
+    assert json.loads(metrics.model_dump_json()).items() <= json.loads(evaluation.model_dump_json()).items()
