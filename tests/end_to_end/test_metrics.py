@@ -16,7 +16,8 @@ pytestmark = pytest.mark.tensorflow
 
 Sample = Callable[..., float]
 
-MONITORING = Path(__file__).parents[2] / "monitoring"
+ROOT = Path(__file__).parents[2]
+MONITORING, OBSERVABILITY = ROOT / "monitoring", ROOT / "docs" / "observability.md"
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,18 @@ def test_two_services_on_one_machine_count_separately(
         assert sum(value for key, value in grown_here.items() if ("route", "/metrics") not in key[1]) == 0
     growth = growth_during(shared_service, lambda: shared_service.post_video(ramp).raise_for_status())
     assert growth("framewise_decodes_total", container="mp4", codec="h264", outcome="decoded") == 1
+
+
+def test_the_document_lists_every_metric(service: RunningService) -> None:
+    text = service.client.get("/metrics").raise_for_status().text
+    exposed = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in text_string_to_metric_families(text)
+        # `_created` is the start time of each counter and histogram.
+        if family.name.startswith("framewise_") and not family.name.endswith("_created")
+    }
+    rows = re.findall(r"^\| (`framewise_.*?) \|", OBSERVABILITY.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(exposed)
 
 
 def expressions() -> Iterator[str]:
