@@ -179,7 +179,7 @@ def test_card_of_a_model_with_motion_crop_mentions_it(painted_dataset: Path, tmp
     done = run("train", "--config", tmp_path / "tiny.py", "--data", painted_dataset, *places(tmp_path))
     assert done.returncode == 0, done.stderr
     card = (tmp_path / "models" / "tiny" / "1" / "MODEL_CARD.md").read_text()
-    assert "sees the square in which most moves, as 32x32" in card
+    assert "on the square with the most movement, 32x32" in card
     assert '"motion_crop": {' in (tmp_path / "models" / "tiny" / "1" / "manifest.json").read_text()
 
 
