@@ -1,5 +1,6 @@
 """Runs the service in its own process, as an operator starts it."""
 
+import contextlib
 import os
 import select
 import signal
@@ -77,6 +78,11 @@ def running_service(
                     wait_until_not_starting(service)
                 yield service
         finally:
+            if "COVERAGE_PROCESS_CONFIG" in os.environ:
+                # A killed process would not write which lines it ran.
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=5)
             process.kill()
             process.wait()
             assert process.stdout is not None
