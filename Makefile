@@ -43,7 +43,7 @@ serve: $(VENV)/serve.stamp ## Start the service and leave it running; its jobs a
 	SERVICE_JOBS_DIR="$${SERVICE_JOBS_DIR:-.jobs}" $(BIN)/python -m service
 
 # Three processes keep two cores busy, because tests of running services mostly wait. A file stays in one process.
-PYTEST = $(BIN)/python -m pytest --numprocesses $(or $(TEST_PROCESSES),3) --dist loadfile
+PYTEST = $(BIN)/python -m pytest --numprocesses $(or $(TEST_PROCESSES),3) --dist loadfile --no-loadscope-reorder
 test: $(VENV)/dev.stamp ## The tests on this machine: no container, bare Debian, KServe or second machine. Coverage: COVERAGE=yes
 	$(PYTEST) $(if $(COVERAGE),--cov --cov-report term:skip-covered) -m "not container and not debian and not kserve and not distributed"
 

@@ -17,6 +17,26 @@ from tests.support.videos import painted
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
+LONGEST_FIRST = (
+    "tests/model_training/commands",
+    "tests/model_training",
+    "tests/end_to_end",
+    "tests/jobs",
+    "tests/contracts",
+)
+"""Folders whose tests take longest. They start first, so that no process is left with them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest folders first, otherwise in the order of their paths."""
+
+    def rank(item: pytest.Item) -> int:
+        return next(
+            (i for i, folder in enumerate(LONGEST_FIRST) if item.nodeid.startswith(f"{folder}/")), len(LONGEST_FIRST)
+        )
+
+    items.sort(key=rank)
+
 
 @pytest.fixture(scope="session")
 def grey_models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
