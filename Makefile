@@ -9,7 +9,7 @@ BUILD = $(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-fast test-python test-core test-dist test-distributed test-container test-debian \
-	test-kserve fuzz check check-page format docs dist validate-data train has-data has-config bench lock
+	test-kserve fuzz check check-page format docs dist validate-data train has-data bench lock
 
 help: ## Print the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,15 +113,12 @@ dist: $(VENV)/dev.stamp ## Build wheel and sdist of client and server into dist/
 validate-data: has-data $(VENV)/dev.stamp ## Check labelled videos before training: make validate-data DATA=folder [CONFIG=file]
 	$(BIN)/python -m model_training validate-data --data $(DATA) $(if $(CONFIG),--config $(CONFIG))
 
-train: has-data has-config $(VENV)/dev.stamp ## Train on your videos: make train DATA=folder CONFIG=file
-	$(BIN)/python -m model_training train --config $(CONFIG) --data $(DATA)
+train: has-data $(VENV)/dev.stamp ## Train on your videos, as models/mine unless CONFIG says otherwise: make train DATA=folder [CONFIG=file]
+	$(BIN)/python -m model_training train --config $(or $(CONFIG),model_training/configs/template.py) --data $(DATA)
 
-# They fail before anything is installed.
+# It fails before anything is installed.
 has-data:
 	@: $(if $(DATA),,$(error DATA is missing. Name the folder of your videos, which has one folder per label: DATA=clips))
-
-has-config:
-	@: $(if $(CONFIG),,$(error CONFIG is missing. Copy model_training/configs/template.py, edit the copy and name it: CONFIG=mine.py))
 
 bench: $(VENV)/dev.stamp ## Run the benchmarks; docs/performance.md explains them.
 	$(BIN)/python -m benchmarks all
