@@ -30,7 +30,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service with the shipped models. It is ready, so every golden clip gave its expected output."""
-    with running_service(ROOT / "models", tmp_path_factory.mktemp("uploads")) as running:
+    with running_service(ROOT / "models", tmp_path_factory.mktemp("uploads"), engine="tensorflow") as running:
         assert running.client.get("/health").json()["state"] == "ready"
         yield running
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.tensorflow
 @pytest.fixture(scope="module")
 def service(grey_models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service with default settings, so with a prediction cache."""
-    with running_service(grey_models_dir, tmp_path_factory.mktemp("uploads")) as service:
+    with running_service(grey_models_dir, tmp_path_factory.mktemp("uploads"), engine="tensorflow") as service:
         yield service
 
 
