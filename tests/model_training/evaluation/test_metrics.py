@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
 from model_training.evaluation.bootstrap import group_interval, mean_interval
 from model_training.evaluation.calibration import label_thresholds
@@ -9,10 +10,12 @@ from model_training.evaluation.metrics import (
     abstention_metrics,
     accuracy,
     averages,
+    balanced_accuracy_and_macro_f1,
     calibration_error,
     curves,
     intervals,
     label_metrics,
+    macro_roc_auc,
     pointing,
     reliability,
     top_k_accuracy,
@@ -134,3 +137,24 @@ def test_label_thresholds_maximise_f1() -> None:
     assert 0.3 < first <= 0.8
     assert 0.05 < second <= 0.1
     assert label_thresholds(probabilities, np.ones((4, 2), bool)) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+def test_metrics_of_resamples_are_those_of_scikit_learn(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    probabilities = rng.integers(0, 6, (12, 3)) / 5
+    true, predicted = rng.integers(0, 3, 12), rng.integers(0, 3, 12)
+    targets, predicted_labels = np.eye(3, dtype=bool)[true], np.eye(3, dtype=bool)[predicted]
+    balanced_accuracy, macro_f1 = balanced_accuracy_and_macro_f1(predicted_labels, targets)
+    assert balanced_accuracy == pytest.approx(balanced_accuracy_score(true, predicted))
+    assert macro_f1 == pytest.approx(f1_score(targets, predicted_labels, average="macro", zero_division=0))
+    assert macro_roc_auc(probabilities, targets) == pytest.approx(roc_auc_score(targets, probabilities))
+
+
+def test_metrics_of_a_resample_without_labels_are_undefined() -> None:
+    nothing = np.zeros((4, 2), bool)
+    balanced_accuracy, macro_f1 = balanced_accuracy_and_macro_f1(nothing, nothing)
+    assert np.isnan(balanced_accuracy)
+    assert macro_f1 == 0
+    assert np.isnan(macro_roc_auc(np.zeros((4, 2)), nothing))
