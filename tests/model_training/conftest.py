@@ -1,10 +1,12 @@
 """Painted datasets and a config small enough to train in seconds."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from model_training.synthetic.render import synthesise_dataset
+from tests.support.made_once import made_once
 from tests.support.training.commands import places, run
 
 TINY_CONFIG = """
@@ -28,21 +30,25 @@ CONFIG = TrainConfig(
 
 @pytest.fixture(scope="session")
 def painted_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 15 painted videos, three of each label, with their manifest."""
-    directory = tmp_path_factory.mktemp("painted")
-    synthesise_dataset(directory, num_videos=15, seed=3)
-    return directory
+    """A folder of 15 painted videos, three of each label, with their manifest. Do not change it."""
+    return made_once(
+        tmp_path_factory, "painted", lambda directory: synthesise_dataset(directory, num_videos=15, seed=3)
+    )
 
 
 @pytest.fixture(scope="session")
 def trained(painted_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder in which the tiny config was trained, without interruption. Do not change what it holds."""
-    work = tmp_path_factory.mktemp("trained")
-    (work / "tiny.py").write_text(TINY_CONFIG)
-    done = run("train", "--config", work / "tiny.py", "--data", painted_dataset, *places(work))
-    assert done.returncode == 0, done.stderr
-    assert "accuracy" in done.stdout
-    return work
+
+    def train(work: Path) -> None:
+        (work / "tiny.py").write_text(TINY_CONFIG)
+        done = run("train", "--config", work / "tiny.py", "--data", painted_dataset, *places(work))
+        assert done.returncode == 0, done.stderr
+        assert "accuracy" in done.stdout
+
+    # Tests add versions to it, so each process has a copy.
+    made = made_once(tmp_path_factory, "trained", train)
+    return Path(shutil.copytree(made, tmp_path_factory.mktemp("trained") / "work"))
 
 
 @pytest.fixture
