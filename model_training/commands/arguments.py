@@ -6,7 +6,7 @@ from typing import get_args
 
 from model_training.commands.evaluate import STANDARD_OUTPUT, EvaluationData
 from model_training.commands.protocol import Protocol
-from model_training.commands.train import TrainOptions
+from model_training.commands.train_options import TrainOptions
 from model_training.config import Architecture, BackboneName
 from model_training.export.verify import TOLERANCE
 from model_training.synthetic.scenes import EVENT_LABELS

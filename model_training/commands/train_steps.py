@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model_training.atomic_files import write_atomically
-from model_training.commands.train import TrainInputs, TrainOptions
+from model_training.commands.train_options import TrainInputs, TrainOptions
 from model_training.config import TrainConfig
 from model_training.datasets.clip_cache import CachedClip
 from model_training.datasets.labels import clip_targets
