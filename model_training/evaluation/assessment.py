@@ -93,10 +93,10 @@ def _clips(videos: Sequence[DecodedVideo]) -> list[CachedClip]:
 def _fit_thresholds(manifest: Manifest, config: TrainConfig, probabilities: Probabilities, targets: Sets) -> Manifest:
     """`manifest` with thresholds and label sets fitted on the validation videos."""
     if not manifest.sums_to_one:
-        return _manifest_with(
+        return manifest_with_measurements(
             manifest, label_thresholds=label_thresholds(probabilities, targets), metrics=manifest.metrics
         )
-    return _manifest_with(
+    return manifest_with_measurements(
         manifest,
         abstention_threshold=abstention_threshold(probabilities, config.abstention_coverage),
         conformal=fit_label_sets(probabilities, targets.argmax(axis=1), config.label_set_coverage),
@@ -114,7 +114,7 @@ def apply_assessment(
     if assessment.held_out is not None:
         metrics["held_out"] = _headline(assessment.held_out) | {"fold": config.held_out_fold}
     least_probability = assessment.label_set_least_probability
-    return _manifest_with(
+    return manifest_with_measurements(
         manifest,
         abstention_threshold=assessment.abstention_threshold or 0.0,
         label_thresholds=assessment.label_thresholds,
@@ -128,7 +128,7 @@ def apply_assessment(
     )
 
 
-def _manifest_with(
+def manifest_with_measurements(
     manifest: Manifest,
     *,
     metrics: dict[str, Any],
@@ -139,30 +139,17 @@ def _manifest_with(
     attention_is_explanation: bool | None = None,
     files: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """`manifest` with other measured fields; the rest is copied."""
-    return Manifest(
-        schema_version=manifest.schema_version,
-        name=manifest.name,
-        version=manifest.version,
-        description=manifest.description,
-        created_at=manifest.created_at,
-        labels=manifest.labels,
-        clip=manifest.clip,
-        combine=manifest.combine,
-        temperature=manifest.temperature,
-        abstention_threshold=abstention_threshold,
-        head=manifest.head,
-        label_thresholds=label_thresholds,
-        num_frames_per_step=manifest.num_frames_per_step,
-        conformal=conformal,
-        attention_is_explanation=attention_is_explanation,
-        picture_envelope=picture_envelope,
-        golden_tolerance=manifest.golden_tolerance,
-        golden=manifest.golden,
-        metrics=metrics,
-        training=manifest.training,
-        files=dict(manifest.files if files is None else files),
-    )
+    """`manifest` with other measured fields. Every other field is kept, `files` unless it is given."""
+    measured = {
+        "metrics": metrics,
+        "abstention_threshold": abstention_threshold,
+        "label_thresholds": label_thresholds,
+        "conformal": conformal,
+        "picture_envelope": picture_envelope,
+        "attention_is_explanation": attention_is_explanation,
+        "files": dict(manifest.files if files is None else files),
+    }
+    return Manifest(**(dict(manifest) | measured))
 
 
 def _headline(metrics: Metrics) -> dict[str, object]:
