@@ -40,6 +40,11 @@ class JobUpload(Wire):
 
     num_bytes: int
     sha256: str
+    file_name: str | None = Field(
+        default=None,
+        description="Name of the file as the client sent it, without folders and control characters, at most 255"
+        " characters; null if the client sent none.",
+    )
 
 
 class Delivery(Wire):

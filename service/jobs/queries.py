@@ -130,7 +130,7 @@ def summary(row: AnyRow) -> JobSummary:
         attempt=row.num_attempts,
         progress=progress(row.num_clips, row.num_clips_done),
         query=PredictQuery.model_validate_json(row.query),
-        upload=JobUpload(num_bytes=row.num_upload_bytes, sha256=row.upload_sha256),
+        upload=JobUpload(num_bytes=row.num_upload_bytes, sha256=row.upload_sha256, file_name=row.upload_file_name),
         request_id=row.request_id,
     )
 

@@ -75,6 +75,7 @@ def submit_job(
             traceparent=request.traceparent,
             query=request.query.model_dump_json(exclude={"callback_url"}),
             upload_sha256=video.sha256,
+            upload_file_name=video.file_name,
             num_upload_bytes=video.num_bytes,
             num_stored_bytes=video.num_bytes,
             state="queued",

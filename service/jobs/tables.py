@@ -14,6 +14,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from service.uploads.file_name import MAX_FILE_NAME_CHARACTERS
+
 METADATA = MetaData()
 
 JOBS = Table(
@@ -30,6 +32,8 @@ JOBS = Table(
     Column("traceparent", String(55)),
     Column("query", Text, nullable=False),
     Column("upload_sha256", String(64), nullable=False),
+    # As the client named it; null if the upload had no name.
+    Column("upload_file_name", String(MAX_FILE_NAME_CHARACTERS)),
     Column("num_upload_bytes", BigInteger, nullable=False),
     Column("num_stored_bytes", BigInteger, nullable=False),
     Column("state", String(9), nullable=False),

@@ -5,6 +5,7 @@ Disabled unless `SERVICE_URL_ALLOWED_HOSTS` is set. `service.egress` checks the 
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ from service.egress.errors import UrlNotAllowed
 from service.telemetry.spans import current_traceparent
 from service.uploads.bounded_file import too_large
 from service.uploads.errors import MalformedRequest, UnknownField, UploadTooSlow, UrlTooSlow, UrlUnreachable
+from service.uploads.file_name import displayed_file_name
 from service.uploads.receive import ReceivedVideo, receive_bytes, receive_file
 from service.uploads.settings import UploadSettings
 
@@ -57,9 +59,10 @@ class UrlFetcher:
         url = _read_url(await receive_bytes(body, _MAX_JSON_BYTES, self._settings))
         async with aclosing(self._chunks(url)) as chunks:
             try:
-                return await receive_file(chunks, path, self._settings)
+                video = await receive_file(chunks, path, self._settings)
             except UploadTooSlow:
                 raise self._too_slow() from None
+        return replace(video, file_name=displayed_file_name(url.path))
 
     async def close(self) -> None:
         """Close every connection."""

@@ -5,6 +5,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from service.uploads.bounded_file import BoundedFile, too_large
 from service.uploads.errors import MalformedRequest, UnknownField
+from service.uploads.file_name import form_file_name
 from service.uploads.settings import UploadSettings
 
 _FIELD = b"video"
@@ -24,6 +25,8 @@ class VideoForm:
         self._disposition = b""
         self._has_video = False
         self._has_ended = False
+        self.file_name: str | None = None
+        """Name of the video, once its part has begun; None if the part has no name."""
         try:
             self._parser = MultipartParser(
                 boundary,
@@ -93,6 +96,7 @@ class VideoForm:
         if self._has_video:
             raise MalformedRequest("The form has more than one part named video; send one video per request.")
         self._has_video = True
+        self.file_name = form_file_name(options.get(b"filename", b""))
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
         self._video.write(data[start:end])

@@ -6,7 +6,7 @@ Starlette's `UploadFile` is not used: it writes file parts to disk without a lim
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from python_multipart.multipart import parse_options_header
@@ -19,11 +19,12 @@ from service.uploads.settings import UploadSettings
 
 @dataclass(frozen=True, slots=True)
 class ReceivedVideo:
-    """A received video on disk; `sha256` of its bytes is hexadecimal."""
+    """A received video on disk; `sha256` of its bytes is hexadecimal, `file_name` is what the client called it."""
 
     path: Path
     num_bytes: int
     sha256: str
+    file_name: str | None = field(default=None, compare=False)
 
 
 async def receive_video(
@@ -51,7 +52,7 @@ async def receive_video(
         async for chunk in _chunks(body, settings):
             form.write(chunk)
         form.finish()
-    return ReceivedVideo(path, video.num_bytes, video.sha256)
+    return ReceivedVideo(path, video.num_bytes, video.sha256, form.file_name)
 
 
 def is_json(content_type: str) -> bool:

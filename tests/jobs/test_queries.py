@@ -1,6 +1,7 @@
 """Queries: the JSON of a job, pages of jobs, retention, statistics."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ from tests.jobs.stored_jobs import (
     claimed_job,
     finished,
     job_request,
+    stored_job,
     submitted,
+    video,
     with_database,
 )
 
@@ -38,6 +41,17 @@ def test_the_json_of_a_job_has_the_fields_of_the_schema_and_the_stored_result(tm
         assert f'"result":{result},' in await text()
 
     with_database(f"sqlite:///{tmp_path}/jobs.db", tmp_path, scenario)
+
+
+def test_a_job_and_its_entry_in_the_list_have_the_file_name_of_the_upload(database_url: str, tmp_path: Path) -> None:
+    async def scenario(database: Database) -> None:
+        named, _ = await submitted(database, upload=replace(video(), file_name="Grüße 🎬.mp4"))
+        unnamed, _ = await submitted(database)
+        assert (await stored_job(database, named)).upload.file_name == "Grüße 🎬.mp4"
+        page = await database.read(lambda connection: list_jobs(connection, JobListQuery(), ALL_JOBS))
+        assert {job.id: job.upload.file_name for job in page.jobs} == {named: "Grüße 🎬.mp4", unnamed: None}
+
+    with_database(database_url, tmp_path, scenario)
 
 
 def test_jobs_are_listed_latest_first_in_pages_for_each_owner(database_url: str, tmp_path: Path) -> None:

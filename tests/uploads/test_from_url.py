@@ -71,6 +71,12 @@ def test_the_file_equals_the_file_of_the_server(server: FileServer, path: Path) 
     assert server.paths == ["/clip.mp4?token=a%20b"]
 
 
+def test_a_fetched_video_is_named_after_the_path_of_its_url(server: FileServer, path: Path) -> None:
+    url = server.put_file("/folder/a%20clip.mp4?token=secret", CONTENT)
+    body = json.dumps({"url": url}).encode()
+    assert asyncio.run(receive_body(url_fetcher([server.host]), body, path)).file_name == "a clip.mp4"
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"url": 1}', b'{"url": "http://a:b/"}', b"\xff" * 9])
 def test_a_body_without_a_valid_url_is_malformed(body: bytes, path: Path) -> None:
     with pytest.raises(MalformedRequest):
