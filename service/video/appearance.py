@@ -1,6 +1,5 @@
 """Measures the luminance and sharpness of decoded pictures."""
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,10 +13,10 @@ def luminance(picture: NDArray[np.uint8]) -> float:
 
 def sharpness(picture: NDArray[np.uint8]) -> float:
     """Mean absolute difference of neighbouring pixels in a row, 0..255, over every fourth row; blur lowers it."""
-    green = np.ascontiguousarray(picture[::4, :, 1])
-    num_steps = green.shape[0] * (green.shape[1] - 1)
-    # OpenCV takes a third of the time of numpy. The sum is exact: the differences are integers.
-    return cv2.norm(green[:, 1:], green[:, :-1], cv2.NORM_L1) / num_steps if num_steps else 0.0
+    # 16 bits hold each difference of two pixels.
+    green = picture[::4, :, 1].astype(np.int16)
+    differences = np.abs(green[:, 1:] - green[:, :-1])
+    return int(differences.sum()) / differences.size if differences.size else 0.0
 
 
 def clip_appearance(frames: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Appearance:

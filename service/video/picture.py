@@ -6,7 +6,6 @@ Training and serving scale pixels only with this module, so that they cannot dif
 from fractions import Fraction
 
 import av.error
-import cv2
 import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
@@ -20,8 +19,6 @@ from service.video.orientation import Orientation
 
 # Area averaging keeps small moving objects visible. The other flags make the result equal bit for bit on all CPUs.
 _SCALING = int(Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT)
-
-_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 _UPRIGHT = Orientation()
 
@@ -125,11 +122,15 @@ class _Cropper:
 
 
 def _orient(picture: NDArray[np.uint8], orientation: Orientation) -> NDArray[np.uint8]:
-    if orientation.is_mirrored:
-        picture = cv2.flip(picture, 1).astype(np.uint8, copy=False)
-    if orientation.rotation_degrees:
-        picture = cv2.rotate(picture, _TURNS[orientation.rotation_degrees]).astype(np.uint8, copy=False)
-    return picture
+    if orientation == _UPRIGHT:
+        return picture
+    mirrored = picture[:, ::-1] if orientation.is_mirrored else picture
+    turned = np.rot90(mirrored, -orientation.rotation_degrees // 90)
+    upright = np.empty(turned.shape, dtype=np.uint8)
+    # Channel by channel, because numpy takes four times as long to copy pixels of three bytes in another order.
+    for channel in range(3):
+        upright[..., channel] = turned[..., channel]
+    return upright
 
 
 def fitted_size(height: float, width: float, spec: ClipSpec) -> tuple[int, int]:

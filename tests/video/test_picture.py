@@ -3,12 +3,14 @@
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from service.video.clip import ClipSpec, Fit
 from service.video.errors import VideoTooLarge
+from service.video.orientation import Orientation
 from service.video.picture import PictureFitter, fitted_size
 
 RED, GREEN, BLUE = (254, 0, 0), (0, 255, 1), (0, 0, 254)
@@ -84,6 +86,19 @@ def test_a_picture_too_long_to_crop_is_too_large() -> None:
         PictureFitter(spec("crop"), None).fit(frame)
     with pytest.raises(VideoTooLarge):
         PictureFitter(spec("crop"), Fraction(1, 60000)).fit(stripes())
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True], ids=["as stored", "mirrored"])
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_each_orientation_moves_the_pixels_as_opencv_moves_them(degrees: int, *, is_mirrored: bool) -> None:
+    turns = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+    stored = np.random.default_rng(0).integers(0, 256, (30, 52, 3), dtype=np.uint8)
+    expected = cv2.flip(stored, 1) if is_mirrored else stored
+    expected = cv2.rotate(expected, turns[degrees]) if degrees else expected
+    height, width = expected.shape[:2]
+    fitter = PictureFitter(spec("squash", height, width), None)
+    picture = fitter.fit(av.VideoFrame.from_ndarray(stored, format="rgb24"), Orientation(is_mirrored, degrees))
+    np.testing.assert_array_equal(picture, expected)
 
 
 def test_grey_stays_grey_in_all_pixel_formats() -> None:

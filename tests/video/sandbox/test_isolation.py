@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from service.video.sandbox.pool import Sandbox
+from tests.support.videos import encode, moving
 from tests.video.sandbox.scenarios import (
     SPEC,
     in_sandbox,
     linux_only,
     num_files_in,
+    process_of,
 )
 
 
@@ -30,6 +32,31 @@ def test_the_directory_of_a_running_worker_is_already_removed(long_video: Path, 
                 assert where.startswith(f"{worker_directories}/")
                 assert where.endswith(" (deleted)")
             assert num_files_in(worker_directories) == 0
+
+    in_sandbox(scenario)
+
+
+def libraries_of(process_id: int) -> set[str]:
+    """The names of the shared libraries that a process has mapped."""
+    try:
+        lines = Path(f"/proc/{process_id}/maps").read_text().splitlines()
+    except PermissionError:
+        pytest.skip("a decode worker shows its memory to root only")
+    return {Path(line.split(maxsplit=5)[5]).name for line in lines if ".so" in line}
+
+
+@linux_only
+def test_a_worker_loads_one_ffmpeg_and_no_opencv(tmp_path: Path) -> None:
+    turned = encode(tmp_path / "turned.mp4", moving(24), rotation_degrees=90)
+
+    async def scenario(sandbox: Sandbox) -> None:
+        async with sandbox.open(turned, SPEC) as sandboxed:
+            await anext(sandboxed.clips())
+            libraries = libraries_of(process_of(sandboxed))
+        assert len([name for name in libraries if name.startswith("libavcodec")]) == 1
+        # OpenSSL with a digest in its name is one that came with a package, which the system does not update.
+        unexpected = ("cv2", "libssl-", "libcrypto-")
+        assert not [name for name in libraries if name.startswith(unexpected)]
 
     in_sandbox(scenario)
 
