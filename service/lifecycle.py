@@ -1,9 +1,12 @@
-"""State of the service: starting -> ready -> draining, or failed; and the state of each model."""
+"""State of the service (starting -> ready -> draining, or failed), of each model, and of the parts that do not work."""
 
 import asyncio
+import logging
 from typing import Literal
 
-from framewise.schemas.models import Health, ModelState
+from framewise.schemas.models import DegradedPart, Health, ModelState
+
+_log = logging.getLogger(__name__)
 
 State = Literal["starting", "ready", "draining", "failed"]
 
@@ -19,6 +22,7 @@ class Lifecycle:
         self._state: State = "starting"
         self._detail: str | None = None
         self._models: dict[tuple[str, str], ModelState] = {}
+        self._degraded: dict[str, DegradedPart] = {}
         self._is_decided = asyncio.Event()
 
     @property
@@ -33,7 +37,8 @@ class Lifecycle:
             NotReady: the service is starting or has failed.
         """
         if self._state in ("starting", "failed"):
-            raise NotReady("The service is not ready: models are loading or failed to load. See GET /health.")
+            reason = "its models are loading" if self._state == "starting" else "its start failed"
+            raise NotReady(f"The service is not ready: {reason}. See GET /health.")
 
     def require_changeable(self) -> None:
         """Check that models may be loaded and unloaded.
@@ -58,6 +63,23 @@ class Lifecycle:
         """Remove the state of a model that was unloaded."""
         del self._models[name, version]
 
+    def degrade(self, part: str, reason: str, detail: str) -> None:
+        """Report that a part of the service does not work; predictions go on."""
+        previous = self._degraded.get(part)
+        self._degraded[part] = DegradedPart(part=part, reason=reason, detail=detail)
+        if previous is None or previous.reason != reason:
+            _log.warning("degraded", extra={"part": part, "reason": reason, "detail": detail})
+
+    def recover(self, part: str) -> None:
+        """Report that a part of the service works."""
+        if self._degraded.pop(part, None) is not None:
+            _log.info("recovered", extra={"part": part})
+
+    @property
+    def degraded_parts(self) -> list[DegradedPart]:
+        """The parts that do not work."""
+        return [*self._degraded.values()]
+
     def become_ready(self) -> None:
         """Report that every model is loaded; a draining service keeps draining."""
         if self._state == "starting":
@@ -79,4 +101,10 @@ class Lifecycle:
 
     def health(self) -> Health:
         """Return the response of /health."""
-        return Health(state=self._state, detail=self._detail, models=[*self._models.values()])
+        degraded = self.degraded_parts
+        return Health(
+            state="degraded" if self._state == "ready" and degraded else self._state,
+            detail=self._detail or " ".join(f"{part.part}: {part.detail}" for part in degraded) or None,
+            models=[*self._models.values()],
+            degraded=degraded,
+        )

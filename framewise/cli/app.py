@@ -64,11 +64,11 @@ def models(*, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
 
 @app.command()
 def health(*, url: Url = DEFAULT_URL) -> None:
-    """Print the state of the service and of each model; the exit status is 1 unless the service is ready."""
+    """Print the state of the service and of each model; the exit status is 1 unless it serves predictions."""
     with connect(url, None) as client:
         report = client.health()
-    is_ready = report.state == "ready"
-    out.print(report.state, report.detail or "", style="bold green" if is_ready else "bold yellow")
+    is_ready = report.state in ("ready", "degraded")
+    out.print(report.state, report.detail or "", style="bold green" if report.state == "ready" else "bold yellow")
     for model in report.models:
         out.print(f"  {model.name}/{model.version}  {model.state}  {model.detail or ''}", markup=False)
     raise typer.Exit(ExitStatus.OK if is_ready else ExitStatus.REFUSED)

@@ -16,12 +16,27 @@ class ModelState(Wire):
     detail: str | None = None
 
 
+class DegradedPart(Wire):
+    """A part of the service that does not work, while predictions are served."""
+
+    part: str = Field(description="The part, such as `jobs`.")
+    reason: str = Field(description="The reason as a code, such as `unreachable`.")
+    detail: str = Field(description="The reason as a sentence, with the remedy.")
+
+
 class Health(Wire):
     """State of the service and of each model."""
 
-    state: Literal["starting", "ready", "draining", "failed"]
+    state: Literal["starting", "ready", "degraded", "draining", "failed"] = Field(
+        description="`ready` and `degraded` serve predictions; `degraded` lists the parts that do not work."
+    )
     detail: str | None = None
     models: list[ModelState]
+    degraded: list[DegradedPart] = Field(
+        default=[],
+        exclude_if=lambda parts: not parts,
+        description="The parts that do not work; absent if all work. They recover without a restart.",
+    )
 
 
 class ModelSummary(Wire):

@@ -29,12 +29,23 @@ class GaugeCollector(Collector):
         state = self._state
         is_ready = float(state.lifecycle.is_ready)
         yield GaugeMetricFamily("framewise_ready", "1 if the service answers predictions, else 0.", value=is_ready)
+        yield _degraded_gauge(state.lifecycle, [] if state.jobs is None else ["jobs"])
         yield from _admission_gauges(state.admission)
         if state.jobs is not None:
             yield from _job_gauges(state.jobs)
         yield from _sandbox_gauges(state.sandbox)
         yield from _cache_gauges(state.cache)
         yield from _model_gauges(state.lifecycle, state.models)
+
+
+def _degraded_gauge(lifecycle: Lifecycle, parts: list[str]) -> Metric:
+    degraded = {part.part for part in lifecycle.degraded_parts}
+    gauge = GaugeMetricFamily(
+        "framewise_degraded", "1 if a part of the service does not work while predictions are served.", labels=("part",)
+    )
+    for part in sorted({*parts, *degraded}):
+        gauge.add_metric((part,), float(part in degraded))
+    return gauge
 
 
 def _admission_gauges(admission: Admission) -> Iterator[Metric]:

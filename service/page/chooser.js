@@ -6,7 +6,7 @@ import { cardNodes } from "./card.js";
 import { askForKey, hasKey } from "./key.js";
 
 /** @type {Record<string, string>} */
-const STATES = { ready: "Ready", starting: "Loading models", draining: "Shutting down", failed: "Not working", unreachable: "No answer" };
+const STATES = { ready: "Ready", degraded: "Ready, in part", starting: "Loading models", draining: "Shutting down", failed: "Not working", unreachable: "No answer" };
 const RECHECK_MS = 2000;
 
 export class Chooser extends EventTarget {
@@ -33,7 +33,7 @@ export class Chooser extends EventTarget {
     const { state } = await health().catch(() => ({ state: "unreachable" }));
     byId("state").dataset.state = state;
     byId("state-text").textContent = STATES[state] ?? state;
-    if (state !== "ready") {
+    if (state !== "ready" && state !== "degraded") {
       setTimeout(() => this.load(), RECHECK_MS);
       return;
     }
