@@ -10,10 +10,10 @@ from tests.support.slow_upload import SlowUpload
 pytestmark = pytest.mark.tensorflow
 
 
-def wait_until(service: RunningService, *, is_full: bool) -> None:
+def wait_until(service: RunningService, *, is_full: bool, forwarded_for: str = "127.0.0.1") -> None:
     """Wait until the service refuses requests because all upload slots are taken, or accepts requests again."""
     for _ in range(2000):
-        is_refused = service.client.post("/predict").status_code == 429
+        is_refused = service.client.post("/predict", headers={"X-Forwarded-For": forwarded_for}).status_code == 429
         if is_refused == is_full:
             return
     raise TimeoutError
@@ -34,6 +34,15 @@ def test_a_request_without_a_free_slot_is_refused_before_its_body_with_a_retry_t
         assert service.client.post("/predict", files={"video": ramp.read_bytes()}, headers=elsewhere).is_success
         assert holder.finish() == "HTTP/1.1 200 OK"
         assert service.post_video(ramp).status_code == 200
+
+        # So has each IPv4 client of a proxy that listens for IPv6, too, and writes their addresses as IPv6 ones.
+        mapped = "[::ffff:203.0.113.1]:4711"
+        holder = SlowUpload(service, ramp.read_bytes(), forwarded_for=mapped)
+        wait_until(service, is_full=True, forwarded_for=mapped)
+        for address, status in (("::ffff:203.0.113.2", 200), ("64:ff9b::203.0.113.3", 200), ("203.0.113.1", 429)):
+            files, headers = {"video": ramp.read_bytes()}, {"X-Forwarded-For": address}
+            assert service.client.post("/predict", files=files, headers=headers).status_code == status
+        assert holder.finish() == "HTTP/1.1 200 OK"
 
 
 def test_a_stalled_upload_is_refused(grey_models_dir: Path, tmp_path: Path, ramp: Path) -> None:
