@@ -6,13 +6,13 @@ import sys
 import threading
 
 import uvicorn
-from pydantic import ValidationError
 
 from service.api.bounded_protocol import BoundedProtocol
 from service.api.server import DrainingServer
 from service.app import create_app
+from service.environment import INVALID_SETTINGS_STATUS, InvalidSettings
 from service.model_control.loader import INFERENCE_THREAD_PREFIX, LOADING_THREAD_PREFIX
-from service.settings import Settings
+from service.settings import read_settings
 from service.telemetry.logs import set_up_logging
 from service.video.sandbox.isolation import become_undumpable
 
@@ -22,13 +22,10 @@ def main() -> int:
     # Before any secret is read: decode workers run as the same user, and a malicious video may take one over.
     become_undumpable()
     try:
-        settings = Settings()
-    except ValidationError as error:
-        for fault in error.errors():
-            # The message of a fault in several settings names them.
-            name = "_".join(["SERVICE", *(str(part) for part in fault["loc"])]).upper()
-            sys.stderr.write(f"{name}: {fault['msg']}\n" if fault["loc"] else f"{fault['msg']}\n")
-        return 2
+        settings = read_settings()
+    except InvalidSettings as error:
+        sys.stderr.write(f"{error}\n")
+        return INVALID_SETTINGS_STATUS
     set_up_logging(settings.log_level)
     app = create_app(settings)
     config = uvicorn.Config(

@@ -1,5 +1,6 @@
 """Application factory: builds every part of the service once, and puts the HTTP application together."""
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from service.api.openapi import complete_openapi
 from service.api.routes import capabilities, health, jobs, metrics, models, open_inference, page, predict
 from service.api.security_headers import SecurityHeaders
 from service.api.strict_parameters import require_known_parameters
+from service.environment import INVALID_SETTINGS_STATUS, InvalidSettings
 from service.inference.engines import import_engine
 from service.inference.repository import ModelRepository
 from service.jobs.build import build_jobs
@@ -27,21 +29,28 @@ from service.prediction.admission import Admission
 from service.prediction.cache import PredictionCache
 from service.prediction.classifier import Classifier
 from service.prediction.pipeline import Pipeline
-from service.settings import Settings
+from service.settings import Settings, read_settings
 from service.startup import running
 from service.state import AppState
+from service.telemetry.logs import set_up_logging
 from service.telemetry.metrics import Metrics
 from service.uploads.directory import UploadDirectory
 from service.uploads.receiver import UploadReceiver
 from service.video.sandbox.formats import Formats
+from service.video.sandbox.isolation import become_undumpable
 from service.video.sandbox.pool import Sandbox
 
 if TYPE_CHECKING:
     from service.telemetry.tracing import Tracing
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Build the service as an ASGI application; its lifespan opens and closes every part."""
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the service as an ASGI application; its lifespan opens and closes every part.
+
+    Without `settings`, as `uvicorn --factory service.app:create_app` calls it, they are read from the environment;
+    invalid ones end the process with status 2 and a line on standard error for each.
+    """
+    settings = settings or _settings_of_this_process()
     state = build_state(settings)
     app = _Service(
         state,
@@ -123,6 +132,18 @@ def build_state(settings: Settings) -> AppState:
     )
     metrics.registry.register(GaugeCollector(state))
     return state
+
+
+def _settings_of_this_process() -> Settings:
+    # Before any secret is read, as in `service.__main__`.
+    become_undumpable()
+    try:
+        settings = read_settings()
+    except InvalidSettings as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(INVALID_SETTINGS_STATUS) from None
+    set_up_logging(settings.log_level)
+    return settings
 
 
 def _add_routes(app: FastAPI) -> None:

@@ -22,6 +22,7 @@ from service.batch.batch import STANDARD_ERROR
 from service.batch.inputs import Shard
 from service.batch.outputs import BatchMismatch, Format
 from service.batch.run import ExitStatus, NoModel, run_batch
+from service.environment import InvalidSettings
 from service.inference.errors import UnknownModel
 from service.telemetry.logs import set_up_logging
 
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     except NoModel as error:
         STANDARD_ERROR.print(f"No model: {error}", style="red", markup=False, soft_wrap=True)
         return ExitStatus.NO_MODEL
-    except (BatchMismatch, UnknownModel, OSError, ValueError) as error:
+    except (BatchMismatch, InvalidSettings, UnknownModel, OSError, ValueError) as error:
         STANDARD_ERROR.print(str(error), style="red", markup=False, soft_wrap=True)
         return ExitStatus.USAGE
 

@@ -13,7 +13,7 @@ from service.batch.batch import STANDARD_ERROR, Batch
 from service.batch.inputs import VideoFolder
 from service.batch.outputs import RowFolder
 from service.batch.row_buffer import RowBuffer
-from service.settings import Settings
+from service.settings import Settings, read_settings
 from service.state import AppState
 
 
@@ -50,9 +50,10 @@ async def ready_service(settings: Settings) -> AsyncIterator[AppState]:
 
 async def run_batch(arguments: argparse.Namespace) -> int:
     """Run the batch that the command line describes, and return the exit status."""
+    settings = read_settings()
     videos = VideoFolder(arguments.source)
     names = await asyncio.to_thread(videos.names, arguments.shard)
-    async with ready_service(Settings()) as state:
+    async with ready_service(settings) as state:
         with state.models.acquire(arguments.model, arguments.version) as model:
             manifest, digest = model.stored.manifest, model.stored.digest
         query = PredictQuery(

@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.cores import num_cores
 from service.inference.engine import EngineName
+from service.setting_types import CommaList
 
-BatchSizes = Annotated[tuple[Annotated[int, Field(ge=1, le=256)], ...], Field(min_length=1)]
+BatchSizes = Annotated[CommaList[Annotated[int, Field(ge=1, le=256)]], Field(min_length=1)]
 
 
 class InferenceSettings(BaseModel):
@@ -26,7 +27,7 @@ class InferenceSettings(BaseModel):
         description="Processor threads of the engine. TensorFlow runs this many batches at once.",
     )
     batch_sizes: BatchSizes = Field(
-        default=(1, 2, 4), description="Batch sizes for calls of the model; must contain 1. A JSON list."
+        default=(1, 2, 4), description="Batch sizes for calls of the model; a list. 1 is always one of them."
     )
     max_queued_clips: int = Field(
         default=256, ge=1, description="Length of each model's queue of clips. Further requests are refused (429)."

@@ -5,6 +5,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from service.jobs.database_url import DatabaseUrl
+from service.setting_types import CommaList, HostAndPort
+
 
 class JobSettings(BaseModel):
     """Settings of jobs and their webhooks."""
@@ -19,7 +22,7 @@ class JobSettings(BaseModel):
             "service accepts no jobs."
         ),
     )
-    database_url: SecretStr | None = Field(
+    database_url: DatabaseUrl | None = Field(
         default=None,
         description=(
             "Database of jobs: `sqlite:///path` or `postgresql+psycopg://...`. Default: `jobs.db` in SERVICE_JOBS_DIR."
@@ -96,8 +99,8 @@ class JobSettings(BaseModel):
     max_job_listeners: int = Field(
         default=100, ge=1, description="Most open streams of events. Further streams are refused (429)."
     )
-    webhook_allowed_hosts: tuple[str, ...] = Field(
-        default=(), description="Hosts that webhooks may call, each as `host` or `host:port`; a JSON list."
+    webhook_allowed_hosts: CommaList[HostAndPort] = Field(
+        default=(), description="Hosts that webhooks may call, each as `host` or `host:port`; a list."
     )
     webhook_secret: SecretStr | None = Field(
         default=None,

@@ -7,8 +7,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.environment import INVALID_SETTINGS_STATUS, nearest_name, unknown_names, variable_names
 from service.keys.key_file import edit_keys, new_key, read_keys
 from service.keys.settings import KeySettings
 
@@ -52,7 +54,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m service.keys", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     creation = commands.add_parser("create", help="create a key and print it once")
-    creation.add_argument("--name", required=True, help="name of the key's owner")
+    creation.add_argument("--name", required=True, type=_name, help="name of the key's owner")
     creation.add_argument("--scope", action="append", choices=["predict", "admin"], help="default: predict")
     creation.add_argument("--requests-per-minute", type=_rate, help="default: no limit")
     commands.add_parser("list", help="list all keys")
@@ -60,10 +62,31 @@ def main() -> int:
     arguments = parser.parse_args()
     path = _Environment().api_keys_file
     if path is None:
-        parser.error("SERVICE_API_KEYS_FILE is not set; set it to the path of the key file")
-    if arguments.command == "create":
-        return create(path, arguments.name, arguments.scope or ["predict"], arguments.requests_per_minute)
-    return list_keys(path) if arguments.command == "list" else revoke(path, arguments.id)
+        parser.error(f"SERVICE_API_KEYS_FILE is not set; set it to the path of the key file{_misspelled_variable()}")
+    # A name may have characters that the encoding of the output lacks.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        if arguments.command == "create":
+            return create(path, arguments.name, arguments.scope or ["predict"], arguments.requests_per_minute)
+        return list_keys(path) if arguments.command == "list" else revoke(path, arguments.id)
+    except ValidationError:
+        sys.stderr.write(f"SERVICE_API_KEYS_FILE: {path} is not a key file. It is left as it is.\n")
+    except OSError as error:
+        sys.stderr.write(f"SERVICE_API_KEYS_FILE: {path}: {error.strerror or error}.\n")
+    return INVALID_SETTINGS_STATUS
+
+
+def _misspelled_variable() -> str:
+    """A hint at a variable that looks like the one setting of keys; empty if there is none."""
+    known = variable_names(KeySettings)
+    near = [name for name in unknown_names(known) if nearest_name(name, known, min_likeness=0.85)]
+    return f" ({near[0]} is no setting)" if near else ""
+
+
+def _name(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError("must have printable characters only, and at least one")
+    return text
 
 
 def _rate(text: str) -> int:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.setting_types import CommaList
+
 
 class ModelControlSettings(BaseModel):
     """Settings of loading and unloading models."""
@@ -15,9 +17,9 @@ class ModelControlSettings(BaseModel):
         default="fights",
         description="Model for requests that name none. If the directory has only one model, that is the default.",
     )
-    models_at_start: tuple[str, ...] = Field(
+    models_at_start: CommaList[str] = Field(
         default=(),
-        description="Names of the models to load at start; a JSON list. If it is empty, all models are loaded.",
+        description="Names of the models to load at start; a list. If it is empty, all models are loaded.",
     )
     max_loaded_models: int = Field(
         default=16,
