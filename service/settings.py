@@ -36,6 +36,14 @@ class ServerSettings(BaseModel):
         ),
     )
     drain_seconds: float = Field(default=30, ge=0, description="Time for requests in progress to finish after SIGTERM.")
+    close_seconds: float = Field(
+        default=15,
+        gt=0,
+        description=(
+            "Time to close connections, models and databases after the drain. Then the process ends, whatever it waits "
+            "for."
+        ),
+    )
     ignored_variables: CommaList[str] = Field(
         default=(),
         description=(

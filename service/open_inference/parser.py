@@ -7,6 +7,7 @@ service parses them directly.
 
 import asyncio
 import json
+import signal
 import sys
 from dataclasses import asdict
 
@@ -64,6 +65,9 @@ def main() -> None:
     """Parse one request from standard input, and write the result to standard output."""
     import resource  # noqa: PLC0415 - not available on Windows
 
+    # A terminal sends these to each of its processes. The service drains then, and ends this process itself.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))
     num_json_bytes, spec = json.loads(sys.argv[1])
     try:

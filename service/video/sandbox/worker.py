@@ -32,8 +32,9 @@ from service.video.sandbox.protocol import (
 def main() -> None:
     """Decode the videos of all requests until standard input ends."""
     limits = WorkerLimits.model_validate_json(sys.argv[1])
-    # Ctrl-C reaches every process of a terminal. The service drains then, and ends its workers itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A terminal sends these to each of its processes. The service drains then, and ends its workers itself.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
     # Messages get a descriptor of their own, so that text printed by a library cannot mix with pixels.
     output = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)

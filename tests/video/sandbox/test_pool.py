@@ -72,12 +72,13 @@ def test_a_worker_decodes_many_videos_and_survives_refused_ones(video: Path, tmp
     in_sandbox(scenario)
 
 
-def test_ctrl_c_does_not_end_workers(long_video: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT], ids=lambda number: number.name)
+def test_a_signal_of_the_terminal_does_not_end_workers(long_video: Path, number: signal.Signals) -> None:
     """Regression: Ctrl-C ended all workers, so draining requests failed."""
 
     async def scenario(sandbox: Sandbox) -> None:
         workers = set(sandbox.idle_process_ids)
-        await signalled_while_decoding(sandbox, long_video, signal.SIGINT)
+        await signalled_while_decoding(sandbox, long_video, number)
         assert set(sandbox.idle_process_ids) == workers
         assert sandbox.num_workers_replaced == 0
 
