@@ -16,7 +16,6 @@ from service.settings import read_settings
 from service.telemetry.logs import set_up_logging
 from service.video.sandbox.isolation import become_undumpable
 
-
 CANNOT_LISTEN_EXIT_STATUS = 3
 """Exit status if the address is taken or not permitted."""
 
@@ -69,7 +68,7 @@ def main() -> int:
 
 
 def _exit_if_a_thread_is_busy() -> None:
-    """End the process if a thread still works, as on a model; Python would wait for the thread, which cannot be stopped."""
+    """End the process if a thread still works, as on a model; Python would wait for it, and it cannot be stopped."""
     ends_at = time.monotonic() + _THREAD_SECONDS
     for thread in threading.enumerate():
         if thread is threading.main_thread() or thread.daemon:

@@ -5,14 +5,15 @@ name that changes its address after the check (DNS rebinding) cannot redirect th
 """
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Collection
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
 from service.egress.addresses import is_public
-from service.egress.errors import UrlNotAllowed
+from service.egress.errors import InvalidUrl, UrlNotAllowed
+from service.egress.resolver import resolve_host
+from service.egress.urls import parse_url
 
 Resolve = Callable[[str, int | None], Awaitable[list[str]]]
 """Resolves host and port to IP addresses; raises OSError or UnicodeError if it cannot."""
@@ -20,12 +21,8 @@ Resolve = Callable[[str, int | None], Awaitable[list[str]]]
 _TIMEOUT = httpx.Timeout(10, connect=5)
 # All addresses of a host are checked; connections are attempted to the first of them only.
 _MAX_ADDRESSES_TRIED = 4
-
-
-async def resolve_host(host: str, port: int | None) -> list[str]:
-    """The IP addresses of a host, by the system's resolver; raises OSError or UnicodeError if it has none."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+_LOCATION = "framewise_location"
+"""The extension of a response that holds its `Location`."""
 
 
 def async_client(
@@ -39,7 +36,8 @@ def async_client(
 
     An entry is `host` (the scheme's default port) or `host:port`; an empty collection allows no host. Unless
     `is_private_allowed`, only https URLs and public addresses are allowed. The client ignores proxy variables, stores
-    no cookies and follows no redirect: a caller that follows one sends a new request, which is checked again.
+    no cookies and follows no redirect: a caller that follows one (`redirect_url`) sends a new request, which is checked
+    again.
     `transport` sends requests to checked addresses; by default over the network.
 
     Each request raises UrlNotAllowed if the URL or an address of its host is not allowed, and httpx's own errors.
@@ -58,13 +56,24 @@ def async_client(
     )
 
 
-def check_url(url: httpx.URL, allowed_hosts: Collection[str], *, is_private_allowed: bool) -> None:
+def redirect_url(response: httpx.Response) -> httpx.URL | None:
+    """The URL that a response of `async_client` redirects to; None if it is not a redirect.
+
+    Raises:
+        InvalidUrl: its `Location` is not a URL.
+    """
+    location = response.extensions.get(_LOCATION)
+    return None if location is None else parse_url(location, response.request.url)
+
+
+def check_url(url: str, allowed_hosts: Collection[str], *, is_private_allowed: bool) -> None:
     """Check a URL by the rules of `async_client` without resolving its host.
 
     Raises:
+        InvalidUrl: it is not a URL.
         UrlNotAllowed: the scheme, host or port is not allowed.
     """
-    _check_url(url, frozenset(map(_host_and_port, allowed_hosts)), is_private_allowed=is_private_allowed)
+    _check_url(parse_url(url), frozenset(map(_host_and_port, allowed_hosts)), is_private_allowed=is_private_allowed)
 
 
 def _network_transport() -> httpx.AsyncHTTPTransport:
@@ -100,11 +109,11 @@ class _CheckingTransport(httpx.AsyncBaseTransport):
         *alternatives, last = await self._checked_addresses(request, host)
         for address in alternatives:
             try:
-                return await self._inner.handle_async_request(_addressed_to(address, host, request))
+                return _without_location(await self._inner.handle_async_request(_addressed_to(address, host, request)))
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 # No byte of the request was sent, so it is safe to try the next address.
                 continue
-        return await self._inner.handle_async_request(_addressed_to(last, host, request))
+        return _without_location(await self._inner.handle_async_request(_addressed_to(last, host, request)))
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -144,10 +153,17 @@ def _addressed_to(address: str, host: str, request: httpx.Request) -> httpx.Requ
     )
 
 
+def _without_location(response: httpx.Response) -> httpx.Response:
+    """The response with its `Location` as an extension, because httpx would parse it, even if no caller needs it."""
+    if response.has_redirect_location:
+        response.extensions[_LOCATION] = response.headers.pop("Location")
+    return response
+
+
 def _host_and_port(entry: str) -> tuple[str, int | None]:
     try:
-        url = httpx.URL(f"https://{entry}")
-    except httpx.InvalidURL as error:
+        url = parse_url(f"https://{entry}")
+    except InvalidUrl as error:
         raise ValueError(f"{entry!r} is not a host: {error}") from error
     if not url.host or set(entry) & set("/?#@*% "):
         raise ValueError(f"{entry!r} is not a host; write host or host:port")

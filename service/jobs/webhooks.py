@@ -9,7 +9,8 @@ import time
 import httpx
 
 from service.egress.client import async_client, check_url
-from service.egress.errors import UrlNotAllowed
+from service.egress.errors import InvalidUrl, UrlNotAllowed
+from service.egress.urls import parse_url
 from service.jobs.database import Database
 from service.jobs.deliveries import (
     DELIVERY_SECONDS,
@@ -57,8 +58,8 @@ class Webhooks:
             CallbackNotAllowed: the scheme, host or port is not allowed.
         """
         try:
-            check_url(httpx.URL(url), self._allowed_hosts, is_private_allowed=self._is_private_allowed)
-        except (UrlNotAllowed, httpx.InvalidURL) as error:
+            check_url(url, self._allowed_hosts, is_private_allowed=self._is_private_allowed)
+        except (UrlNotAllowed, InvalidUrl) as error:
             raise CallbackNotAllowed(f"The callback URL is not allowed: {error}") from error
 
     async def deliver_due(self) -> None:
@@ -121,10 +122,12 @@ class Webhooks:
             async with (
                 asyncio.timeout(DELIVERY_SECONDS),
                 # The body of the response is not read.
-                self._client.stream("POST", delivery.url, content=delivery.body, headers=headers) as response,
+                self._client.stream(
+                    "POST", parse_url(delivery.url), content=delivery.body, headers=headers
+                ) as response,
             ):
                 status = response.status_code
-        except (httpx.HTTPError, UrlNotAllowed, TimeoutError) as failure:
+        except (httpx.HTTPError, httpx.InvalidURL, InvalidUrl, UrlNotAllowed, TimeoutError) as failure:
             error = type(failure).__name__
         return DeliveryResult(status, error, round((time.perf_counter() - started_at) * 1000, 3))
 

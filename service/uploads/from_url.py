@@ -12,8 +12,10 @@ import httpx
 from pydantic import ValidationError
 
 from framewise.schemas.prediction import VideoUrl
-from service.egress.client import Resolve, async_client, resolve_host
-from service.egress.errors import UrlNotAllowed
+from service.egress.client import Resolve, async_client, redirect_url
+from service.egress.errors import InvalidUrl, UrlNotAllowed
+from service.egress.resolver import resolve_host
+from service.egress.urls import parse_url
 from service.telemetry.spans import current_traceparent
 from service.uploads.bounded_file import too_large
 from service.uploads.errors import MalformedRequest, UnknownField, UploadTooSlow, UrlTooSlow, UrlUnreachable
@@ -72,21 +74,21 @@ class UrlFetcher:
         """The bytes of the file at `url`; an empty chunk per redirect, so that a redirect does not count as a pause."""
         parent = current_traceparent()
         headers = None if parent is None else {"traceparent": parent}
-        request: httpx.Request | None = self._client.build_request("GET", url, headers=headers, timeout=_TIMEOUT)
         try:
             for _ in range(_MAX_REDIRECTS + 1):
-                assert request is not None
+                request = self._client.build_request("GET", url, headers=headers, timeout=_TIMEOUT)
                 response = await self._client.send(request, stream=True)
                 async with aclosing(response):
-                    if (request := response.next_request) is None:
+                    if (target := redirect_url(response)) is None:
                         self._check(response)
                         async for chunk in response.aiter_raw():
                             yield chunk
                         return
+                url = target
                 yield b""
         except httpx.TimeoutException as error:
             raise self._too_slow() from error
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        except (InvalidUrl, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise UrlNotAllowed("The URL, or a redirect from it, is not a valid URL.") from error
         except httpx.RequestError as error:
             raise UrlUnreachable(
@@ -112,12 +114,12 @@ class UrlFetcher:
 
 def _read_url(body: bytes) -> httpx.URL:
     try:
-        return httpx.URL(VideoUrl.model_validate_json(body).url)
+        return parse_url(VideoUrl.model_validate_json(body).url)
+    except InvalidUrl as error:
+        raise MalformedRequest(str(error)) from error
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in fault["loc"])[:64]
         if fault["type"] == "extra_forbidden":
             raise UnknownField(f"The body has an unknown field {where!r}; the only field is 'url'.") from error
         raise MalformedRequest(f'The body must be {{"url": "..."}}: {where or "body"}: {fault["msg"]}.') from error
-    except httpx.InvalidURL as error:
-        raise MalformedRequest(f"The URL is invalid: {error}.") from error

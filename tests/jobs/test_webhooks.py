@@ -111,6 +111,14 @@ def test_a_failed_or_redirected_delivery_is_retried(tmp_path: Path) -> None:
     assert [(d.number, d.status) for d in job.callback.deliveries] == [(1, 500), (2, 307), (3, 200)]
 
 
+def test_a_response_with_an_invalid_location_is_recorded_like_any_other(tmp_path: Path) -> None:
+    with running_receiver(307, location="https://xn--/") as receiver:
+        job, is_more_due = deliver(tmp_path, receiver.url, allowed=(receiver.host,), num_rounds=1)
+    assert is_more_due
+    assert job.callback is not None
+    assert [(d.status, d.error) for d in job.callback.deliveries] == [(307, None)]
+
+
 def test_deliveries_are_limited_in_number_and_age(tmp_path: Path) -> None:
     with running_receiver(500) as receiver:
         for number, (retry_policy, num_sent) in enumerate([(IMMEDIATELY, 3), (RetryPolicy(9, 0, -1), 0)]):
@@ -167,6 +175,8 @@ def test_a_host_with_a_private_address_is_not_called(undelivered: Callable[..., 
         ("https://user:password@example.org/hook", False),
         ("ftp://example.org/hook", False),
         ("no url at all", False),
+        ("https://xn--/", False),
+        ("https://xn--ls8h.la/", False),
         ("https://[", False),
         ("", False),
     ],

@@ -28,8 +28,8 @@ class Receiver:
 
 
 @contextmanager
-def running_receiver(*statuses: int) -> Iterator[Receiver]:
-    """Listen on a free port for the length of the context."""
+def running_receiver(*statuses: int, location: str = "/elsewhere") -> Iterator[Receiver]:
+    """Listen on a free port for the length of the context; every response has this `Location`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -37,7 +37,7 @@ def running_receiver(*statuses: int) -> Iterator[Receiver]:
             receiver.received.put(({name.lower(): value for name, value in self.headers.items()}, body))
             status = receiver.statuses.pop(0) if len(receiver.statuses) > 1 else receiver.statuses[0]
             self.send_response(status)
-            self.send_header("Location", "/elsewhere")
+            self.send_header("Location", location)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
