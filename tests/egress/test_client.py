@@ -11,8 +11,9 @@ import httpx
 import pytest
 import trustme
 
-from service.egress.client import Resolve, async_client, resolve_host
+from service.egress.client import Resolve, async_client
 from service.egress.errors import UrlNotAllowed
+from service.egress.resolver import resolve_host
 
 NAME = "videos.example"
 
