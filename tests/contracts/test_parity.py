@@ -23,7 +23,7 @@ SHIPPED = sorted(path.parent for path in (ROOT / "models").glob("*/*/manifest.js
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Synthetic videos of several codecs, sizes and rates."""
     directory = tmp_path_factory.mktemp("parity")
-    synthesise_dataset(directory, num_videos=6, seed=11)
+    synthesise_dataset(directory, num_videos=3, seed=11)
     return directory
 
 

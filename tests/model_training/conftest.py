@@ -27,6 +27,9 @@ CONFIG = TrainConfig(
 )
 """
 
+QUICK_CONFIG = TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1)
+"""The same with the mean over frames, the architecture that is fastest to compile."""
+
 
 @pytest.fixture(scope="session")
 def painted_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:

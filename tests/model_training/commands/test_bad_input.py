@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from model_training.__main__ import main
-from tests.model_training.conftest import TINY_CONFIG
+from tests.model_training.conftest import QUICK_CONFIG
 from tests.support.training.commands import interrupted, places, run
 from tests.support.videos import painted
-
-QUICK_CONFIG = TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1)
 
 
 @pytest.fixture

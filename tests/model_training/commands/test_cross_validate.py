@@ -13,7 +13,7 @@ import pytest
 
 from model_training.__main__ import main
 from model_training.cross_validation.record import CrossValidationRecord
-from tests.model_training.conftest import TINY_CONFIG
+from tests.model_training.conftest import QUICK_CONFIG
 
 pytestmark = pytest.mark.tensorflow
 
@@ -46,7 +46,7 @@ def _cross_validate(inputs: Sequence[str], path: Path, *options: str) -> Command
 def first(painted_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> CommandRun:
     """The tiny config, cross-validated on two folds."""
     work = tmp_path_factory.mktemp("folds")
-    (work / "tiny.py").write_text(TINY_CONFIG)
+    (work / "tiny.py").write_text(QUICK_CONFIG)
     inputs = ("--config", str(work / "tiny.py"), "--data", str(painted_dataset), "--runs", str(work / "runs"))
     return _cross_validate(inputs, work / "folds.json")
 
@@ -61,10 +61,10 @@ def repeated(first: CommandRun) -> CommandRun:
 
 
 @pytest.fixture(scope="module")
-def mean_over_frames(first: CommandRun) -> CommandRun:
+def with_attention(first: CommandRun) -> CommandRun:
     """The same command with another architecture."""
-    options = ("--architecture", "cnn", "--against", str(first.path))
-    return _cross_validate(first.inputs, first.path.parent / "mean.json", *options)
+    options = ("--architecture", "cnn_bilstm_attention", "--against", str(first.path))
+    return _cross_validate(first.inputs, first.path.parent / "attention.json", *options)
 
 
 @pytest.fixture(scope="module")
@@ -100,16 +100,19 @@ def test_the_difference_to_another_record_is_printed(first: CommandRun, repeated
     assert f"accuracy +0.000 compared with folds.json, on the {num_videos} videos that both" in repeated.output
 
 
-def test_the_architecture_option_replaces_that_of_the_config(mean_over_frames: CommandRun) -> None:
-    assert mean_over_frames.record["config"]["architecture"] == "cnn"
+def test_the_architecture_option_replaces_that_of_the_config(with_attention: CommandRun) -> None:
+    assert with_attention.record["config"]["architecture"] == "cnn_bilstm_attention"
 
 
-def test_the_architecture_option_is_part_of_the_recorded_command(mean_over_frames: CommandRun) -> None:
-    assert "--epochs 2 --architecture cnn --skip-unreadable" in mean_over_frames.record["metrics"]["command"]
+def test_the_architecture_option_is_part_of_the_recorded_command(with_attention: CommandRun) -> None:
+    assert (
+        "--epochs 2 --architecture cnn_bilstm_attention --skip-unreadable"
+        in with_attention.record["metrics"]["command"]
+    )
 
 
-def test_another_architecture_makes_other_predictions(first: CommandRun, mean_over_frames: CommandRun) -> None:
-    of_each = [[video["probabilities"] for video in run.record["videos"]] for run in (first, mean_over_frames)]
+def test_another_architecture_makes_other_predictions(first: CommandRun, with_attention: CommandRun) -> None:
+    of_each = [[video["probabilities"] for video in run.record["videos"]] for run in (first, with_attention)]
     assert of_each[0] != of_each[1]
 
 
@@ -145,16 +148,16 @@ def _train_error(inputs: Sequence[str], record: Path, models: Path, capsys: pyte
 
 
 def test_training_rejects_the_record_of_another_architecture(
-    first: CommandRun, mean_over_frames: CommandRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    first: CommandRun, with_attention: CommandRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    error = _train_error(first.inputs, mean_over_frames.path, tmp_path, capsys)
-    assert f"{mean_over_frames.path}: this record belongs to another config" in error
+    error = _train_error(first.inputs, with_attention.path, tmp_path, capsys)
+    assert f"{with_attention.path}: this record belongs to another config" in error
 
 
 def test_training_rejects_the_record_of_a_changed_config(
     first: CommandRun, tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tiny_config.write_text(TINY_CONFIG.replace("num_epochs=2", "num_epochs=3"))
+    tiny_config.write_text(QUICK_CONFIG.replace("num_epochs=2", "num_epochs=3"))
     error = _train_error(("--config", str(tiny_config), *first.inputs[2:]), first.path, tmp_path / "models", capsys)
     assert f"{first.path}: this record belongs to another config" in error
 
@@ -174,7 +177,7 @@ def test_options_replace_the_backbone_and_omit_stages_that_train_it(
     config, record = tmp_path / "staged.py", tmp_path / "other.json"
     frozen = 'StageConfig(name="head", num_epochs=1, learning_rate=1e-3, backbone="frozen", num_feature_views=1),'
     config.write_text(
-        TINY_CONFIG.replace("stages=(", f"stages=({frozen}", 1).replace('backbone="tiny",', 'backbone="i3d",', 1)
+        QUICK_CONFIG.replace("stages=(", f"stages=({frozen}", 1).replace('backbone="tiny",', 'backbone="i3d",', 1)
     )
     given = ["--config", str(config), "--data", str(painted_dataset), "--runs", str(tmp_path / "runs")]
     command_line = ["cross-validate", *given, "--folds", "0", "--frozen-only", "--out", str(record), "--backbone"]
@@ -183,7 +186,7 @@ def test_options_replace_the_backbone_and_omit_stages_that_train_it(
     assert content["config"]["backbone"] == "mobilenet_v2"
     assert [stage["name"] for stage in content["config"]["stages"]] == ["head"]
     assert "--backbone mobilenet_v2 --frozen-only --out FILE" in content["metrics"]["command"]
-    config.write_text(TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", input="differences",', 1))
+    config.write_text(QUICK_CONFIG.replace('backbone="tiny",', 'backbone="tiny", input="differences",', 1))
     capsys.readouterr()
     assert main([*command_line[:-4], *command_line[-3:], "i3d"]) == 2
     assert f"{config}: TrainConfig: i3d models motion itself" in capsys.readouterr().err
@@ -202,7 +205,7 @@ def test_the_record_counts_allowed_leaks_and_keeps_absolute_paths_of_videos_outs
         writer = csv.DictWriter(file, list(first))
         writer.writeheader()
         writer.writerows(rows)
-    config.write_text(TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1))
+    config.write_text(QUICK_CONFIG)
     given = ["--config", str(config), "--data", str(data), "--runs", str(tmp_path / "runs"), "--out", str(record)]
     assert main(["cross-validate", *given, "--folds", "0", "--epochs", "1", "--allow-leakage"]) == 0
     output = capsys.readouterr().out

@@ -20,19 +20,6 @@ from tests.support.training.commands import interrupted, places, run
 pytestmark = pytest.mark.tensorflow
 
 
-@pytest.fixture(scope="module")
-def trained(painted_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working folder in which the tiny config was trained, without interruption."""
-    from tests.model_training.conftest import TINY_CONFIG
-
-    work = tmp_path_factory.mktemp("trained")
-    (work / "tiny.py").write_text(TINY_CONFIG)
-    done = run("train", "--config", work / "tiny.py", "--data", painted_dataset, *places(work))
-    assert done.returncode == 0, done.stderr
-    assert "accuracy" in done.stdout
-    return work
-
-
 def test_training_exports_a_model_that_verifies(trained: Path) -> None:
     directory = trained / "models" / "tiny" / "1"
     manifest = read_manifest(directory)
@@ -111,9 +98,9 @@ def test_evaluating_training_videos_gives_no_baselines_and_the_reason(trained: P
 
 
 def test_a_sigmoid_head_of_two_labels_is_trained_exported_and_evaluated(painted_dataset: Path, tmp_path: Path) -> None:
-    from tests.model_training.conftest import TINY_CONFIG
+    from tests.model_training.conftest import QUICK_CONFIG
 
-    (tmp_path / "tiny.py").write_text(TINY_CONFIG.replace("HeadConfig(", 'HeadConfig(kind="sigmoid", ', 1))
+    (tmp_path / "tiny.py").write_text(QUICK_CONFIG.replace("HeadConfig(", 'HeadConfig(kind="sigmoid", ', 1))
     with (painted_dataset / "manifest.csv").open() as file:
         rows = list(csv.DictReader(file))
     with (tmp_path / "two.csv").open("w") as file:
@@ -137,12 +124,10 @@ def test_a_sigmoid_head_of_two_labels_is_trained_exported_and_evaluated(painted_
 
 
 def test_ctrl_c_saves_a_checkpoint_and_prints_how_to_continue(painted_dataset: Path, tmp_path: Path) -> None:
-    from tests.model_training.conftest import TINY_CONFIG
+    from tests.model_training.conftest import QUICK_CONFIG
 
-    # The mean over frames is the fastest architecture to compile.
-    config = TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1)
     # So many epochs that training is not finished when the signal is sent.
-    config = config.replace("num_epochs=2", "num_epochs=1000, patience_epochs=1000")
+    config = QUICK_CONFIG.replace("num_epochs=2", "num_epochs=1000, patience_epochs=1000")
     (tmp_path / "tiny.py").write_text(config)
     arguments = ("train", "--config", tmp_path / "tiny.py", "--data", painted_dataset, *places(tmp_path))
     said = "\n".join(interrupted("all epoch 1:", *arguments, exit_codes=(130,)))

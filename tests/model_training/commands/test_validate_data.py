@@ -16,7 +16,7 @@ from model_training.datasets.examples import Example
 from model_training.datasets.leakage import find_leaks, group_duplicates, refuse_leaks
 from model_training.errors import TrainingDataError
 from model_training.evaluation.baselines import Baselines, BaselineScore
-from tests.model_training.conftest import TINY_CONFIG
+from tests.model_training.conftest import QUICK_CONFIG
 from tests.support.shared_data import shared_data
 from tests.support.videos import encode
 
@@ -100,7 +100,7 @@ def test_duplicates_count_as_one_group(report: dict[str, Any]) -> None:
 def test_training_on_a_leaking_fold_is_an_error(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    (tmp_path / "tiny.py").write_text(TINY_CONFIG)
+    (tmp_path / "tiny.py").write_text(QUICK_CONFIG)
     out = {"train": ["--out", str(tmp_path / "models")], "cross-validate": ["--out", str(tmp_path / "a.json")]}
     places = ["--data", str(dataset), "--runs", str(tmp_path / "runs"), *out.get(command, [])]
     assert main([command, "--config", str(tmp_path / "tiny.py"), *places]) == 2
@@ -112,9 +112,7 @@ def test_training_on_a_leaking_fold_is_an_error(
 
 @pytest.mark.tensorflow
 def test_a_card_states_the_command_and_the_leaks_of_its_held_out_fold(dataset: Path, tmp_path: Path) -> None:
-    config = TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1).replace(
-        "num_epochs=2", "num_epochs=1"
-    )
+    config = QUICK_CONFIG.replace("num_epochs=2", "num_epochs=1")
     (tmp_path / "tiny.py").write_text(config)
     places = ["--data", str(dataset), "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "models")]
     assert main(["train", "--config", str(tmp_path / "tiny.py"), *places, "--allow-leakage"]) == 0
@@ -127,9 +125,7 @@ def test_a_card_states_the_command_and_the_leaks_of_its_held_out_fold(dataset: P
 def test_allowed_leaks_are_counted_and_duplicates_are_one_group(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "tiny.py").write_text(
-        TINY_CONFIG.replace('backbone="tiny",', 'backbone="tiny", architecture="cnn",', 1)
-    )
+    (tmp_path / "tiny.py").write_text(QUICK_CONFIG)
     record = tmp_path / "record.json"
     places = ["--data", str(dataset), "--runs", str(tmp_path / "runs"), "--out", str(record)]
     protocol = ["--config", str(tmp_path / "tiny.py"), "--folds", "1", "--epochs", "1"]
@@ -218,7 +214,7 @@ def test_unusable_training_data_is_one_error_line(
         (tmp_path / f"{place}.mp4").write_bytes((dataset / f"{place}.mp4").read_bytes())
     (tmp_path / "manifest.csv").write_text(manifest)
     held_out = "1" if "fold" in manifest else "None"
-    (tmp_path / "tiny.py").write_text(TINY_CONFIG.replace("held_out_fold=1", f"held_out_fold={held_out}"))
+    (tmp_path / "tiny.py").write_text(QUICK_CONFIG.replace("held_out_fold=1", f"held_out_fold={held_out}"))
     places = ["--out", str(tmp_path / "models"), "--runs", str(tmp_path / "runs")]
     assert main(["train", "--config", str(tmp_path / "tiny.py"), "--data", str(tmp_path), *places]) == 2
     (said,) = capsys.readouterr().err.splitlines()

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from model_training.config import MotionCropConfig
 from service.inference.manifest import Manifest
 from service.video.clip import ClipSpec
-from tests.model_training.conftest import TINY_CONFIG
+from tests.model_training.conftest import QUICK_CONFIG
 from tests.support.training.commands import places, run
 from tests.support.training.small_config import small_config
 
@@ -174,7 +174,7 @@ def _engine(backend: str, directory: Path) -> Any:
 
 def test_card_of_a_model_with_motion_crop_mentions_it(painted_dataset: Path, tmp_path: Path) -> None:
     crop = "\nCONFIG = CONFIG.model_copy(update={'motion_crop': MotionCropConfig(size=32)})\n"
-    words = f"from model_training.config import MotionCropConfig\n{TINY_CONFIG}{crop}"
+    words = f"from model_training.config import MotionCropConfig\n{QUICK_CONFIG}{crop}"
     (tmp_path / "tiny.py").write_text(words)
     done = run("train", "--config", tmp_path / "tiny.py", "--data", painted_dataset, *places(tmp_path))
     assert done.returncode == 0, done.stderr
