@@ -32,7 +32,8 @@ def complete_openapi(app: FastAPI) -> None:
 def examples() -> dict[str, dict[str, Any]]:
     """Return, by operation such as `POST /predict`, the example `parameters`, `status` and `response`."""
     loaded: dict[str, dict[str, Any]] = json.loads((DOCUMENTATION_DIR / "examples.json").read_text(encoding="utf-8"))
-    return loaded
+    # The operations that receive a video do the same by PUT.
+    return loaded | {f"PUT {path}": loaded[f"POST {path}"] for path in ("/predict", "/validate", "/jobs")}
 
 
 def _add_schemas(document: dict[str, Any]) -> None:

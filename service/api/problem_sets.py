@@ -31,6 +31,7 @@ ADMITTED: Errors = OF_MODELS | {
     lifecycle.NotReady,
     prediction_errors.Draining,
     prediction_errors.Busy,
+    upload_errors.UnsupportedEncoding,
     upload_errors.UploadTooLarge,
     upload_errors.UploadTooSlow,
 }

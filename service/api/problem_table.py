@@ -35,7 +35,7 @@ TABLE: dict[type[Exception], ProblemKind] = {
         400,
         "malformed_request",
         "Malformed request",
-        "The body is not valid multipart or JSON, or does not contain exactly one `video`.",
+        "The body is no video, valid form with exactly one `video`, or JSON with a URL; or its encoding is damaged.",
     ),
     inference_errors.MalformedInference: ProblemKind(
         400, "malformed_request", "Malformed request", "The body is not a valid inference request for this model."
@@ -82,6 +82,12 @@ TABLE: dict[type[Exception], ProblemKind] = {
     ),
     video_errors.UnsupportedVideo: ProblemKind(
         415, "unsupported_media", "Unsupported media", "The file is not a video of a supported container and codec."
+    ),
+    upload_errors.UnsupportedEncoding: ProblemKind(
+        415,
+        "unsupported_encoding",
+        "Unsupported encoding",
+        "The body has another `Content-Encoding` than gzip or deflate, or several.",
     ),
     video_errors.UnreadableVideo: ProblemKind(
         422, "unreadable_video", "Unreadable video", "No frame of the video can be decoded."

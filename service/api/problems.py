@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from framewise.schemas.problem import Problem
 from service.api.access_log import note
@@ -18,12 +19,15 @@ from service.api.errors import ClientDisconnected
 from service.api.problem_table import TABLE, ProblemKind
 from service.keys.errors import RateExceeded, Unauthorized
 from service.prediction.errors import Busy
+from service.uploads.content_encoding import ENCODINGS
+from service.uploads.errors import UnsupportedEncoding
 
 _log = logging.getLogger(__name__)
 
 _MAX_FAULTS = 8
 # The Open Inference Protocol defines the form of its errors.
 _OPEN_INFERENCE = "/v2/"
+_METHODS = ("GET", "POST", "PUT", "DELETE")
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -79,6 +83,8 @@ async def _respond_to_error(request: Request, error: Exception) -> JSONResponse:
     headers = {} if retry_after_seconds is None else {"Retry-After": str(retry_after_seconds)}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, UnsupportedEncoding):
+        headers["Accept-Encoding"] = ", ".join(ENCODINGS)
     if isinstance(error, RequestValidationError):
         detail = "; ".join(
             f"{'.'.join(str(part) for part in fault['loc'][1:])}: {fault['msg']}"
@@ -93,7 +99,20 @@ async def _respond_to_http_error(request: Request, error: Exception) -> JSONResp
     assert isinstance(error, HTTPException)
     code = _HTTP_CODES.get(error.status_code, f"http_{error.status_code}")
     kind = ProblemKind(error.status_code, code, code.replace("_", " ").capitalize(), "")
-    return problem_response(request, kind, str(error.detail), dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    return problem_response(request, kind, str(error.detail), headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """The methods of every route for the request's path; Starlette's own `Allow` lists those of the first route."""
+    allowed = [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
+    return ["HEAD", *allowed] if "GET" in allowed else allowed
 
 
 async def _respond_to_disconnect(_request: Request, _error: Exception) -> Response:

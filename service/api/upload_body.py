@@ -10,9 +10,10 @@ from fastapi import Request
 from framewise.schemas.prediction import VideoUrl
 from service.api.errors import ClientDisconnected
 from service.state import AppState
+from service.uploads.content_encoding import select_decoder
 from service.uploads.receiver import Upload
 
-FORM = {
+VIDEO_BODY = {
     "requestBody": {
         "required": True,
         "content": {
@@ -23,6 +24,10 @@ FORM = {
                     "properties": {"video": {"type": "string", "format": "binary"}},
                     "additionalProperties": False,
                 }
+            },
+            **{
+                media_type: {"schema": {"type": "string", "format": "binary"}}
+                for media_type in ("video/*", "application/octet-stream")
             },
             "application/json": {
                 "schema": VideoUrl.model_json_schema(),
@@ -43,14 +48,17 @@ async def respond_to_upload(request: Request, handle: Callable[[Upload], Corouti
 
     Raises:
         ClientDisconnected: the client closed the connection before the result was ready.
+        UnsupportedEncoding: the body has a Content-Encoding that the service cannot decode.
     """
+    decoder = select_decoder(", ".join(request.headers.getlist("content-encoding")))
     body = _Body(request)
     length = request.headers.get("content-length", "")
     upload = Upload(
         caller=request.state.caller,
-        body=body.chunks(),
+        body=body.chunks() if decoder is None else decoder.decoded(body.chunks()),
         content_type=request.headers.get("content-type", ""),
-        content_length=int(length) if length.isdecimal() else None,
+        # The length of the decoded body is unknown.
+        content_length=int(length) if decoder is None and length.isdecimal() else None,
     )
     task = asyncio.create_task(handle(upload))
     watcher = asyncio.create_task(body.wait_for_disconnect())

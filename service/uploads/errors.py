@@ -13,6 +13,10 @@ class UnknownField(UploadError):
     """The form or JSON object has an unknown field."""
 
 
+class UnsupportedEncoding(UploadError):
+    """The body has a Content-Encoding that the service cannot decode."""
+
+
 class UploadTooLarge(UploadError):
     """The upload has more bytes than allowed."""
 

@@ -16,6 +16,24 @@ from service.uploads.errors import MalformedRequest, UploadTooLarge, UploadTooSl
 from service.uploads.multipart import MAX_FORM_OVERHEAD_BYTES, VideoForm
 from service.uploads.settings import UploadSettings
 
+_VIDEO_TYPES = frozenset(
+    {
+        b"application/octet-stream",
+        # Registered types of supported containers.
+        b"application/mp4",
+        b"application/mxf",
+        b"image/apng",
+        b"image/avif",
+        b"image/gif",
+        # `curl -T` and `http.client` send none.
+        b"",
+    }
+)
+_WANTED = (
+    "Send the video as the part named video of a multipart/form-data body with a boundary, as the body itself with "
+    "the Content-Type video/* or application/octet-stream, or as JSON with its URL."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ReceivedVideo:
@@ -30,10 +48,10 @@ class ReceivedVideo:
 async def receive_video(
     body: AsyncIterator[bytes], content_type: str, content_length: int | None, path: Path, settings: UploadSettings
 ) -> ReceivedVideo:
-    """Write the `video` part of a multipart body to `path`.
+    """Write the video of a body to `path`: the part `video` of a multipart form, or a body that is the video itself.
 
     Raises:
-        MalformedRequest: the body is not a complete multipart form with exactly one `video` part.
+        MalformedRequest: the body is neither a video nor a complete multipart form with exactly one `video` part.
         UnknownField: a part has another name.
         UploadTooLarge: the file has, or `content_length` announces, more than `settings.max_upload_bytes`.
         UploadTooSlow: the upload pauses or lasts longer than `settings` allow.
@@ -41,10 +59,15 @@ async def receive_video(
     """
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
+    if _is_video(kind):
+        if content_length is not None and content_length > settings.max_upload_bytes:
+            raise too_large(settings)
+        video_file = await receive_file(body, path, settings)
+        if not kind and not video_file.num_bytes:
+            raise MalformedRequest("The request has no body. " + _WANTED)
+        return video_file
     if kind != b"multipart/form-data" or not boundary:
-        raise MalformedRequest(
-            "The body must be multipart/form-data with a boundary and a part named video, or JSON with a URL."
-        )
+        raise MalformedRequest(_WANTED)
     if content_length is not None and content_length > settings.max_upload_bytes + MAX_FORM_OVERHEAD_BYTES:
         raise too_large(settings)
     with _opened(path, settings) as video:
@@ -53,6 +76,11 @@ async def receive_video(
             form.write(chunk)
         form.finish()
     return ReceivedVideo(path, video.num_bytes, video.sha256, form.file_name)
+
+
+def _is_video(kind: bytes) -> bool:
+    """Whether a body of this media type is a video itself, not a form."""
+    return kind.startswith(b"video/") or kind in _VIDEO_TYPES
 
 
 def is_json(content_type: str) -> bool:

@@ -110,7 +110,10 @@ def ask(service: RunningService, name: str, example: dict[str, Any], job_id: str
         frames["data"] = [128] * (shape[1] * shape[2] * shape[3] * shape[4])
     elif path in ("/predict", "/validate", "/jobs") and method == "POST":
         files = {"video": SAMPLE.read_bytes()}
-    return service.client.request(method, path.format(**in_path), params=query, headers=in_head, json=body, files=files)
+    content = SAMPLE.read_bytes() if method == "PUT" else None
+    return service.client.request(
+        method, path.format(**in_path), params=query, headers=in_head, json=body, files=files, content=content
+    )
 
 
 @pytest.mark.tensorflow

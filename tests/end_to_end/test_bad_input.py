@@ -1,5 +1,6 @@
 """Each kind of bad request gets its own problem and leaves no file behind."""
 
+import gzip
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +93,10 @@ def test_a_video_cut_within_its_frames_gets_a_warning(service: RunningService, t
 def test_a_file_larger_than_the_limit_is_refused(service: RunningService) -> None:
     assert_problem(post(service, b"x" * (MAX_UPLOAD_BYTES + 1)), 413, "upload_too_large")
     assert_problem(post(service, b"x" * (20 * MAX_UPLOAD_BYTES)), 413, "upload_too_large")
+    raw = {"Content-Type": "video/mp4"}
+    for content in (b"x" * (MAX_UPLOAD_BYTES + 1), gzip.compress(b"x" * (20 * MAX_UPLOAD_BYTES))):
+        headers = raw if content.startswith(b"x") else raw | {"Content-Encoding": "gzip"}
+        assert_problem(service.client.post("/predict", content=content, headers=headers), 413, "upload_too_large")
 
 
 def test_a_chunked_body_larger_than_the_limit_is_refused(service: RunningService) -> None:
@@ -121,9 +126,9 @@ def test_an_empty_body_is_malformed(service: RunningService) -> None:
     assert_problem(service.client.post("/predict"), 400, "malformed_request")
 
 
-def test_a_body_that_is_not_multipart_is_malformed(service: RunningService, good_video: bytes) -> None:
-    raw = service.client.post("/predict", content=good_video, headers={"Content-Type": "video/mp4"})
-    assert_problem(raw, 400, "malformed_request")
+def test_a_body_that_is_neither_multipart_nor_a_video_is_malformed(service: RunningService, good_video: bytes) -> None:
+    text = service.client.post("/predict", content=good_video, headers={"Content-Type": "text/plain"})
+    assert "application/octet-stream" in assert_problem(text, 400, "malformed_request")
     mislabelled = service.client.post(
         "/predict", content=good_video, headers={"Content-Type": "multipart/form-data; boundary=b"}
     )
@@ -193,7 +198,8 @@ def test_an_unknown_model_or_version_is_refused(service: RunningService, good_vi
 def test_a_wrong_method_or_path_gets_a_problem(service: RunningService) -> None:
     wrong = service.client.get("/predict")
     assert_problem(wrong, 405, "method_not_allowed")
-    assert wrong.headers["allow"] == "POST"
+    assert wrong.headers["allow"] == "POST, PUT"
+    assert service.client.put("/models").headers["allow"] == "HEAD, GET"
     assert_problem(service.client.post("/nowhere"), 404, "not_found")
 
 

@@ -1,7 +1,9 @@
 """The Open Inference Protocol of a running service."""
 
+import gzip
 import json
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -276,6 +278,31 @@ def test_a_body_above_the_limit_is_refused_and_one_within_it_is_not(small: Runni
 
     assert post(clips(1, 2, 3)).status_code == 200
     assert_refused(post(clips(1, 2, 3, 4)), 413, "larger")
+    bomb = gzip.compress(bytes(100 << 20))
+    assert_refused(small.client.post(INFER, content=bomb, headers={"Content-Encoding": "gzip"}), 413, "larger")
+
+
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_compressed_tensors_get_the_outputs_of_the_same_tensors(
+    shared_service: RunningService, encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    """`tritonclient` compresses like this; the length of its JSON is that before the compression."""
+    frames = clips(51, 204)
+    row = {"name": "frames", "datatype": "UINT8", "shape": list(frames.shape)}
+    as_json = json.dumps({"inputs": [{**row, "data": frames.ravel().tolist()}]}).encode()
+    header = json.dumps({"inputs": [{**row, "parameters": {"binary_data_size": frames.nbytes}}]}).encode()
+    post = shared_service.client.post
+    plain = post(INFER, content=as_json).raise_for_status().json()["outputs"]
+    for body, headers in (
+        (as_json, {}),
+        (header + frames.tobytes(), {"Inference-Header-Content-Length": str(len(header))}),
+    ):
+        response = post(INFER, content=compress(body), headers={"Content-Encoding": encoding} | headers)
+        assert response.raise_for_status().json()["outputs"] == plain
+    refused = post(INFER, content=as_json, headers={"Content-Encoding": "br"})
+    assert_refused(refused, 415, "gzip or deflate")
+    assert refused.headers["accept-encoding"] == "gzip, deflate"
+    assert_refused(post(INFER, content=as_json, headers={"Content-Encoding": encoding}), 400, encoding)
 
 
 def test_strings_of_very_different_lengths_are_refused_before_memory_is_allocated(

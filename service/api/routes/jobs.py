@@ -10,7 +10,7 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from framewise.schemas.jobs import Job, JobList, JobListQuery, JobQuery
 from service.api.access_log import note
 from service.api.problem_sets import OF_JOBS, RECEIVED, Responses, problems_of
-from service.api.upload_body import FORM, respond_to_upload
+from service.api.upload_body import VIDEO_BODY, respond_to_upload
 from service.jobs.errors import (
     CallbackNotAllowed,
     DatabaseUnavailable,
@@ -97,7 +97,11 @@ async def _news(jobs: _Jobs, job_id: _JobId) -> AsyncIterator[asyncio.Event]:
         yield news
 
 
-@router.post("", status_code=202, openapi_extra=FORM, responses=_SUBMITTED, summary="Submit a video as a job")
+# `curl -T` sends PUT.
+@router.put(
+    "", status_code=202, openapi_extra=VIDEO_BODY, responses=_SUBMITTED, summary="Submit a video as a job, sent by PUT"
+)
+@router.post("", status_code=202, openapi_extra=VIDEO_BODY, responses=_SUBMITTED, summary="Submit a video as a job")
 async def submit(
     request: Request,
     jobs: _Jobs,

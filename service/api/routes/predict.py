@@ -1,4 +1,4 @@
-"""`POST /predict`, and `POST /validate`, which does the same without the model."""
+"""`/predict`, and `/validate`, which does the same without the model; each by POST or PUT."""
 
 from typing import Annotated
 
@@ -7,13 +7,18 @@ from fastapi import APIRouter, Query, Request
 from framewise.schemas.prediction import Prediction, PredictQuery, ValidateQuery, Validation
 from service.api.access_log import note
 from service.api.problem_sets import CLASSIFIED, DECODED, problems_of
-from service.api.upload_body import FORM, respond_to_upload
+from service.api.upload_body import VIDEO_BODY, respond_to_upload
 from service.state import AppState
 
 router = APIRouter(tags=["predict"])
 
+_PREDICTED = problems_of(DECODED | CLASSIFIED)
+_VALIDATED = problems_of(DECODED)
 
-@router.post("/predict", openapi_extra=FORM, responses=problems_of(DECODED | CLASSIFIED), summary="Classify a video")
+
+# `curl -T` sends PUT.
+@router.put("/predict", openapi_extra=VIDEO_BODY, responses=_PREDICTED, summary="Classify a video, sent by PUT")
+@router.post("/predict", openapi_extra=VIDEO_BODY, responses=_PREDICTED, summary="Classify a video")
 async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Prediction:
     """Classify a video: the labels with their probabilities, and the attention of the model by frame."""
     state = AppState.of(request)
@@ -25,8 +30,9 @@ async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> 
     return prediction
 
 
+@router.put("/validate", openapi_extra=VIDEO_BODY, responses=_VALIDATED, summary="Check a video, sent by PUT")
 @router.post(
-    "/validate", openapi_extra=FORM, responses=problems_of(DECODED), summary="Check a video without classifying it"
+    "/validate", openapi_extra=VIDEO_BODY, responses=_VALIDATED, summary="Check a video without classifying it"
 )
 async def validate(request: Request, query: Annotated[ValidateQuery, Query()]) -> Validation:
     """Decode a video without the model: its properties, the frames that the model would get, and the cost."""
