@@ -82,6 +82,7 @@ test-kserve: $(VENV)/dev.stamp .cache/kserve/stamp ## Send requests to a running
 
 fuzz: $(VENV)/dev.stamp ## Test decoding, batching and the API with many more generated inputs.
 	$(BIN)/python -m fuzz.decode --seconds 120
+	$(BIN)/python -m fuzz.multipart --seconds 60
 	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/inference/test_batcher.py -k any_mix
 	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/contracts/test_openapi.py
 

@@ -60,6 +60,7 @@ export const PROBLEMS = {
   upload_too_slow: ["The upload took too long", "Try a faster connection, or a shorter or smaller video."],
   upload_too_large: ["The file is too large", "Trim the video, or save it at a lower resolution."],
   video_too_large: ["The video is too long or too big", "Trim it to the relevant part, or save it at a lower resolution."],
+  unsupported_encoding: ["The upload is compressed", "A proxy between you and the service changes uploads. Tell its operator."],
   unsupported_media: ["This is not a supported video", "MP4, WebM, MKV, AVI and MPEG files work."],
   unreadable_video: ["No frame of this video can be decoded", "The file is probably damaged. Check that it plays elsewhere, or export it again."],
   invalid_parameter: ["The service did not understand the request", "Reload the page; it may be older than the service."],

@@ -718,6 +718,32 @@ def test_a_single_picture_is_a_still_image_in_each_format(tmp_path: Path, suffix
     assert_refused(path, "still image", *CONVERSION_ADVICE)
 
 
+@pytest.mark.parametrize(
+    "brand",
+    ["avif", "jpeg", "jpgs", "miaf", "mif2", "avci", "vvic", "evbi", "j2ki", "heic", "isom", "mp42", "qt  ", "abcd"],
+)
+def test_an_image_file_is_a_still_image_whatever_brand_it_states(tmp_path: Path, brand: str) -> None:
+    path = encode(tmp_path / "still.avif", [grey(99)], codec="libsvtav1", pixel_format="yuv420p")
+    content = path.read_bytes()
+    assert content[4:12] == b"ftypavif"
+    path.write_bytes(content[:8] + brand.encode() + content[12:])
+    assert_refused(path, "still image", *CONVERSION_ADVICE)
+
+
+@pytest.mark.parametrize("brand", ["avis", "jpgs", "isom"])
+def test_an_image_sequence_is_a_video_whatever_brand_it_states(tmp_path: Path, brand: str) -> None:
+    path = encode(tmp_path / "moving.avif", moving(10, 32, 32), codec="libsvtav1", pixel_format="yuv420p")
+    content = path.read_bytes()
+    path.write_bytes(content[:8] + brand.encode() + content[12:])
+    _, _, report = decode(path)
+    assert "other_tracks" not in codes(report)
+
+
+def test_a_movie_of_a_single_frame_is_a_video(tmp_path: Path) -> None:
+    clip, _, _ = decode(painted(tmp_path / "one.mp4", [99]))
+    assert len(shown(clip)[0]) == 1
+
+
 def test_the_test_files_contain_all_units_of_the_source(tmp_path: Path) -> None:
     source = levels_in(tmp_path / "source.mp4", LEVELS)
     assert len(list(units(source))) == 24

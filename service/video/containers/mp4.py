@@ -17,6 +17,7 @@ _MAX_BOXES = 20_000
 _VISUAL_SAMPLE_ENTRY_BYTES = 78
 _SAMPLE_DESCRIPTION_HEADER_BYTES = 8
 _WIDTH_OFFSET = 24
+_PICTURE_HANDLER = b"pict"
 
 
 class _Box(NamedTuple):
@@ -43,6 +44,20 @@ def mp4_tracks(path: Path) -> dict[int, Mp4Track]:
         return dict(boxes.tracks(movie)) if movie is not None else {}
 
 
+def holds_images(path: Path) -> bool:
+    """Whether the file at `path` is an image file (HEIF, ISO/IEC 23008-12), whatever brand it states.
+
+    Its images are items of a `meta` box outside the movie, as which FFmpeg also opens files without a movie.
+    """
+    whole = _Box(b"", 0, path.stat().st_size)
+    with path.open("rb") as file:
+        boxes = _Boxes(file)
+        if boxes.first(b"moov", whole) is None:
+            return True
+        items = boxes.first(b"meta", whole)
+        return items is not None and boxes.handler(items) == _PICTURE_HANDLER
+
+
 class _Boxes:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -53,6 +68,12 @@ class _Boxes:
         if inside is None:
             return None
         return next((box for box in self._within(inside) if box.kind == kind), None)
+
+    def handler(self, items: _Box) -> bytes:
+        """The handler type of a `meta` box; empty if it states none."""
+        # A version and flags precede the boxes inside.
+        handler = self.first(b"hdlr", items._replace(start=items.start + 4))
+        return b"" if handler is None else self._bytes(handler.start + 8, 4)
 
     def tracks(self, movie: _Box) -> Iterator[tuple[int, Mp4Track]]:
         """Yield number and properties of each track of a movie box."""

@@ -19,15 +19,22 @@ from service.video.containers.container import (
     open_container,
 )
 from service.video.containers.matroska import MatroskaTrack, matroska_facts
-from service.video.containers.mp4 import Mp4Track, mp4_tracks
+from service.video.containers.mp4 import Mp4Track, holds_images, mp4_tracks
 from service.video.containers.transport_stream import is_scrambled
 from service.video.crop import Crop
 from service.video.errors import UnreadableVideo, UnsupportedVideo
 from service.video.orientation import Orientation
 
 _IMAGE_CONTAINERS = {"apng": "APNG", "gif": "GIF"}
-_STILL_IMAGE_BRANDS = frozenset({"avif", "avis", "heic", "heim", "heis", "heix", "hevc", "hevx", "mif1", "msf1"})
+_STILL_IMAGE_BRANDS = frozenset(
+    {
+        *("mif1", "mif2", "msf1", "miaf", "MA1A", "MA1B", "MiHA", "MiHB", "MiPr", "1pic", "pred", "tmap", "unif"),
+        *("avif", "avis", "avio", "heic", "heim", "heis", "heix", "hevc", "hevm", "hevs", "hevx", "avci", "avcs"),
+        *("vvic", "vvis", "evbi", "evbs", "evmi", "evms", "jpeg", "jpgs", "j2ki", "j2is"),
+    }
+)
 """MP4 brands of files that hold still images, and perhaps an image sequence as a track."""
+_UNNAMED_IMAGE_FILE = "HEIF"
 
 _MIN_FRACTION_OF_LONGEST_TRACK = 0.1
 """A track with a smaller fraction of the longest track's pictures is a thumbnail or a trailer."""
@@ -62,7 +69,8 @@ def open_track(path: Path, limits: DecodeLimits, index: int | None = None) -> Op
         tracks = _video_tracks(container)
         if index is None:
             num_packets = _num_packets(path, tracks, limits.max_packets) if len(tracks) > 1 else {}
-            stream = _track_to_show(tracks, num_packets)
+            moving = [track for track in tracks if not _is_still_image(path, container, track)]
+            stream = _track_to_show(moving or tracks, num_packets)
             _reject_still_image(path, container, stream)
         else:
             num_packets, stream = {}, next(track for track in tracks if track.index == index)
@@ -73,7 +81,7 @@ def open_track(path: Path, limits: DecodeLimits, index: int | None = None) -> Op
         others = tuple(
             f"{_position(tracks, track)} ({_description(track)}, {num_packets.get(track.index, 0)} pictures)"
             for track in tracks
-            if track.index != stream.index and not _is_still_image(container, track)
+            if track.index != stream.index and not _is_still_image(path, container, track)
         )
     except BaseException:
         container.close()
@@ -150,14 +158,22 @@ def _reject_still_image(path: Path, container: InputContainer, stream: VideoStre
     if (kind := _IMAGE_CONTAINERS.get(container.format.name)) is not None:
         is_still = _num_packets(path, [stream], 1).get(stream.index, 0) <= 1
     else:
-        kind, is_still = _brand(container).upper(), _is_still_image(container, stream)
+        brand = _brand(container)
+        kind = brand.upper() if brand in _STILL_IMAGE_BRANDS else _UNNAMED_IMAGE_FILE
+        is_still = _is_still_image(path, container, stream)
     if is_still:
         raise UnsupportedVideo(f"This is a still image ({kind}), not a video. {conversion_advice()}")
 
 
-def _is_still_image(container: InputContainer, track: VideoStream) -> bool:
-    """Whether a track is the single cover image of an image sequence, as in AVIF."""
-    return _brand(container) in _STILL_IMAGE_BRANDS and len(track.index_entries) <= 1
+def _is_still_image(path: Path, container: InputContainer, track: VideoStream) -> bool:
+    """Whether a track is an image of an image file, or the single cover image of an image sequence, as in AVIF."""
+    if not _is_mp4(container) or len(track.index_entries) > 1:
+        return False
+    return _brand(container) in _STILL_IMAGE_BRANDS or holds_images(path)
+
+
+def _is_mp4(container: InputContainer) -> bool:
+    return container.format.name.startswith("mov")
 
 
 def _brand(container: InputContainer) -> str:
@@ -168,7 +184,7 @@ def _container_facts(path: Path, container: InputContainer, stream: VideoStream)
     """Crop and orientation stated by the container, and whether the file has the size that it states."""
     facts: Mp4Track | MatroskaTrack = Mp4Track()
     is_whole = False
-    if container.format.name.startswith("mov"):
+    if _is_mp4(container):
         facts = mp4_tracks(path).get(stream.id, facts)
     elif is_matroska(container):
         file = matroska_facts(path)
