@@ -80,9 +80,10 @@ test-debian: $(VENV)/dev.stamp ## Run the demo in a bare Debian; skipped without
 test-kserve: $(VENV)/dev.stamp .cache/kserve/stamp ## Send requests to a running service with KServe's client.
 	$(BIN)/python -m pytest -m kserve tests/kserve
 
-fuzz: $(VENV)/dev.stamp ## Test decoding, batching and the API with many more generated inputs.
+fuzz: $(VENV)/dev.stamp ## Test decoding, weight files, batching and the API with many more generated inputs.
 	$(BIN)/python -m fuzz.decode --seconds 120
 	$(BIN)/python -m fuzz.multipart --seconds 60
+	$(BIN)/python -m fuzz.weights --seconds 120
 	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/inference/test_batcher.py -k any_mix
 	NUM_CASES=2000 $(BIN)/python -m pytest --timeout 3600 tests/contracts/test_openapi.py
 

