@@ -20,3 +20,12 @@ def parse_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
     except (httpx.InvalidURL, ValueError) as error:
         raise InvalidUrl(f"The URL is invalid: {error}.") from error
     return url
+
+
+def host_and_port(text: str) -> str:
+    """Host and port of the URL that `text` states, such as `example.org`; the default port is omitted.
+
+    Raises:
+        InvalidUrl: `text` is not a URL.
+    """
+    return parse_url(text).netloc.decode("ascii")

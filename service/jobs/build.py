@@ -98,4 +98,5 @@ def _build_webhooks(settings: JobSettings, database: Database, metrics: Metrics)
         allowed_hosts=settings.webhook_allowed_hosts,
         is_private_allowed=settings.webhook_private_addresses,
         secret=b"" if settings.webhook_secret is None else settings.webhook_secret.get_secret_value().encode(),
+        max_concurrent=settings.webhook_max_concurrent,
     )

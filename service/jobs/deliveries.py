@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 
 from service.jobs.database import current_time
+from service.jobs.delivery_slots import Recipient
 from service.jobs.queries import job_json
 from service.jobs.tables import DELIVERIES, JOBS
 
@@ -48,12 +49,29 @@ class RetryPolicy:
     max_age_seconds: float
 
 
-def take_due_delivery(connection: Connection, retry_policy: RetryPolicy) -> DueDelivery | None:
-    """The next due delivery. It is counted before it is made, and due again later if this process dies."""
+def due_recipients(connection: Connection) -> dict[Recipient, float]:
+    """The recipients with a due delivery, and the time since when their first one is due."""
+    statement = (
+        select(JOBS.c.owner, JOBS.c.callback_host, func.min(JOBS.c.callback_due_at))
+        .where(_is_due(connection))
+        .group_by(JOBS.c.owner, JOBS.c.callback_host)
+    )
+    return {Recipient(owner, host): due_at for owner, host, due_at in connection.execute(statement)}
+
+
+def take_due_delivery(
+    connection: Connection, retry_policy: RetryPolicy, recipient: Recipient | None = None
+) -> DueDelivery | None:
+    """The next due delivery, to `recipient` if that is given.
+
+    It is counted before it is made, and due again later if this process dies.
+    """
     now = current_time(connection)
-    is_due = and_(JOBS.c.callback_due_at <= now, JOBS.c.callback_state == "pending")
+    statement = select(JOBS).where(_is_due(connection))
+    if recipient is not None:
+        statement = statement.where(JOBS.c.owner == recipient.owner, JOBS.c.callback_host == recipient.host)
     row = connection.execute(
-        select(JOBS).where(is_due).order_by(JOBS.c.callback_due_at).limit(1).with_for_update(skip_locked=True)
+        statement.order_by(JOBS.c.callback_due_at).limit(1).with_for_update(skip_locked=True)
     ).one_or_none()
     if row is None:
         return None
@@ -105,6 +123,10 @@ def give_up_stale_callbacks(connection: Connection, retry_policy: RetryPolicy) -
     )
     stale = update(JOBS).where(is_stale).values(callback_state="given_up", callback_due_at=None)
     return connection.execute(stale).rowcount
+
+
+def _is_due(connection: Connection) -> ColumnElement[bool]:
+    return and_(JOBS.c.callback_due_at <= current_time(connection), JOBS.c.callback_state == "pending")
 
 
 def _due_after(number: int, now: float, retry_policy: RetryPolicy) -> float:

@@ -110,6 +110,15 @@ class JobSettings(BaseModel):
     webhook_private_addresses: bool = Field(
         default=False, description="Whether webhooks may call private addresses and plain `http` URLs."
     )
+    webhook_max_concurrent: int = Field(
+        default=32,
+        ge=1,
+        le=1000,
+        description=(
+            "Most deliveries of webhooks at the same time. One API key holds at most a half of them, one host three "
+            "quarters, and one key at one host a third."
+        ),
+    )
     webhook_max_attempts: int = Field(default=8, ge=1, le=100, description="Most delivery attempts of one webhook.")
     webhook_backoff_seconds: float = Field(
         default=5, gt=0, description="Time before the second delivery attempt; each further wait is twice as long."

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Row, func, insert, select
 
 from framewise.schemas.jobs import JobQuery
+from service.egress.urls import host_and_port
 from service.jobs.database import current_time, lock_submissions
 from service.jobs.errors import IdempotencyConflict
 from service.jobs.quotas import require_quota
@@ -86,6 +87,7 @@ def submit_job(
             num_clips_done=0,
             created_at=now,
             callback_url=request.query.callback_url,
+            callback_host="" if request.query.callback_url is None else host_and_port(request.query.callback_url),
             callback_state=None if request.query.callback_url is None else "waiting",
             num_callbacks=0,
         )

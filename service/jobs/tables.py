@@ -55,6 +55,8 @@ JOBS = Table(
     Column("result", Text),
     Column("problem", Text),
     Column("callback_url", Text),
+    # Host and port of the callback, by which deliveries take turns; empty without a callback.
+    Column("callback_host", String(300), nullable=False, server_default=""),
     Column("callback_state", String(9)),
     Column("num_callbacks", Integer, nullable=False),
     Column("callback_due_at", Double),
@@ -63,6 +65,7 @@ JOBS = Table(
     Index("jobs_by_owner", "owner", "id"),
     Index("jobs_by_expiry", "expires_at"),
     Index("jobs_by_callback", "callback_due_at"),
+    Index("jobs_by_recipient", "owner", "callback_host", "callback_due_at"),
 )
 
 DELIVERIES = Table(

@@ -17,16 +17,16 @@ from service.jobs.deliveries import (
     DeliveryResult,
     DueDelivery,
     RetryPolicy,
+    due_recipients,
     give_up_stale_callbacks,
     record_delivery,
     take_due_delivery,
 )
+from service.jobs.delivery_slots import DeliverySlots, Recipient
 from service.jobs.errors import CallbackNotAllowed, DatabaseUnavailable
 from service.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)
-
-_MAX_CONCURRENT_DELIVERIES = 4
 
 
 class Webhooks:
@@ -41,6 +41,7 @@ class Webhooks:
         allowed_hosts: tuple[str, ...],
         is_private_allowed: bool,
         secret: bytes,
+        max_concurrent: int = 32,
     ) -> None:
         self._database = database
         self._metrics = metrics
@@ -49,6 +50,7 @@ class Webhooks:
         self._is_private_allowed = is_private_allowed
         self._secret = secret
         self._client = async_client(allowed_hosts, is_private_allowed=is_private_allowed)
+        self._slots = DeliverySlots(max_concurrent)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def require_allowed(self, url: str) -> None:
@@ -63,15 +65,17 @@ class Webhooks:
             raise CallbackNotAllowed(f"The callback URL is not allowed: {error}") from error
 
     async def deliver_due(self) -> None:
-        """Start the due deliveries, up to the maximum number of concurrent ones. Raises DatabaseUnavailable."""
+        """Start the due deliveries for which a slot is free, in turn by key and host. Raises DatabaseUnavailable."""
         await self._database.write(lambda connection: give_up_stale_callbacks(connection, self._retry_policy))
-        while len(self._tasks) < _MAX_CONCURRENT_DELIVERIES:
-            delivery = await self._database.write(lambda connection: take_due_delivery(connection, self._retry_policy))
+        due_since = await self._database.read(due_recipients)
+        while (recipient := self._slots.next_recipient(due_since)) is not None:
+            delivery = await self._database.write(
+                lambda connection: take_due_delivery(connection, self._retry_policy, recipient)
+            )
             if delivery is None:
-                return
-            task = asyncio.create_task(self._deliver(delivery))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+                del due_since[recipient]
+            else:
+                self._start(delivery, recipient)
 
     async def wait_until_idle(self) -> None:
         """Wait for the deliveries in progress."""
@@ -83,6 +87,20 @@ class Webhooks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._client.aclose()
+
+    def _start(self, delivery: DueDelivery, recipient: Recipient) -> None:
+        self._slots.take(recipient)
+        task = asyncio.create_task(self._deliver(delivery))
+        self._tasks.add(task)
+
+        def end(task: asyncio.Task[None]) -> None:
+            self._slots.release(recipient)
+            self._tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                # The delivery becomes due again.
+                _log.error("webhook delivery failed", exc_info=error, extra={"job_id": delivery.job_id})
+
+        task.add_done_callback(end)
 
     async def _deliver(self, delivery: DueDelivery) -> None:
         result = await self._post(delivery)

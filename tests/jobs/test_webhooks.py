@@ -4,14 +4,22 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from framewise.schemas.jobs import Job
 from service.jobs.database import Database
-from service.jobs.deliveries import RetryPolicy, give_up_stale_callbacks, take_due_delivery
+from service.jobs.deliveries import (
+    DELIVERY_SECONDS,
+    RetryPolicy,
+    due_recipients,
+    give_up_stale_callbacks,
+    take_due_delivery,
+)
+from service.jobs.delivery_slots import Recipient
 from service.jobs.errors import CallbackNotAllowed
 from service.jobs.leases import cancel_job
 from service.jobs.webhooks import Webhooks, sign
@@ -147,6 +155,31 @@ def test_a_delivery_in_progress_is_not_due(tmp_path: Path) -> None:
     with_database(f"sqlite:///{tmp_path}/jobs.db", tmp_path, scenario)
 
 
+def test_due_deliveries_are_taken_by_key_and_host(database_url: str, tmp_path: Path) -> None:
+    async def scenario(database: Database) -> None:
+        job_ids = {}
+        for owner, url in [
+            ("mine", "https://EXAMPLE.org:443/a?b"),
+            ("mine", "https://example.org:8443/"),
+            ("yours", "https://example.org/"),
+            ("mine", "https://example.org/b"),
+        ]:
+            job_ids[url], _ = await submitted(database, job_request(owner=owner, callback_url=url))
+            assert await finished(database, await claimed_job(database))
+        waits = RetryPolicy(max_attempts=9, backoff_seconds=1000, max_age_seconds=1e6)
+        due = await database.read(due_recipients)
+        mine = Recipient("mine", "example.org")
+        assert set(due) == {mine, Recipient("mine", "example.org:8443"), Recipient("yours", "example.org")}
+        for url in ("https://EXAMPLE.org:443/a?b", "https://example.org/b"):
+            delivery = await database.write(lambda connection: take_due_delivery(connection, waits, mine))
+            assert delivery is not None
+            assert (delivery.job_id, delivery.url) == (job_ids[url], url)
+        assert await database.write(lambda connection: take_due_delivery(connection, waits, mine)) is None
+        assert len(await database.read(due_recipients)) == 2
+
+    with_database(database_url, tmp_path, scenario)
+
+
 def test_an_unreachable_callback_is_recorded_with_the_name_of_the_error(undelivered: Callable[..., Job]) -> None:
     with running_receiver(200) as receiver:
         stopped = receiver
@@ -161,6 +194,63 @@ def test_a_host_with_a_private_address_is_not_called(undelivered: Callable[..., 
         assert receiver.received.empty()
     assert job.callback is not None
     assert [(d.status, d.error) for d in job.callback.deliveries] == [(None, "UrlNotAllowed")]
+
+
+@asynccontextmanager
+async def server_of_paths() -> AsyncIterator[str]:
+    """Host and port of a server that responds to `/hook` and never to `/silent`."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"POST /hook "):
+            writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        else:
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("owner", ["silent", ""])
+def test_callbacks_that_never_respond_do_not_delay_the_callback_of_another_key_or_host(
+    tmp_path: Path, owner: str
+) -> None:
+    """Regression: the first 4 of 60 took all slots for 10 s, then the next."""
+
+    async def scenario(database: Database) -> None:
+        async with server_of_paths() as silent_host, server_of_paths() as other_host:
+            webhooks = Webhooks(
+                database,
+                Metrics(Formats()),
+                RetryPolicy(max_attempts=9, backoff_seconds=1000, max_age_seconds=1e6),
+                allowed_hosts=(silent_host, other_host),
+                is_private_allowed=True,
+                secret=SECRET,
+            )
+            for _ in range(60):
+                await submitted(database, job_request(owner=owner, callback_url=f"http://{silent_host}/silent"))
+                assert await finished(database, await claimed_job(database))
+            await webhooks.deliver_due()
+            # Of a key, the host may be the same one; without keys, only hosts tell callbacks apart.
+            host = silent_host if owner else other_host
+            job_id, _ = await submitted(
+                database, job_request(owner="other" if owner else "", callback_url=f"http://{host}/hook")
+            )
+            assert await finished(database, await claimed_job(database))
+            await webhooks.deliver_due()
+            # The silent callbacks hold their slots for longer.
+            async with asyncio.timeout(DELIVERY_SECONDS - 1):
+                while (callback := (await stored_job(database, job_id)).callback) and callback.state == "pending":  # noqa: ASYNC110 - a row has no event
+                    await asyncio.sleep(0)
+            assert callback is not None
+            assert callback.state == "delivered"
+            await webhooks.close()
+
+    with_database(f"sqlite:///{tmp_path}/jobs.db", tmp_path, scenario)
 
 
 @pytest.mark.parametrize(
