@@ -119,6 +119,7 @@ def build_state(settings: Settings) -> AppState:
         classifier=classifier,
         jobs=build_jobs(
             settings,
+            lifecycle=lifecycle,
             admission=admission,
             models=models,
             receiver=receiver,

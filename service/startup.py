@@ -44,8 +44,11 @@ async def start(state: AppState) -> None:
             group.create_task(_probe_formats(state))
             group.create_task(_start_decode_workers(state))
             group.create_task(_load_models(state))
+            if state.jobs is not None:
+                # Its errors do not fail the start: predictions need no jobs.
+                group.create_task(state.jobs.open())
     if state.jobs is not None:
-        await state.jobs.open(lambda: lifecycle.fail("internal error"))
+        state.jobs.start()
     lifecycle.become_ready()
     _log.info("ready")
     if seconds:

@@ -71,7 +71,7 @@ def _job_gauges(jobs: Jobs) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "framewise_job_queue_age_seconds",
         "Seconds since the oldest queued job was created.",
-        statistics.queue_age_seconds,
+        jobs.runner.queue_age_seconds,
     )
     yield GaugeMetricFamily(
         "framewise_job_stored_bytes", "Bytes of the uploads and results of all jobs.", statistics.num_stored_bytes

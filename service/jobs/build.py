@@ -12,9 +12,11 @@ from service.jobs.jobs import Jobs
 from service.jobs.listeners import Listeners
 from service.jobs.runner import Runner
 from service.jobs.settings import JobSettings
+from service.jobs.storage import JobStorage
 from service.jobs.sweep import Sweeper
 from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
+from service.lifecycle import Lifecycle
 from service.prediction.admission import Admission
 from service.prediction.classifier import Classifier
 from service.telemetry.metrics import Metrics
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 def build_jobs(
     settings: JobSettings,
     *,
+    lifecycle: Lifecycle,
     admission: Admission,
     models: ModelRepository,
     receiver: UploadReceiver,
@@ -44,11 +47,14 @@ def build_jobs(
     database = Database(
         f"sqlite:///{settings.jobs_dir.absolute()}/jobs.db" if url is None else url.get_secret_value(),
         settings.jobs_dir,
+        settings.database_timeout_seconds,
     )
     uploads = JobUploads(settings.jobs_dir / "uploads")
+    storage = JobStorage(database, uploads, lifecycle)
     listeners = Listeners(settings.max_job_listeners)
     webhooks = _build_webhooks(settings, database, metrics)
     runner = Runner(
+        storage=storage,
         database=database,
         listeners=listeners,
         webhooks=webhooks,
@@ -74,6 +80,7 @@ def build_jobs(
         settings=settings,
     )
     return Jobs(
+        storage=storage,
         database=database,
         uploads=uploads,
         listeners=listeners,

@@ -45,7 +45,7 @@ class Completion:
             # After a shutdown another process runs the job. After a cancellation or a lost lease this has no effect.
             is_claimed = await self._requeue(attempt.claim, 0)
             label = "given_back"
-        elif (outcome := attempt.task.result()) is None:
+        elif (outcome := self._outcome(attempt)) is None:
             is_claimed = await self._requeue(attempt.claim, _REQUEUE_SECONDS)
             label = "given_back"
         else:
@@ -71,6 +71,14 @@ class Completion:
             self._listeners.signal(job_id)
             self._metrics.count_attempt("abandoned")
             _log.error("job abandoned", extra={"job_id": job_id})
+
+    def _outcome(self, attempt: Attempt) -> Outcome | None:
+        error = attempt.task.exception()
+        if error is None:
+            return attempt.task.result()
+        _log.error("job attempt failed unexpectedly", exc_info=error, extra={"job_id": attempt.claim.job_id})
+        problem = self._explain(Exception("unexpected"), attempt.claim.request_id)
+        return Outcome(problem=problem.model_dump_json())
 
     async def _requeue(self, claim: Claim, after_seconds: float) -> bool:
         return await self._database.write(lambda connection: requeue_job(connection, claim, after_seconds))

@@ -1,7 +1,6 @@
 """The jobs as the HTTP routes use them: submit, get, list, cancel, listen."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -9,13 +8,14 @@ from sqlalchemy import Connection
 
 from framewise.schemas.jobs import JobList, JobListQuery
 from service.inference.repository import ModelRepository
-from service.jobs.database import Database
+from service.jobs.database import Database, require_write_access
 from service.jobs.events import Event, events_after
 from service.jobs.leases import ENDED, cancel_job
 from service.jobs.listeners import Listeners
 from service.jobs.queries import Viewer, find_job, job_json, list_jobs, remove_ended_job
 from service.jobs.runner import Runner
 from service.jobs.settings import JobSettings
+from service.jobs.storage import JobStorage
 from service.jobs.submissions import JobRequest, new_job_id, require_capacity, submit_job
 from service.jobs.uploads import JobUploads
 from service.jobs.webhooks import Webhooks
@@ -38,6 +38,7 @@ class Jobs:
     def __init__(
         self,
         *,
+        storage: JobStorage,
         database: Database,
         uploads: JobUploads,
         listeners: Listeners,
@@ -48,6 +49,7 @@ class Jobs:
         receiver: UploadReceiver,
         settings: JobSettings,
     ) -> None:
+        self._storage = storage
         self._database = database
         self._uploads = uploads
         self._webhooks = webhooks
@@ -56,18 +58,23 @@ class Jobs:
         self._receiver = receiver
         self._settings = settings
         self._num_bytes_arriving = 0
+        self._opening: asyncio.Task[None] | None = None
         self.listeners = listeners
         self.runner = runner
 
-    async def open(self, on_failure: Callable[[], None]) -> None:
-        """Open the directory and the database, and start to run jobs.
+    async def open(self) -> None:
+        """Open the directory and the database; an error is reported, and `start` tries again.
 
-        `on_failure` is called if the runner stops with an unexpected error. Raises OSError if the directory or the
-        database is unavailable.
+        Returns at the latest when a request would no longer wait for the database: a migration may take longer.
         """
-        await asyncio.to_thread(self._uploads.open)
-        await self._database.open()
-        self.runner.start(on_failure)
+        self._opening = asyncio.create_task(self._open())
+        done, _ = await asyncio.wait({self._opening}, timeout=self._settings.database_timeout_seconds)
+        if not done:
+            self._storage.report_opening()
+
+    def start(self) -> None:
+        """Start to run jobs, also before the storage is open; ready models are required."""
+        self.runner.start()
 
     def drain(self) -> None:
         """Claim no more jobs, requeue the running jobs, and end all event streams."""
@@ -80,6 +87,9 @@ class Jobs:
         await self.runner.close()
         await self._webhooks.close()
         await self._database.close()
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
 
     async def submit(self, upload: Upload, request: JobRequest) -> SubmittedJob:
         """Receive a video and store it as a job. The job survives a crash after this call returns.
@@ -152,6 +162,14 @@ class Jobs:
         """An event that is set when the job may have changed; see `Listeners.listen`."""
         return self.listeners.listen(job_id)
 
+    async def _open(self) -> None:
+        try:
+            await self._storage.open()
+        except Exception as error:  # noqa: BLE001 - reported; the runner tries again
+            self._storage.report(error)
+        else:
+            self._storage.report_success()
+
     async def _require_capacity(self, request: JobRequest, num_bytes: int) -> None:
         total = self._num_bytes_arriving + num_bytes
         await self._database.read(lambda connection: require_capacity(connection, request, total, self._settings))
@@ -163,6 +181,8 @@ class Jobs:
             await asyncio.to_thread(self._uploads.fsync, new_upload.path)
 
             def insert(connection: Connection) -> SubmittedJob:
+                # A job that could be stored, but not run, is refused.
+                require_write_access(connection)
                 row, is_new = submit_job(connection, job_id, request, video, self._settings)
                 # Set before the commit, whose result may be unknown: the sweep removes an upload without a job, but
                 # a job without its upload would be lost.

@@ -30,11 +30,16 @@ class Claim:
     job_id: str
     fencing_token: int
     attempt: int
-    query: PredictQuery
+    query_json: str
     request_id: str
     traceparent: str | None
     upload_sha256: str
     num_upload_bytes: int
+
+    @property
+    def query(self) -> PredictQuery:
+        """The query of the job. Raises ValidationError if the stored one is invalid."""
+        return PredictQuery.model_validate_json(self.query_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ def claim_job(connection: Connection, lease_seconds: float, max_attempts: int) -
         job_id=row.id,
         fencing_token=row.fence + 1,
         attempt=row.num_attempts + 1,
-        query=PredictQuery.model_validate_json(row.query),
+        query_json=row.query,
         request_id=row.request_id,
         traceparent=row.traceparent,
         upload_sha256=row.upload_sha256,

@@ -7,21 +7,27 @@ other, and immediately after this process changed a job.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+import time
+
+from sqlalchemy import Connection
 
 from service.jobs.attempts import Attempt, AttemptRunner
 from service.jobs.changes import ChangeDetector
 from service.jobs.completion import Completion
-from service.jobs.database import Database
+from service.jobs.database import Database, require_write_access
 from service.jobs.errors import DatabaseUnavailable
-from service.jobs.leases import claim_job, renew_leases
+from service.jobs.leases import Claim, claim_job, renew_leases
 from service.jobs.listeners import Listeners
 from service.jobs.queries import JobStatistics, job_statistics
 from service.jobs.settings import JobSettings
+from service.jobs.storage import JobStorage
 from service.jobs.sweep import Sweeper
 from service.jobs.webhooks import Webhooks
 
 _log = logging.getLogger(__name__)
+
+# The tick in progress, and the requeuing of the held jobs; each may take a second more than its time limit.
+_MAX_CLOSING_CALLS = 2
 
 
 class Runner:
@@ -30,6 +36,7 @@ class Runner:
     def __init__(
         self,
         *,
+        storage: JobStorage,
         database: Database,
         listeners: Listeners,
         webhooks: Webhooks,
@@ -39,6 +46,7 @@ class Runner:
         sweeper: Sweeper,
         settings: JobSettings,
     ) -> None:
+        self._storage = storage
         self._database = database
         self._listeners = listeners
         self._webhooks = webhooks
@@ -51,18 +59,19 @@ class Runner:
         self._is_draining = False
         self._wakeup = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
+        self._statistics_read_at = time.monotonic()
         self.statistics = JobStatistics({}, 0, 0, has_due_callback=False)
 
-    def start(self, on_failure: Callable[[], None]) -> None:
-        """Start to claim jobs; `on_failure` is called if the runner stops with an unexpected error."""
+    @property
+    def queue_age_seconds(self) -> float:
+        """Age of the oldest queued job; it grows also while the database cannot be read."""
+        if not self.statistics.num_by_state.get("queued"):
+            return 0
+        return self.statistics.queue_age_seconds + time.monotonic() - self._statistics_read_at
 
-        def ended(polling: asyncio.Task[None]) -> None:
-            if not polling.cancelled() and (error := polling.exception()) is not None:
-                _log.error("the job runner stopped", exc_info=error)
-                on_failure()
-
+    def start(self) -> None:
+        """Start to claim jobs. An error is reported and tried again; it never ends the runner."""
         self._polling = asyncio.create_task(self._poll_until_drained())
-        self._polling.add_done_callback(ended)
 
     def wake(self) -> None:
         """Poll now instead of at the end of the interval."""
@@ -74,10 +83,14 @@ class Runner:
         self.wake()
 
     async def close(self) -> None:
-        """Drain, and wait until all held jobs are requeued."""
+        """Drain, and wait until all held jobs are requeued, but not for a database that does not respond."""
         self.drain()
         if self._polling is not None:
-            await asyncio.wait({self._polling})
+            seconds = _MAX_CLOSING_CALLS * (self._settings.database_timeout_seconds + 1)
+            _, pending = await asyncio.wait({self._polling}, timeout=seconds)
+            for polling in pending:
+                # The leases of its jobs expire, and another process runs them.
+                polling.cancel()
 
     async def stop_job(self, job_id: str) -> None:
         """Stop the attempt of a job if this process holds it, and wait until its decode worker and slots are free."""
@@ -91,13 +104,12 @@ class Runner:
         while not self._is_draining:
             self._wakeup.clear()
             try:
+                await self._storage.open()
                 await self._poll()
-            except DatabaseUnavailable:
-                # `Database` logged the error. Leases expire, and a process that reaches the database runs the jobs.
-                pass
-            except OSError:
-                # The jobs directory is unavailable, or no file descriptor is left. The next tick tries again.
-                _log.exception("polling jobs failed")
+            except Exception as error:  # noqa: BLE001 - reported, and the next tick tries again
+                self._storage.report(error)
+            else:
+                self._storage.report_success()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.job_beat_seconds):
                     await self._wakeup.wait()
@@ -105,22 +117,47 @@ class Runner:
             attempt.task.cancel()
         if self._held:
             await asyncio.wait({attempt.task for attempt in self._held.values()})
-        with contextlib.suppress(DatabaseUnavailable):
+        # Leases expire, and a process that reaches the database runs the jobs.
+        try:
             await self._settle()
+        except Exception as error:  # noqa: BLE001 - as in a tick
+            self._storage.report(error)
 
     async def _poll(self) -> None:
-        await self._settle()
-        await self._renew_leases()
+        """Run each step of a tick. An unexpected error of one step is raised after the others."""
+        errors = []
+        for step in (
+            self._settle,
+            self._renew_leases,
+            self._read_statistics,
+            self._run_jobs,
+            self._deliver_callbacks,
+            self._changes.signal_changed,
+            self._sweeper.sweep_if_due,
+        ):
+            try:
+                await step()
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    async def _read_statistics(self) -> None:
         self.statistics = await self._database.read(job_statistics)
+        self._statistics_read_at = time.monotonic()
+
+    async def _run_jobs(self) -> None:
         is_other_running = self.statistics.num_by_state.get("running", 0) > len(self._held)
         if is_other_running:
             await self._completion.fail_abandoned()
         if is_other_running or self.statistics.num_by_state.get("queued"):
             await self._claim()
+
+    async def _deliver_callbacks(self) -> None:
         if self.statistics.has_due_callback:
             await self._webhooks.deliver_due()
-        await self._changes.signal_changed()
-        await self._sweeper.sweep_if_due()
 
     async def _settle(self) -> None:
         for attempt in [attempt for attempt in self._held.values() if attempt.task.done()]:
@@ -128,14 +165,15 @@ class Runner:
             del self._held[attempt.claim.job_id]
 
     async def _renew_leases(self) -> None:
+        """Renew the leases of the held jobs; without held jobs, only check that the database can be written to."""
         claims = [attempt.claim for attempt in self._held.values()]
-        if not claims:
-            return
-        valid = await self._database.write(
-            lambda connection: renew_leases(connection, claims, self._settings.job_lease_seconds)
-        )
+        valid = await self._database.write(lambda connection: self._renew(connection, claims))
         for attempt in [attempt for attempt in self._held.values() if attempt.claim.job_id not in valid]:
             attempt.task.cancel()
+
+    def _renew(self, connection: Connection, claims: list[Claim]) -> set[str]:
+        require_write_access(connection)
+        return renew_leases(connection, claims, self._settings.job_lease_seconds) if claims else set()
 
     async def _claim(self) -> None:
         while len(self._held) < self._settings.job_workers and not self._is_draining:

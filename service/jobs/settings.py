@@ -28,6 +28,15 @@ class JobSettings(BaseModel):
             "Database of jobs: `sqlite:///path` or `postgresql+psycopg://...`. Default: `jobs.db` in SERVICE_JOBS_DIR."
         ),
     )
+    database_timeout_seconds: float = Field(
+        default=5,
+        ge=1,
+        le=60,
+        description=(
+            "Longest time that a request waits for the database of jobs, including a lock that another program holds; "
+            "then the response is 503 `database_unavailable`."
+        ),
+    )
     job_workers: int = Field(
         default=1,
         ge=1,
