@@ -9,6 +9,7 @@ import time
 import uvicorn
 
 from service.api.bounded_protocol import BoundedProtocol
+from service.api.path_prefix import ForwardedHeaders
 from service.api.server import DrainingServer, listen
 from service.app import create_app
 from service.environment import INVALID_SETTINGS_STATUS, InvalidSettings
@@ -59,9 +60,11 @@ def main() -> int:
         loop="uvloop",
         http=BoundedProtocol,
         ws="none",
+        proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )
+    config.app = ForwardedHeaders(app, config.forwarded_allow_ips)  # type: ignore[arg-type] # typed otherwise there
     DrainingServer(config, app.state.app_state, settings.drain_seconds, settings.close_seconds).run(sockets)
     _exit_if_a_thread_is_busy()
     return 0

@@ -1,6 +1,7 @@
 """Application factory: builds every part of the service once, and puts the HTTP application together."""
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from service.api import problems
 from service.api.access_log import AccessLog
 from service.api.authorize import require_admin_scope, require_model_control, require_predict_scope
 from service.api.gauges import GaugeCollector
+from service.api.head_requests import HeadRequests
 from service.api.openapi import complete_openapi
+from service.api.path_prefix import PathPrefixes
 from service.api.routes import capabilities, health, jobs, metrics, models, open_inference, page, predict
 from service.api.security_headers import SecurityHeaders
 from service.api.strict_parameters import require_known_parameters
@@ -64,14 +67,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.app_state = state
     _add_routes(app)
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Idempotency-Key", "Last-Event-ID", "X-Request-Id", "traceparent"],
-            expose_headers=["Location", "Retry-After", "X-Request-Id"],
-        )
     problems.install(app)
     complete_openapi(app)
     return app
@@ -159,15 +154,36 @@ def _add_routes(app: FastAPI) -> None:
 
 
 class _Service(FastAPI):
-    """An app whose access log is the outermost layer, so that a response to an unexpected error has an id too."""
+    """An app whose own layers are outside those of FastAPI, so that they apply to unexpected errors too."""
 
     def __init__(self, state: AppState, **settings: Any) -> None:
         super().__init__(**settings)
-        self._metrics = state.metrics
-        self._tracing = state.tracing
+        self._state = state
 
     def build_middleware_stack(self) -> ASGIApp:
-        return AccessLog(SecurityHeaders(super().build_middleware_stack()), self._metrics, self._tracing)
+        state = self._state
+        app: ASGIApp = HeadRequests(super().build_middleware_stack())
+        if state.settings.cors_origins:
+            app = _allow_origins(app, state.settings.cors_origins)
+        app = AccessLog(SecurityHeaders(app), state.metrics, state.tracing)
+        return PathPrefixes(app, state.settings.root_path)
+
+
+def _allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+        allow_headers=[
+            *("Authorization", "Cache-Control", "Content-Encoding", "Content-Type", "Idempotency-Key"),
+            *("If-None-Match", "Inference-Header-Content-Length", "Last-Event-ID", "X-Request-Id"),
+            *("traceparent", "tracestate"),
+        ],
+        expose_headers=[
+            *("Accept-Encoding", "Allow", "ETag", "Inference-Header-Content-Length", "Location", "Retry-After"),
+            *("WWW-Authenticate", "X-Request-Id"),
+        ],
+    )
 
 
 def _tracing(settings: Settings) -> "Tracing | None":

@@ -132,3 +132,23 @@ def _shortened(text: str) -> str:
     """The text in quotes on one line, at most 80 characters of it."""
     max_characters = 80
     return repr(text if len(text) <= max_characters else f"{text[:max_characters]}...")
+
+
+MAX_PREFIX_CHARACTERS = 256
+_PATH_PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~@+-]+)+", re.ASCII)
+
+
+def is_path_prefix(text: str) -> bool:
+    """Whether a text is a path without a slash at its end, of characters that need no encoding."""
+    return len(text) <= MAX_PREFIX_CHARACTERS and _PATH_PREFIX.fullmatch(text) is not None
+
+
+def require_path_prefix(value: str) -> str:
+    """The path without slashes at its end; raises ValueError unless it is empty or `is_path_prefix` then."""
+    prefix = value.rstrip("/")
+    if prefix and not is_path_prefix(prefix):
+        raise ValueError(
+            f"{_shortened(value)} is not a path such as /video: parts of letters, digits and ._~@+-, at most "
+            f"{MAX_PREFIX_CHARACTERS} characters."
+        )
+    return prefix

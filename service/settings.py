@@ -11,7 +11,7 @@ from service.jobs.settings import JobSettings
 from service.keys.settings import KeySettings
 from service.model_control.settings import ModelControlSettings
 from service.prediction.settings import PredictionSettings
-from service.setting_types import CommaList, Origin, require_bindable_host, require_no_link
+from service.setting_types import CommaList, Origin, require_bindable_host, require_no_link, require_path_prefix
 from service.telemetry.settings import TelemetrySettings
 from service.uploads.settings import UploadSettings
 from service.video.sandbox.settings import SandboxSettings
@@ -33,6 +33,13 @@ class ServerSettings(BaseModel):
         description=(
             "Origins whose pages may call the API, as browsers send them, such as `https://example.org`: scheme, host"
             " and any port, without a path; a list. `*` allows all."
+        ),
+    )
+    root_path: Annotated[str, AfterValidator(require_path_prefix)] = Field(
+        default="",
+        description=(
+            "Path under which a proxy serves the service, such as `/video`, whether or not the proxy removes it from "
+            "requests. `X-Forwarded-Prefix` of a trusted proxy takes precedence."
         ),
     )
     drain_seconds: float = Field(default=30, ge=0, description="Time for requests in progress to finish after SIGTERM.")

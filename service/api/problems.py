@@ -16,6 +16,7 @@ from starlette.routing import Match
 from framewise.schemas.problem import Problem
 from service.api.access_log import note
 from service.api.errors import ClientDisconnected
+from service.api.path_prefix import route_path
 from service.api.problem_table import TABLE, ProblemKind
 from service.keys.errors import RateExceeded, Unauthorized
 from service.prediction.errors import Busy
@@ -42,7 +43,7 @@ def install(app: FastAPI) -> None:
 def problem_response(request: Request, kind: ProblemKind, detail: str, headers: dict[str, str]) -> JSONResponse:
     """Return the response that reports a problem."""
     note(request, code=kind.code)
-    if f"{request.url.path}/".startswith(_OPEN_INFERENCE):
+    if f"{route_path(request.scope)}/".startswith(_OPEN_INFERENCE):
         return JSONResponse({"error": detail}, status_code=kind.status, headers=headers)
     problem = _problem(kind, detail, request.state.request_id)
     return JSONResponse(

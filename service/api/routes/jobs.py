@@ -117,7 +117,7 @@ async def submit(
         submitted.json,
         status_code=202 if submitted.is_new else 200,
         media_type="application/json",
-        headers={"Location": f"/jobs/{submitted.job_id}"},
+        headers={"Location": f"{request.scope['root_path']}/jobs/{submitted.job_id}"},
     )
 
 

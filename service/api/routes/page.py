@@ -65,25 +65,25 @@ def _read(path: Path) -> PageFile:
     return PageFile(content=content, media_type=_MEDIA_TYPES[path.suffix], etag=etag)
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.get("/")
 async def page(request: Request) -> Response:
     """Serve the page."""
     return _respond(request, page_files(), "index.html")
 
 
-@router.api_route("/page/{name}", methods=["GET", "HEAD"])
+@router.get("/page/{name}")
 async def page_file(request: Request, name: str) -> Response:
     """Serve a file of the same pages."""
     return _respond(request, page_files(), name)
 
 
-@router.api_route("/docs", methods=["GET", "HEAD"])
+@router.get("/docs")
 async def documentation(request: Request) -> Response:
     """Serve the documentation."""
     return _respond(request, documentation_files(), "index.html")
 
 
-@router.api_route("/docs/{name}", methods=["GET", "HEAD"])
+@router.get("/docs/{name}")
 async def documentation_file(request: Request, name: str) -> Response:
     """Serve a file of the same pages."""
     return _respond(request, documentation_files(), name)
