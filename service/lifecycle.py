@@ -81,14 +81,15 @@ class Lifecycle:
         return [*self._degraded.values()]
 
     def become_ready(self) -> None:
-        """Report that every model is loaded; a draining service keeps draining."""
-        if self._state == "starting":
-            self._state = "ready"
+        """Report that predictions are served, after a failed attempt too; a draining service keeps draining."""
+        if self._state in ("starting", "failed"):
+            self._state, self._detail = "ready", None
         self._is_decided.set()
 
     def fail(self, detail: str) -> None:
-        """Report that the start failed, with the reason."""
-        self._state, self._detail = "failed", detail
+        """Report that the start failed, with the reason; a draining service keeps draining."""
+        if self._state != "draining":
+            self._state, self._detail = "failed", detail
         self._is_decided.set()
 
     async def wait_until_decided(self) -> None:

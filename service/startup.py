@@ -32,18 +32,18 @@ async def running(state: AppState) -> AsyncIterator[None]:
 
 
 async def start(state: AppState) -> None:
-    """Open every part, load the models and become ready; then watch the models directory if that is configured.
+    """Open every part, load the models and become ready; then watch the models directory if necessary.
 
     Raises the first error of any part; `fail_if_raised` makes it the state that /health reports.
     """
-    lifecycle, seconds = state.lifecycle, state.settings.watch_models_seconds
+    lifecycle = state.lifecycle
     # A service that cannot store an upload is not ready.
     state.uploads.open()
     with first_error():
         async with asyncio.TaskGroup() as group:
             group.create_task(_probe_formats(state))
             group.create_task(_start_decode_workers(state))
-            group.create_task(_load_models(state))
+            group.create_task(state.control.load_at_start())
             if state.jobs is not None:
                 # Its errors do not fail the start: predictions need no jobs.
                 group.create_task(state.jobs.open())
@@ -51,8 +51,7 @@ async def start(state: AppState) -> None:
         state.jobs.start()
     lifecycle.become_ready()
     _log.info("ready")
-    if seconds:
-        await state.control.watch(seconds)
+    await state.control.watch()
 
 
 def fail_if_raised(starting: asyncio.Task[None], lifecycle: Lifecycle) -> None:
@@ -83,10 +82,3 @@ async def _probe_formats(state: AppState) -> None:
 async def _start_decode_workers(state: AppState) -> None:
     with timed("decode workers started"):
         await state.sandbox.start()
-
-
-async def _load_models(state: AppState) -> None:
-    # Chosen before the engine is imported, so that /health lists the models from the first moment.
-    directories = state.control.select_at_start()
-    await state.control.open()
-    await state.control.load_all(directories)

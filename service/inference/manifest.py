@@ -5,8 +5,7 @@ Knows neither TensorFlow nor how clips are decoded.
 
 import hashlib
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.inference.errors import InvalidModel
+from service.inference.model_files import model_files, read_regular_file
 from service.video.clip import ClipSpec
 from service.video.quality import PictureEnvelope
 
@@ -166,12 +166,11 @@ def combine_clips(
 
 
 def file_digests(directory: Path) -> dict[str, str]:
-    """SHA-256 of every file under `directory` but the manifest, by path relative to `directory`."""
-    return {
-        path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != MANIFEST_NAME
-    }
+    """SHA-256 of every file under `directory` but the manifest, by path relative to `directory`.
+
+    Files that operating systems and file servers leave in directories are not files of the model.
+    """
+    return {path: _digest(directory / path) for path in sorted(model_files(directory)) if path != MANIFEST_NAME}
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -181,7 +180,7 @@ def read_manifest(directory: Path) -> Manifest:
         InvalidModel: the manifest is missing, not JSON, or invalid.
     """
     try:
-        return Manifest.model_validate_json((directory / MANIFEST_NAME).read_bytes())
+        return Manifest.model_validate_json(read_regular_file(directory / MANIFEST_NAME))
     except OSError as error:
         raise InvalidModel(f"{directory}: no readable {MANIFEST_NAME}: {error.strerror}") from error
     except ValidationError as error:
@@ -192,11 +191,27 @@ def verify_files(directory: Path, manifest: Manifest) -> None:
     """Check the files of the model in `directory` against the digests in its manifest.
 
     Raises:
-        InvalidModel: a file is altered, missing or not listed.
+        InvalidModel: a file is altered, missing or not listed, or the directory cannot be read.
     """
-    found = file_digests(directory)
-    differing: Sequence[str] = sorted(
-        path for path in found.keys() | manifest.files.keys() if found.get(path) != manifest.files.get(path)
-    )
+    try:
+        differing = sorted(
+            {path for path, digest in manifest.files.items() if not _has_digest(directory, path, digest)}
+            | (model_files(directory) - manifest.files.keys() - {MANIFEST_NAME})
+        )
+    except OSError as error:
+        raise InvalidModel(f"{directory}: its files cannot be read: {error.strerror}") from error
     if differing:
         raise InvalidModel(f"{directory}: altered, missing or unlisted files: {', '.join(differing)}")
+
+
+def _has_digest(directory: Path, path: str, digest: str) -> bool:
+    """Whether `path`, relative to `directory` and inside it, is a regular file with this digest."""
+    inside = PurePosixPath(path)
+    if inside.is_absolute() or ".." in inside.parts or not (directory / inside).is_file():
+        return False
+    return _digest(directory / inside) == digest
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.inference.errors import InvalidModel
 from service.inference.manifest import CARD_JSON_NAME, CARD_NAME, MANIFEST_NAME, Manifest, read_manifest, verify_files
+from service.inference.model_files import is_litter, read_regular_file
 
 _CARD = TypeAdapter(dict[str, Any])
 
@@ -30,7 +31,11 @@ def find_models(models_dir: Path) -> list[Path]:
     Raises:
         InvalidModel: there is no such directory.
     """
-    found = [path.parent for path in models_dir.glob(f"[!.]*/[!.]*/{MANIFEST_NAME}")]
+    found = [
+        path.parent
+        for path in models_dir.glob(f"*/*/{MANIFEST_NAME}")
+        if not is_litter(path.parent.name) and not is_litter(path.parent.parent.name)
+    ]
     if not found:
         raise InvalidModel(f"no model in {models_dir}: expected <name>/<version>/{MANIFEST_NAME}")
     return sorted(found, key=lambda path: (path.parent.name, path.name.zfill(9)))
@@ -52,13 +57,20 @@ def read_model(directory: Path) -> StoredModel:
         directory,
         manifest,
         manifest.digest,
-        card_path.read_text(encoding="utf-8") if card_path.exists() else "",
-        _read_card(json_path) if json_path.exists() else None,
+        _read_text(card_path) if CARD_NAME in manifest.files else "",
+        _read_card(json_path) if CARD_JSON_NAME in manifest.files else None,
     )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return read_regular_file(path).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidModel(f"{path}: it cannot be read as UTF-8: {error}") from error
 
 
 def _read_card(path: Path) -> dict[str, Any]:
     try:
-        return _CARD.validate_json(path.read_bytes())
+        return _CARD.validate_json(_read_text(path))
     except ValidationError as error:
         raise InvalidModel(f"{path}: not a JSON object: {error}") from error

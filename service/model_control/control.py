@@ -5,18 +5,23 @@ import gc
 import logging
 from pathlib import Path
 
-from service.inference.errors import InvalidModel, TooManyModels, UnknownModel
+from service.inference.errors import InferenceError, InvalidModel, TooManyModels, UnknownModel
 from service.inference.repository import ModelRepository, ReadyModel
 from service.inference.stored_model import find_models
 from service.lifecycle import Lifecycle
 from service.model_control.loader import ModelLoader
-from service.model_control.models_directory import latest_first, models_on_disk
+from service.model_control.models_directory import NameAndVersion, Signature, latest_first, models_on_disk
+from service.model_control.public_reason import public_reason
 from service.model_control.settings import ModelControlSettings
-from service.model_control.watcher import watch_models
+from service.model_control.watcher import scan_or_empty, wait_for_change, watch_models
 from service.telemetry.metrics import Metrics
 from service.video.errors import DecoderFailed
 
 _log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5.0
+"""Interval at which models that failed at start are looked at, if no interval is configured."""
+_PART = "models"
 
 
 class ModelControl:
@@ -37,6 +42,10 @@ class ModelControl:
         self._lifecycle = lifecycle
         self._loader = loader
         self._metrics = metrics
+        self._is_watching = settings.watch_models_seconds > 0
+        self._interval_seconds = settings.watch_models_seconds or RETRY_SECONDS
+        self._attempted: dict[NameAndVersion, Signature] = {}
+        self._failed_at_start: set[NameAndVersion] = set()
         self._changing = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], ReadyModel] = {}
 
@@ -68,24 +77,28 @@ class ModelControl:
                 )
         return sorted(selected, key=directories.index)
 
-    async def open(self) -> None:
-        """Import the engine, which takes seconds."""
-        await self._loader.open()
+    async def load_at_start(self) -> None:
+        """Load the models of `select_at_start`; return when a version of the default model is ready.
 
-    async def load_all(self, directories: list[Path]) -> None:
-        """Load the models in these directories.
+        A start without the default model has failed, with the reason. It is tried again when the files of the models
+        change. Other models that cannot be loaded degrade the service; `watch` tries them again.
 
         Raises:
-            InvalidModel: some of them are invalid; the others are loaded anyway.
+            DecoderFailed: no golden clip can be decoded; the service is at fault.
         """
-        failures = []
-        for directory in directories:
+        while True:
+            self._attempted = await scan_or_empty(self._models_dir)
             try:
-                await self._load_or_replace(directory, None)
-            except InvalidModel as error:
-                failures.append(str(error))
-        if failures:
-            raise InvalidModel("; ".join(failures))
+                # Selected before the engine is imported, so that /health lists the models from the first moment.
+                directories = self.select_at_start()
+                await self._loader.open()
+                await self._load_selected(directories)
+            except InferenceError as error:
+                _log.error("not ready", exc_info=error)
+                self._lifecycle.fail(public_reason(error, self._models_dir))
+                await wait_for_change(self._models_dir, self._interval_seconds, self._attempted)
+            else:
+                return
 
     async def load(self, name: str, version: str) -> None:
         """Load a version, or replace it if its files on disk have changed.
@@ -128,9 +141,19 @@ class ModelControl:
         del model
         await asyncio.shield(retiring)
 
-    async def watch(self, interval_seconds: float) -> None:
-        """Load new and changed models from the models directory at an interval, until cancelled."""
-        await watch_models(self._models_dir, interval_seconds, self.load)
+    async def watch(self) -> None:
+        """Load new and changed models from the models directory at an interval, until cancelled.
+
+        Without a configured interval, only until the models that failed at start are loaded or removed.
+        """
+        await watch_models(
+            self._models_dir,
+            self._interval_seconds,
+            self._attempted,
+            load=self.load,
+            forget=self._forget_failed,
+            is_needed=lambda: self._is_watching or bool(self._failed_at_start),
+        )
 
     async def close(self) -> None:
         """Close all batchers, including those of models that are being unloaded, and the loader."""
@@ -151,19 +174,69 @@ class ModelControl:
             if current is None or current.stored.digest != stored.digest:
                 ready = await self._loader.load(stored)
         except BaseException as error:
-            why = str(error) if isinstance(error, InvalidModel | DecoderFailed) else "loading did not complete"
+            why = public_reason(error, self._models_dir)
             if current is None:
                 self._lifecycle.set_model(name, version, "failed", why)
             else:
                 self._lifecycle.set_model(name, version, "ready", f"The version on disk was not loaded: {why}")
+            if isinstance(error, InvalidModel | DecoderFailed):
+                raise type(error)(why) from error
             raise
         self._lifecycle.set_model(name, version, "ready", None)
+        self._failed_at_start.discard((name, version))
+        self._report_failed()
         if ready is None:
             return
         self._models.add(ready)
         _log.info("model ready", extra={"model": f"{name}/{version}", "batch_sizes": ready.batch_sizes})
         if current is not None:
             self._retire(current)
+
+    async def _load_selected(self, directories: list[Path]) -> None:
+        """Load the models in these directories that are not loaded yet.
+
+        Raises:
+            InvalidModel: no version of the default model could be loaded.
+        """
+        reasons: dict[NameAndVersion, str] = {}
+        for directory in directories:
+            model = (directory.parent.name, directory.name)
+            if self._models.find(*model) is not None:
+                continue
+            try:
+                await self._load_or_replace(directory, None)
+            except DecoderFailed:
+                raise
+            except Exception as error:  # noqa: BLE001 - logged; no file of a model may stop the others
+                _log.warning("a model was not loaded", exc_info=error, extra={"model": "/".join(model)})
+                reasons[model] = public_reason(error, self._models_dir)
+        for model in self._failed_at_start - reasons.keys():
+            self._forget_failed(model)
+        self._failed_at_start = set(reasons)
+        default = self._models.default_name
+        if all(model.stored.manifest.name != default for model in self._models.all()):
+            raise InvalidModel("; ".join(reason for (name, _), reason in reasons.items() if name == default))
+        self._report_failed()
+
+    def _forget_failed(self, model: NameAndVersion) -> None:
+        """Remove the state of a model that could not be loaded and is no longer in the models directory."""
+        state = self._lifecycle.model(*model)
+        if state is not None and state.state == "failed":
+            self._lifecycle.forget_model(*model)
+        self._failed_at_start.discard(model)
+        self._report_failed()
+
+    def _report_failed(self) -> None:
+        if self._failed_at_start:
+            names = ", ".join(f"{name}/{version}" for name, version in sorted(self._failed_at_start))
+            self._lifecycle.degrade(
+                _PART,
+                "invalid_model",
+                f"Not loaded at start: {names}. The list of models has the reasons. A model is loaded when its "
+                "directory is corrected.",
+            )
+        else:
+            self._lifecycle.recover(_PART)
 
     def _retire(self, model: ReadyModel) -> asyncio.Task[None]:
         task = asyncio.create_task(self._close_when_idle(model))

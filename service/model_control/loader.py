@@ -52,7 +52,9 @@ class ModelLoader:
         self._inference_executor: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:
-        """Import the engine. Takes seconds; does not block the event loop."""
+        """Import the engine, unless it is imported. Takes seconds; does not block the event loop."""
+        if self._engine is not None:
+            return
         with timed("engine imported", engine=self._settings.engine):
             self._engine = await self._in_thread(self._import_engine)
         # All models share these threads, as they share the cores.

@@ -4,11 +4,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from service.inference.errors import InvalidModel
+from service.inference.model_files import model_files
 from service.inference.stored_model import find_models
 
 NameAndVersion = tuple[str, str]
 Signature = frozenset[tuple[str, int, int]]
-"""Path, size and modification time of every file of a model."""
+"""Path, size and modification time of every file of a model, litter left out."""
 
 
 def models_on_disk(models_dir: Path) -> dict[NameAndVersion, Path]:
@@ -38,9 +39,10 @@ def latest_first(directories: list[Path], default_name: str) -> list[Path]:
 
 def _signature(directory: Path) -> Signature:
     files = set()
-    for path in directory.rglob("*"):
-        # A file that is being moved may vanish; it changes the signature now or at the next scan.
-        with suppress(OSError):
-            found = path.stat()
-            files.add((str(path), found.st_size, found.st_mtime_ns))
+    # A file that is being moved may vanish; it changes the signature now or at the next scan.
+    with suppress(OSError):
+        for path in model_files(directory):
+            with suppress(OSError):
+                found = (directory / path).stat()
+                files.add((path, found.st_size, found.st_mtime_ns))
     return frozenset(files)
