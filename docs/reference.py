@@ -4,6 +4,7 @@
 """
 
 import re
+import tomllib
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -21,6 +22,7 @@ from service.uploads.settings import UploadSettings
 from service.video.sandbox.settings import SandboxSettings
 
 DOCS_DIR = Path(__file__).parents[1] / "docs"
+LICENCES = DOCS_DIR.parent / "requirements" / "licences.toml"
 
 
 SETTINGS_HEADINGS: dict[type[BaseModel], str] = {
@@ -54,7 +56,17 @@ def problems_table() -> str:
     return "\n".join(rows + [f"| {status} | `{code}` | {meaning} |" for status, code, meaning in kinds])
 
 
-TABLES = {"settings.md": settings_tables, "errors.md": problems_table}
+def libraries_table() -> str:
+    """The shared libraries in the packages for serving with their licences, as a Markdown table."""
+    rows = ["| Package | Licence | Libraries |", "|---|---|---|"]
+    for package, libraries in tomllib.loads(LICENCES.read_text(encoding="utf-8"))["libraries"].items():
+        for licence in sorted(set(libraries.values()), key=lambda each: ("GPL" not in each, each)):
+            names = ", ".join(f"`{name}`" for name in sorted(libraries) if libraries[name] == licence)
+            rows.append(f"| `{package}` | {licence} | {names} |")
+    return "\n".join(rows)
+
+
+TABLES = {"settings.md": settings_tables, "errors.md": problems_table, "licences.md": libraries_table}
 
 
 def with_table(document: str, table: str) -> str:

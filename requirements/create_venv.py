@@ -14,7 +14,11 @@ import sys
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
 """The same versions as `requires-python` in pyproject.toml."""
 
-UV = "uv>=0.9,<1"
+UV = os.path.join(os.path.dirname(os.path.abspath(__file__)), "uv.txt")
+"""The pin of uv, with hashes: uv checks the hashes of everything else."""
+
+HASHED = ("--require-hashes", "--only-binary", ":all:", "--no-deps")
+"""Options of pip: install the pinned wheels and nothing else, so that no code of a package runs while it is built."""
 
 
 class EnvironmentFailed(Exception):
@@ -65,7 +69,7 @@ def create(directory):
     is_new = not os.path.exists(directory)
     try:
         _run([sys.executable, "-m", "venv", directory])
-        _run([os.path.join(directory, "bin", "python"), "-m", "pip", "install", "--quiet", UV])
+        _run([os.path.join(directory, "bin", "python"), "-m", "pip", "install", "--quiet", *HASHED, "-r", UV])
     except BaseException:
         if is_new:
             shutil.rmtree(directory, ignore_errors=True)
