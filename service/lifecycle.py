@@ -23,12 +23,13 @@ class Lifecycle:
         self._detail: str | None = None
         self._models: dict[tuple[str, str], ModelState] = {}
         self._degraded: dict[str, DegradedPart] = {}
+        self._blocking: set[str] = set()
         self._is_decided = asyncio.Event()
 
     @property
     def is_ready(self) -> bool:
         """Whether the service answers predictions."""
-        return self._state == "ready"
+        return self._state == "ready" and not self._blocking
 
     def require_ready(self) -> None:
         """Check that the models are loaded; true for a draining service, too.
@@ -70,8 +71,17 @@ class Lifecycle:
         if previous is None or previous.reason != reason:
             _log.warning("degraded", extra={"part": part, "reason": reason, "detail": detail})
 
+    def block(self, part: str, reason: str, detail: str) -> None:
+        """Report that a part does not work without which no video can be received; the service is not ready.
+
+        Requests that do not need the part are answered.
+        """
+        self._blocking.add(part)
+        self.degrade(part, reason, detail)
+
     def recover(self, part: str) -> None:
         """Report that a part of the service works."""
+        self._blocking.discard(part)
         if self._degraded.pop(part, None) is not None:
             _log.info("recovered", extra={"part": part})
 
@@ -103,8 +113,11 @@ class Lifecycle:
     def health(self) -> Health:
         """Return the response of /health."""
         degraded = self.degraded_parts
+        state: Literal[State, "degraded"] = self._state
+        if state == "ready" and degraded:
+            state = "failed" if self._blocking else "degraded"
         return Health(
-            state="degraded" if self._state == "ready" and degraded else self._state,
+            state=state,
             detail=self._detail or " ".join(f"{part.part}: {part.detail}" for part in degraded) or None,
             models=[*self._models.values()],
             degraded=degraded,

@@ -23,11 +23,13 @@ async def running(state: AppState) -> AsyncIterator[None]:
     # The start takes seconds, during which /health reports `starting`.
     starting = asyncio.create_task(start(state))
     starting.add_done_callback(lambda task: fail_if_raised(task, state.lifecycle))
+    watching = asyncio.create_task(_watch_uploads(state))
     try:
         yield
     finally:
         starting.cancel()
-        await asyncio.wait({starting})
+        watching.cancel()
+        await asyncio.wait({starting, watching})
         await _close(state)
 
 
@@ -38,7 +40,7 @@ async def start(state: AppState) -> None:
     """
     lifecycle = state.lifecycle
     # A service that cannot store an upload is not ready.
-    state.uploads.open()
+    await _check_uploads(state)
     with first_error():
         async with asyncio.TaskGroup() as group:
             group.create_task(_probe_formats(state))
@@ -72,6 +74,27 @@ async def _close(state: AppState) -> None:
     state.uploads.close()
     if state.tracing is not None:
         await asyncio.to_thread(state.tracing.close)
+
+
+async def _watch_uploads(state: AppState) -> None:
+    while True:
+        await asyncio.sleep(state.settings.upload_dir_check_seconds)
+        await _check_uploads(state)
+
+
+async def _check_uploads(state: AppState) -> None:
+    """Create the upload directory if it is missing; while that is impossible, the service is not ready."""
+    try:
+        await asyncio.to_thread(state.uploads.open)
+    except OSError as error:
+        state.lifecycle.block(
+            "uploads",
+            "directory",
+            f"The upload directory cannot be used: {error.strerror or type(error).__name__}. Check SERVICE_UPLOAD_DIR: "
+            "its mount and its rights.",
+        )
+    else:
+        state.lifecycle.recover("uploads")
 
 
 async def _probe_formats(state: AppState) -> None:

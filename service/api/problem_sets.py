@@ -39,6 +39,7 @@ RECEIVED: Errors = ADMITTED | {
     upload_errors.MalformedRequest,
     upload_errors.UnknownField,
     upload_errors.StorageFull,
+    upload_errors.StorageUnavailable,
     egress_errors.UrlNotAllowed,
     upload_errors.UrlUnreachable,
     upload_errors.UrlTooSlow,

@@ -116,6 +116,13 @@ TABLE: dict[type[Exception], ProblemKind] = {
     upload_errors.StorageFull: ProblemKind(
         503, "storage_full", "Storage full", "The disk has no room for the upload.", retry_after_seconds=5
     ),
+    upload_errors.StorageUnavailable: ProblemKind(
+        503,
+        "storage_unavailable",
+        "Storage unavailable",
+        "The upload cannot be stored: its directory is gone or cannot be written to.",
+        retry_after_seconds=5,
+    ),
     job_errors.TooManyJobs: ProblemKind(
         429,
         "busy",

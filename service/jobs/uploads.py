@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.uploads.directory import raising_storage_full
+from service.uploads.directory import raising_storage_errors, raising_storage_full
 
 
 @dataclass(slots=True)
@@ -38,7 +38,11 @@ class JobUploads:
 
         Raises:
             StorageFull: the disk is full while the context writes to the path.
+            StorageUnavailable: the directory is gone and cannot be created again.
         """
+        with raising_storage_errors():
+            # A program that cleans up may have removed it.
+            self._directory.mkdir(mode=0o700, exist_ok=True)
         upload = NewUpload(self.path(job_id))
         try:
             with raising_storage_full():
@@ -52,13 +56,14 @@ class JobUploads:
         return self._directory / job_id
 
     def fsync(self, path: Path) -> None:
-        """Flush the file and its directory entry to disk. Blocks."""
-        for flushed in (path, self._directory):
-            descriptor = os.open(flushed, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        """Flush the file and its directory entry to disk. Blocks. Raises StorageFull or StorageUnavailable."""
+        with raising_storage_errors():
+            for flushed in (path, self._directory):
+                descriptor = os.open(flushed, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
 
     def remove(self, job_id: str) -> None:
         """Remove the upload of a job if it exists."""

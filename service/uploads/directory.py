@@ -1,5 +1,6 @@
 """The directory for uploads in progress: private to this process, removed when the process ends.
 
+Programs that clean up may remove it, although it is locked; then it is made again.
 A killed process cannot remove its directory. So each process holds a file lock on its directory, which the kernel
 releases when the process ends; the next process to start removes the directories without a lock.
 """
@@ -9,11 +10,12 @@ import fcntl
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from service.uploads.errors import StorageFull
+from service.uploads.errors import StorageFull, StorageUnavailable
 
 _PREFIX = "framewise-uploads-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -26,9 +28,74 @@ class UploadDirectory:
         self._parent = parent
         self._path: Path | None = None
         self._lock: int | None = None
+        self._is_closed = False
+        # `open` and `reserve_path` may run in different threads.
+        self._changing = threading.Lock()
 
     def open(self) -> None:
-        """Remove directories of killed processes, and create this process's own; raises OSError if that fails."""
+        """Create the directory of this process unless it is there, and write to it. Blocks.
+
+        When it is created, directories of killed processes are removed. A full disk is no error here: it passes, and
+        each upload reports it.
+
+        Raises:
+            OSError: the directory cannot be created, or not be written to.
+        """
+        probe = self._existing() / ".probe"
+        try:
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+
+    def close(self) -> None:
+        """Remove the directory and its files."""
+        with self._changing:
+            self._is_closed = True
+            if self._path is not None:
+                shutil.rmtree(self._path, ignore_errors=True)
+            self._forget()
+
+    @contextmanager
+    def reserve_path(self) -> Iterator[Path]:
+        """An unused path; a file written there is removed when the `with` block ends.
+
+        Raises:
+            StorageFull: the disk is full when the `with` block writes to it.
+            StorageUnavailable: the directory is gone and cannot be created again.
+        """
+        with raising_storage_errors():
+            path = self._existing() / secrets.token_hex(8)
+        try:
+            with raising_storage_full():
+                yield path
+        finally:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def _existing(self) -> Path:
+        """The directory, created if it is missing; raises OSError if that fails."""
+        with self._changing:
+            if self._is_closed:
+                raise OSError(errno.ESHUTDOWN, "the service is shutting down")
+            if self._path is None or not self._is_there():
+                self._forget()
+                self._create()
+            assert self._path is not None
+            return self._path
+
+    def _is_there(self) -> bool:
+        assert self._path is not None
+        assert self._lock is not None
+        try:
+            # Something else may have its name, as after another disk was mounted there.
+            return os.path.samestat(self._path.stat(), os.fstat(self._lock))
+        except OSError:
+            return False
+
+    def _create(self) -> None:
+        self._parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(self._parent)
         name = secrets.token_hex(8)
         # Locked before it gets the name by which another process would find and remove it.
@@ -38,28 +105,10 @@ class UploadDirectory:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._path = unnamed.rename(self._parent / f"{_PREFIX}{name}")
 
-    def close(self) -> None:
-        """Remove the directory and its files."""
-        if self._path is not None:
-            shutil.rmtree(self._path, ignore_errors=True)
+    def _forget(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
         self._path = self._lock = None
-
-    @contextmanager
-    def reserve_path(self) -> Iterator[Path]:
-        """An unused path; a file written there is removed when the `with` block ends.
-
-        Raises:
-            StorageFull: the disk is full when the `with` block writes to it.
-        """
-        assert self._path is not None, "open the directory before the first upload"
-        path = self._path / secrets.token_hex(8)
-        try:
-            with raising_storage_full():
-                yield path
-        finally:
-            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -71,6 +120,16 @@ def raising_storage_full() -> Iterator[None]:
         if error.errno in _FULL:
             raise StorageFull("The disk for uploads is full. Try again later.") from error
         raise
+
+
+@contextmanager
+def raising_storage_errors() -> Iterator[None]:
+    """Raise StorageFull or StorageUnavailable for any error of a file in the `with` block."""
+    try:
+        with raising_storage_full():
+            yield
+    except OSError as error:
+        raise StorageUnavailable("The upload cannot be stored at the moment. Try again later.") from error
 
 
 def _remove_leftovers(parent: Path) -> None:

@@ -29,6 +29,10 @@ class StorageFull(Exception):
     """The disk of the upload directory is full, usually for a short time."""
 
 
+class StorageUnavailable(Exception):
+    """The upload cannot be stored: its directory is gone, read-only or broken, or no file can be opened."""
+
+
 class UrlUnreachable(Exception):
     """The URL's server cannot be reached or did not return the whole file; `str(error)` is safe to show."""
 

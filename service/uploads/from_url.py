@@ -56,7 +56,7 @@ class UrlFetcher:
             UrlNotAllowed: the URL or a redirect leads to a host or address that is not allowed.
             UrlUnreachable: the server does not return the whole file.
             UrlTooSlow: the server pauses or takes longer than an upload may.
-            UploadTooLarge, UploadTooSlow, OSError: as for an upload.
+            UploadTooLarge, UploadTooSlow, StorageFull, StorageUnavailable: as for an upload.
         """
         url = _read_url(await receive_bytes(body, _MAX_JSON_BYTES, self._settings))
         async with aclosing(self._chunks(url)) as chunks:

@@ -4,6 +4,8 @@ Starlette's `UploadFile` is not used: it writes file parts to disk without a lim
 """
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from pathlib import Path
 from python_multipart.multipart import parse_options_header
 
 from service.uploads.bounded_file import BoundedFile, too_large
+from service.uploads.directory import raising_storage_errors
 from service.uploads.errors import MalformedRequest, UploadTooLarge, UploadTooSlow
 from service.uploads.multipart import MAX_FORM_OVERHEAD_BYTES, VideoForm
 from service.uploads.settings import UploadSettings
@@ -55,7 +58,7 @@ async def receive_video(
         UnknownField: a part has another name.
         UploadTooLarge: the file has, or `content_length` announces, more than `settings.max_upload_bytes`.
         UploadTooSlow: the upload pauses or lasts longer than `settings` allow.
-        OSError: the file cannot be written.
+        StorageFull, StorageUnavailable: the file cannot be written.
     """
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
@@ -94,7 +97,7 @@ async def receive_file(body: AsyncIterator[bytes], path: Path, settings: UploadS
     Raises:
         UploadTooLarge: the body has more than `settings.max_upload_bytes`.
         UploadTooSlow: the upload pauses or lasts longer than `settings` allow.
-        OSError: the file cannot be written.
+        StorageFull, StorageUnavailable: the file cannot be written.
     """
     with _opened(path, settings) as video:
         async for chunk in _chunks(body, settings):
@@ -135,12 +138,20 @@ async def _chunks(body: AsyncIterator[bytes], settings: UploadSettings) -> Async
 
 @contextmanager
 def _opened(path: Path, settings: UploadSettings) -> Iterator[BoundedFile]:
-    """A new file at `path`; a TimeoutError in the `with` block becomes UploadTooSlow."""
-    try:
-        with path.open("xb") as file:
-            yield BoundedFile(file, settings)
-    except TimeoutError:
-        raise _too_slow(settings) from None
+    """A new file at `path`; a TimeoutError in the `with` block becomes UploadTooSlow.
+
+    Raises:
+        StorageFull: the disk is full.
+        StorageUnavailable: the file cannot be created or written for another reason.
+    """
+    with raising_storage_errors():
+        try:
+            with path.open("xb") as file:
+                yield BoundedFile(file, settings)
+                if not os.fstat(file.fileno()).st_nlink:
+                    raise FileNotFoundError(errno.ENOENT, "the file was removed while it was written")
+        except TimeoutError:
+            raise _too_slow(settings) from None
 
 
 def _too_slow(settings: UploadSettings) -> UploadTooSlow:

@@ -32,6 +32,13 @@ class UploadSettings(BaseModel):
             "deletes that at its end."
         ),
     )
+    upload_dir_check_seconds: float = Field(
+        default=5,
+        gt=0,
+        description=(
+            "Interval at which the service writes to the upload directory. While that fails, it is not ready."
+        ),
+    )
     max_upload_bytes: int = Field(default=100 << 20, ge=1, description="Largest video file.")
     upload_idle_timeout_seconds: float = Field(default=10, gt=0, description="Longest pause within an upload.")
     upload_timeout_seconds: float = Field(default=120, gt=0, description="Longest time for one upload.")

@@ -1,6 +1,7 @@
 """The upload directory: removes the files of its own and of killed processes only."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.uploads.directory import UploadDirectory
-from service.uploads.errors import StorageFull
+from service.uploads.errors import StorageFull, StorageUnavailable
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +80,59 @@ def test_a_symbolic_link_with_the_prefix_is_not_followed(tmp_path: Path) -> None
     (tmp_path / "uploads" / "framewise-uploads-link").symlink_to(outside)
     with opened(tmp_path / "uploads"):
         assert (outside / "kept").exists()
+
+
+@pytest.mark.parametrize("removed", ["the directory", "its parent", "a part of it"])
+def test_a_directory_that_is_removed_is_made_again(tmp_path: Path, removed: str) -> None:
+    parent = tmp_path / "uploads"
+    with opened(parent) as uploads:
+        with uploads.reserve_path() as first:
+            first.write_bytes(b"video")
+            if removed == "a part of it":
+                first.unlink()
+            else:
+                shutil.rmtree(parent if removed == "its parent" else first.parent)
+            with uploads.reserve_path() as second:
+                second.write_bytes(b"video")
+                assert second.parent.stat().st_mode & 0o777 == 0o700
+            uploads.open()
+            assert files_in(parent) == []
+        (own,) = parent.iterdir()
+        # It is locked like the first one.
+        with opened(parent):
+            assert own.exists()
+    assert list(parent.iterdir()) == []
+
+
+def test_another_file_or_disk_in_its_place_is_noticed(tmp_path: Path) -> None:
+    with opened(tmp_path) as uploads:
+        with uploads.reserve_path() as path:
+            own = path.parent
+        own.rmdir()
+        own.mkdir()
+        with uploads.reserve_path() as path:
+            assert path.parent != own
+        shutil.rmtree(path.parent)
+        path.parent.write_text("a file")
+        with uploads.reserve_path() as path:
+            path.write_bytes(b"video")
+
+
+def test_a_directory_that_cannot_be_made_again_is_unavailable_until_it_can(tmp_path: Path) -> None:
+    parent = tmp_path / "uploads"
+    uploads = UploadDirectory(parent)
+    parent.write_text("a file")
+    with pytest.raises(OSError, match="exists"):
+        uploads.open()
+    with pytest.raises(StorageUnavailable), uploads.reserve_path():
+        pass
+    parent.unlink()
+    with uploads.reserve_path() as path:
+        path.write_bytes(b"video")
+    uploads.close()
+    with pytest.raises(StorageUnavailable), uploads.reserve_path():
+        pass
+    assert list(parent.iterdir()) == [], "it is not made again after the end"
 
 
 @pytest.fixture
