@@ -51,7 +51,7 @@ def build_jobs(
     )
     uploads = JobUploads(settings.jobs_dir / "uploads")
     storage = JobStorage(database, uploads, lifecycle)
-    listeners = Listeners(settings.max_job_listeners)
+    listeners = Listeners(settings.max_job_listeners, settings.job_share_per_key)
     webhooks = _build_webhooks(settings, database, metrics)
     runner = Runner(
         storage=storage,

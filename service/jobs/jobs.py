@@ -13,6 +13,7 @@ from service.jobs.events import Event, events_after
 from service.jobs.leases import ENDED, cancel_job
 from service.jobs.listeners import Listeners
 from service.jobs.queries import Viewer, find_job, job_json, list_jobs, remove_ended_job
+from service.jobs.quotas import UploadsInProgress
 from service.jobs.runner import Runner
 from service.jobs.settings import JobSettings
 from service.jobs.storage import JobStorage
@@ -57,7 +58,7 @@ class Jobs:
         self._models = models
         self._receiver = receiver
         self._settings = settings
-        self._num_bytes_arriving = 0
+        self._uploads_in_progress = UploadsInProgress()
         self._opening: asyncio.Task[None] | None = None
         self.listeners = listeners
         self.runner = runner
@@ -102,12 +103,11 @@ class Jobs:
             if request.query.callback_url is not None:
                 self._webhooks.require_allowed(request.query.callback_url)
             num_bytes = self._receiver.max_bytes(upload)
-            await self._require_capacity(request, num_bytes)
-            self._num_bytes_arriving += num_bytes
-            try:
+            with self._uploads_in_progress.counted(request.owner, num_bytes) as arriving:
+                await self._database.read(
+                    lambda connection: require_capacity(connection, request, num_bytes, self._settings, arriving)
+                )
                 return await self._receive(upload, request)
-            finally:
-                self._num_bytes_arriving -= num_bytes
 
     async def get(self, job_id: str, viewer: Viewer) -> str:
         """The job as JSON; raises UnknownJob."""
@@ -158,9 +158,9 @@ class Jobs:
 
         return await self._database.read(read)
 
-    def listen(self, job_id: str) -> AbstractContextManager[asyncio.Event]:
+    def listen(self, job_id: str, caller: str) -> AbstractContextManager[asyncio.Event]:
         """An event that is set when the job may have changed; see `Listeners.listen`."""
-        return self.listeners.listen(job_id)
+        return self.listeners.listen(job_id, caller)
 
     async def _open(self) -> None:
         try:
@@ -169,10 +169,6 @@ class Jobs:
             self._storage.report(error)
         else:
             self._storage.report_success()
-
-    async def _require_capacity(self, request: JobRequest, num_bytes: int) -> None:
-        total = self._num_bytes_arriving + num_bytes
-        await self._database.read(lambda connection: require_capacity(connection, request, total, self._settings))
 
     async def _receive(self, upload: Upload, request: JobRequest) -> SubmittedJob:
         job_id = new_job_id()

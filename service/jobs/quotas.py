@@ -1,5 +1,8 @@
 """Limits on the number and size of jobs, for the whole service and for each API key."""
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, case, func, select
@@ -31,14 +34,56 @@ class Usage:
         """Whether `fraction` of the queue is used up."""
         return self.num_queued >= max(1, int(fraction * settings.max_queued_jobs))
 
-    def fills_storage(self, num_bytes: int, settings: JobSettings, fraction: float) -> bool:
-        """Whether another job of `num_bytes` exceeds `fraction` of the kept jobs or of their bytes."""
-        is_full = self.num_kept >= max(1, int(fraction * settings.max_kept_jobs))
-        return is_full or self.num_bytes + num_bytes > fraction * settings.max_job_bytes
+    def fills_number(self, settings: JobSettings, fraction: float) -> bool:
+        """Whether `fraction` of the kept jobs is used up."""
+        return self.num_kept >= max(1, int(fraction * settings.max_kept_jobs))
+
+    def fills_bytes(self, num_bytes: int, settings: JobSettings, fraction: float) -> bool:
+        """Whether `num_bytes` more exceed `fraction` of the bytes."""
+        return self.num_bytes + num_bytes > fraction * settings.max_job_bytes
 
 
-def require_quota(connection: Connection, owner: str, num_bytes: int, settings: JobSettings) -> None:
+@dataclass(frozen=True, slots=True)
+class ArrivingBytes:
+    """Bytes of uploads in progress, of all owners and of one."""
+
+    total: int = 0
+    own: int = 0
+
+
+NOTHING_ARRIVING = ArrivingBytes()
+"""No upload is in progress."""
+
+
+class UploadsInProgress:
+    """Bytes of the uploads in progress, for each owner; an upload of unknown size counts as the largest."""
+
+    def __init__(self) -> None:
+        self._by_owner: Counter[str] = Counter()
+
+    @contextmanager
+    def counted(self, owner: str, num_bytes: int) -> Iterator[ArrivingBytes]:
+        """Count an upload while the context lasts; yields the bytes of those that began before it."""
+        before = ArrivingBytes(self._by_owner.total(), self._by_owner[owner])
+        self._by_owner[owner] += num_bytes
+        try:
+            yield before
+        finally:
+            self._by_owner[owner] -= num_bytes
+            if not self._by_owner[owner]:
+                del self._by_owner[owner]
+
+
+def require_quota(
+    connection: Connection,
+    owner: str,
+    num_bytes: int,
+    settings: JobSettings,
+    arriving: ArrivingBytes = NOTHING_ARRIVING,
+) -> None:
     """Check that another job of `num_bytes` is within the limits of the service and of its owner.
+
+    The uploads in progress of all owners count for the service, those of the owner for the owner.
 
     Raises:
         TooManyJobs: the queue is full.
@@ -49,20 +94,33 @@ def require_quota(connection: Connection, owner: str, num_bytes: int, settings: 
         raise TooManyJobs(
             f"{total.num_queued} jobs are queued, the maximum (SERVICE_MAX_QUEUED_JOBS). Try again later."
         )
-    if total.fills_storage(num_bytes, settings, 1):
+    if total.fills_number(settings, 1):
         raise JobStorageFull(
-            "The job storage is full (SERVICE_MAX_KEPT_JOBS, SERVICE_MAX_JOB_BYTES). Remove ended jobs, or try later."
+            f"{total.num_kept} jobs are kept, the maximum (SERVICE_MAX_KEPT_JOBS). Remove ended jobs, or try later."
+        )
+    if total.fills_bytes(arriving.total + num_bytes, settings, 1):
+        raise JobStorageFull(
+            f"The job storage is full: jobs take {total.num_bytes} bytes, uploads in progress may take "
+            f"{arriving.total}, and this one {num_bytes}; the maximum is {settings.max_job_bytes} "
+            "(SERVICE_MAX_JOB_BYTES). Remove ended jobs, or try later."
         )
     # Without API keys the owner is empty, and callers cannot be distinguished.
     if not owner:
         return
-    own = Usage.read(connection, owner)
-    if own.fills_queue(settings, settings.job_share_per_key):
+    own, fraction = Usage.read(connection, owner), settings.job_share_per_key
+    if own.fills_queue(settings, fraction):
         raise TooManyJobs(
             f"{own.num_queued} jobs of this API key are queued, the maximum per key (SERVICE_JOB_SHARE_PER_KEY). "
             "Try again later."
         )
-    if own.fills_storage(num_bytes, settings, settings.job_share_per_key):
+    if own.fills_number(settings, fraction):
         raise JobStorageFull(
-            "The job storage of this API key is full (SERVICE_JOB_SHARE_PER_KEY). Remove ended jobs, or try later."
+            f"{own.num_kept} jobs of this API key are kept, the maximum per key (SERVICE_JOB_SHARE_PER_KEY). Remove "
+            "ended jobs, or try later."
+        )
+    if own.fills_bytes(arriving.own + num_bytes, settings, fraction):
+        raise JobStorageFull(
+            f"The job storage of this API key is full: its jobs take {own.num_bytes} bytes, its uploads in progress "
+            f"may take {arriving.own}, and this one {num_bytes}; the maximum per key is "
+            f"{int(fraction * settings.max_job_bytes)} (SERVICE_JOB_SHARE_PER_KEY). Remove ended jobs, or try later."
         )

@@ -67,7 +67,7 @@ class JobSettings(BaseModel):
         le=1,
         description=(
             "Largest fraction of SERVICE_MAX_QUEUED_JOBS, SERVICE_MAX_JOB_BYTES and SERVICE_MAX_KEPT_JOBS that one API "
-            "key may use."
+            "key may use; and of SERVICE_MAX_JOB_LISTENERS, which without keys one client address may use."
         ),
     )
     job_deadline_seconds: float = Field(default=3600, gt=0, description="Longest time for one attempt of a job.")

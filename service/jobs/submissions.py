@@ -12,7 +12,7 @@ from framewise.schemas.jobs import JobQuery
 from service.egress.urls import host_and_port
 from service.jobs.database import current_time, lock_submissions
 from service.jobs.errors import IdempotencyConflict
-from service.jobs.quotas import require_quota
+from service.jobs.quotas import NOTHING_ARRIVING, ArrivingBytes, require_quota
 from service.jobs.settings import JobSettings
 from service.jobs.tables import JOBS
 from service.uploads.receive import ReceivedVideo
@@ -34,15 +34,21 @@ def new_job_id() -> str:
     return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
-def require_capacity(connection: Connection, request: JobRequest, num_bytes: int, settings: JobSettings) -> None:
-    """Check the quotas before the upload, unless a job with the request's idempotency key exists.
+def require_capacity(
+    connection: Connection,
+    request: JobRequest,
+    num_bytes: int,
+    settings: JobSettings,
+    arriving: ArrivingBytes = NOTHING_ARRIVING,
+) -> None:
+    """Check the quotas before the upload of `num_bytes`, unless a job with the request's idempotency key exists.
 
     Raises:
         TooManyJobs: the queue is full.
         JobStorageFull: the storage is full.
     """
     if _find_by_idempotency_key(connection, request) is None:
-        require_quota(connection, request.owner, num_bytes, settings)
+        require_quota(connection, request.owner, num_bytes, settings, arriving)
 
 
 def submit_job(

@@ -80,3 +80,20 @@ def test_listeners_are_limited_and_signalled_for_their_own_job() -> None:
     with listeners.listen("a") as of_a:
         listeners.close()
         assert of_a.is_set()
+
+
+def test_a_caller_is_limited_to_its_share_of_the_listeners() -> None:
+    """Regression: one key took all streams, and another key's job could not be followed."""
+    listeners = Listeners(4, 0.5)
+    with listeners.listen("a", "mine"), listeners.listen("b", "mine"):
+        with pytest.raises(TooManyListeners, match="2 event streams of this caller"), listeners.listen("a", "mine"):
+            raise AssertionError
+        with (
+            listeners.listen("c", "yours"),
+            listeners.listen("c", "yours"),
+            pytest.raises(TooManyListeners, match="4 event streams are open"),
+            listeners.listen("d", "other"),
+        ):
+            raise AssertionError
+    with listeners.listen("a", "mine"):
+        assert listeners.num_listeners == 1

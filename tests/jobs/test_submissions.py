@@ -10,6 +10,7 @@ from service.jobs.database import Database
 from service.jobs.errors import IdempotencyConflict, JobStorageFull, TooManyJobs
 from service.jobs.leases import cancel_job
 from service.jobs.queries import remove_ended_job
+from service.jobs.quotas import UploadsInProgress
 from service.jobs.submissions import require_capacity
 from tests.jobs.stored_jobs import (
     PROBLEM,
@@ -113,6 +114,48 @@ def test_an_api_key_is_limited_to_its_fraction_of_the_quotas(database_url: str, 
         with pytest.raises(JobStorageFull, match="this API key"):
             await submitted(database, job_request(owner="mine"), limits=limits)
         await submitted(database, job_request(owner="yours"), limits=limits)
+
+    with_database(database_url, tmp_path, scenario)
+
+
+def test_uploads_in_progress_count_against_the_share_of_their_own_key_and_against_the_total(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Regression: the uploads of one key refused the upload of another, whose share they were said to fill."""
+
+    async def scenario(database: Database) -> None:
+        limits = settings(max_job_bytes=100, job_share_per_key=0.5)
+        await submitted(database, job_request(owner="mine"), video(num_bytes=10), limits)
+        uploads = UploadsInProgress()
+
+        async def require(owner: str, num_bytes: int) -> None:
+            with uploads.counted(owner, num_bytes) as arriving:
+                await database.read(
+                    lambda connection: require_capacity(
+                        connection, job_request(owner=owner), num_bytes, limits, arriving
+                    )
+                )
+
+        with uploads.counted("mine", 30):
+            await require("yours", 50)
+            await require("mine", 10)
+            with pytest.raises(
+                JobStorageFull,
+                match=r"of this API key is full: its jobs take 10 bytes, its uploads in progress may take 30, and this "
+                r"one 11; the maximum per key is 50",
+            ):
+                await require("mine", 11)
+            with uploads.counted("yours", 40):
+                await require("other", 20)
+                with pytest.raises(
+                    JobStorageFull,
+                    match=r"jobs take 10 bytes, uploads in progress may take 70, and this one 21; the maximum is 100",
+                ):
+                    await require("other", 21)
+            # Of uploads that begin together, as many are received as fit.
+            accepted = await asyncio.gather(*(require("yours", 20) for _ in range(4)), return_exceptions=True)
+            assert [error is None for error in accepted] == [True, True, False, False]
+        await require("mine", 40)
 
     with_database(database_url, tmp_path, scenario)
 

@@ -91,9 +91,9 @@ _Jobs = Annotated[Jobs, Depends(_jobs)]
 _Viewer = Annotated[Viewer, Depends(_viewer)]
 
 
-async def _news(jobs: _Jobs, job_id: _JobId) -> AsyncIterator[asyncio.Event]:
+async def _news(request: Request, jobs: _Jobs, job_id: _JobId) -> AsyncIterator[asyncio.Event]:
     """Yield an event that is set when the job may have changed; released when the response ends."""
-    with jobs.listen(job_id) as news:
+    with jobs.listen(job_id, request.state.caller) as news:
         yield news
 
 
