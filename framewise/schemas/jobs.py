@@ -25,7 +25,7 @@ class JobListQuery(Wire):
 
     state: JobState | None = Field(default=None, description="Only jobs in this state.")
     limit: int = Field(default=50, ge=1, le=200, description="Maximum number of jobs.")
-    after: str | None = Field(default=None, max_length=64, description="The `next` of the previous page.")
+    after: str | None = Field(default=None, description="The `next` of the previous page.")
 
 
 class JobProgress(Wire):

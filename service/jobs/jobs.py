@@ -12,7 +12,7 @@ from service.jobs.database import Database, require_write_access
 from service.jobs.events import Event, events_after
 from service.jobs.leases import ENDED, cancel_job
 from service.jobs.listeners import Listeners
-from service.jobs.queries import Viewer, find_job, job_json, list_jobs, remove_ended_job
+from service.jobs.queries import Viewer, find_job, job_json, list_jobs, remove_ended_job, require_job_id
 from service.jobs.quotas import UploadsInProgress
 from service.jobs.runner import Runner
 from service.jobs.settings import JobSettings
@@ -114,7 +114,9 @@ class Jobs:
         return await self._database.read(lambda connection: job_json(connection, find_job(connection, job_id, viewer)))
 
     async def list_jobs(self, query: JobListQuery, viewer: Viewer) -> JobList:
-        """A page of the jobs that `viewer` may see, latest first."""
+        """A page of the jobs that `viewer` may see, latest first. Raises UnknownJob if `query.after` is no id."""
+        if query.after is not None:
+            require_job_id(query.after)
         return await self._database.read(lambda connection: list_jobs(connection, query, viewer))
 
     async def cancel_or_remove(self, job_id: str, viewer: Viewer) -> str | None:

@@ -1,6 +1,7 @@
 """Reads jobs from the database and converts them to schemas."""
 
 import datetime as dt
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from service.jobs.database import current_time
 from service.jobs.errors import UnknownJob
 from service.jobs.leases import ENDED
 from service.jobs.tables import DELIVERIES, JOBS
+
+_JOB_ID = re.compile(r"[0-9a-f]{32}")
+_UNKNOWN = "The job does not exist."
 
 AnyRow = Row[tuple[object, ...]]
 
@@ -36,11 +40,22 @@ class JobStatistics:
     has_due_callback: bool
 
 
+def require_job_id(job_id: str) -> str:
+    """Return `job_id` if it has the form of an id, before it reaches a database.
+
+    Raises:
+        UnknownJob: it is not 32 hexadecimal digits, so there is no such job.
+    """
+    if _JOB_ID.fullmatch(job_id) is None:
+        raise UnknownJob(_UNKNOWN)
+    return job_id
+
+
 def find_job(connection: Connection, job_id: str, viewer: Viewer) -> AnyRow:
     """The row of a job; raises UnknownJob if it does not exist or `viewer` must not see it."""
     row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one_or_none()
     if row is None or not (viewer.sees_all or row.owner == viewer.owner):
-        raise UnknownJob("The job does not exist.")
+        raise UnknownJob(_UNKNOWN)
     return row
 
 

@@ -286,3 +286,19 @@ def test_a_service_whose_database_is_locked_stops_in_time(grey_models_dir: Path,
             started_at = time.monotonic()
             assert service.stop(signal.SIGTERM) == 0
             assert time.monotonic() - started_at < 2 * (TIMEOUT_SECONDS + 1) + 5
+
+
+BAD_IDS = ("%00", "0" * 31, "0" * 33, "g" * 32, "%F0%9F%8E%A5", "'; DROP TABLE jobs; --", "0" * 31 + "%0A")
+
+
+@pytest.mark.parametrize("bad_id", BAD_IDS)
+def test_what_is_no_id_is_an_unknown_job_in_every_route(service: RunningService, bad_id: str) -> None:
+    client = service.client
+    for response in (
+        client.get(f"/jobs/{bad_id}"),
+        client.get(f"/jobs/{bad_id}/events"),
+        client.delete(f"/jobs/{bad_id}"),
+        client.get(f"/jobs?after={bad_id}"),
+    ):
+        assert (response.status_code, response.json()["code"]) == (404, "unknown_job")
+    assert client.get("/health").json()["state"] == "ready"

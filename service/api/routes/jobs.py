@@ -23,7 +23,7 @@ from service.jobs.errors import (
 )
 from service.jobs.events import EVENT_ID
 from service.jobs.jobs import Jobs
-from service.jobs.queries import Viewer
+from service.jobs.queries import Viewer, require_job_id
 from service.jobs.submissions import JobRequest
 from service.state import AppState
 from service.telemetry.spans import current_traceparent
@@ -34,7 +34,12 @@ _OF_A_JOB = OF_JOBS | {UnknownJob}
 # Errors in the video itself are part of the job, not of the response.
 _SUBMISSION = RECEIVED | OF_JOBS | {CallbackNotAllowed, IdempotencyConflict, TooManyJobs, JobStorageFull}
 
-_JobId = Annotated[str, Path(max_length=64, description="The `id` of the job.")]
+
+def _checked_job_id(job_id: Annotated[str, Path(description="The `id` of the job, 32 hexadecimal digits.")]) -> str:
+    return require_job_id(job_id)
+
+
+_JobId = Annotated[str, Depends(_checked_job_id)]
 _IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -121,7 +126,7 @@ async def submit(
     )
 
 
-@router.get("", responses=problems_of(OF_JOBS), summary="The jobs, latest first")
+@router.get("", responses=_FOUND, summary="The jobs, latest first")
 async def list_jobs(jobs: _Jobs, viewer: _Viewer, query: Annotated[JobListQuery, Query()]) -> JobList:
     """The jobs of the request's API key without their results; all jobs for a key with the scope `admin`."""
     return await jobs.list_jobs(query, viewer)
