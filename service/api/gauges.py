@@ -29,7 +29,7 @@ class GaugeCollector(Collector):
         state = self._state
         is_ready = float(state.lifecycle.is_ready)
         yield GaugeMetricFamily("framewise_ready", "1 if the service answers predictions, else 0.", value=is_ready)
-        yield _degraded_gauge(state.lifecycle, [] if state.jobs is None else ["jobs"])
+        yield _degraded_gauge(state.lifecycle, ["models", "uploads", *([] if state.jobs is None else ["jobs"])])
         yield from _admission_gauges(state.admission)
         if state.jobs is not None:
             yield from _job_gauges(state.jobs)
