@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from service.api.problem_table import TABLE
+from service.connections.settings import ConnectionSettings
 from service.inference.settings import InferenceSettings
 from service.jobs.settings import JobSettings
 from service.keys.settings import KeySettings
@@ -27,6 +28,7 @@ LICENCES = DOCS_DIR.parent / "requirements" / "licences.toml"
 
 SETTINGS_HEADINGS: dict[type[BaseModel], str] = {
     ServerSettings: "HTTP server",
+    ConnectionSettings: "Connections",
     TelemetrySettings: "Logs and traces",
     KeySettings: "API keys",
     UploadSettings: "Uploads",

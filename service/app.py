@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from framewise.version import __version__
 from service.api import problems
+from service.api.accepted_connection import require_accepted_connection
 from service.api.access_log import AccessLog
 from service.api.authorize import require_admin_scope, require_model_control, require_predict_scope
 from service.api.gauges import GaugeCollector
@@ -20,6 +21,7 @@ from service.api.path_prefix import PathPrefixes
 from service.api.routes import capabilities, health, jobs, metrics, models, open_inference, page, predict
 from service.api.security_headers import SecurityHeaders
 from service.api.strict_parameters import require_known_parameters
+from service.connections.connections import Connections
 from service.environment import INVALID_SETTINGS_STATUS, InvalidSettings
 from service.inference.engines import import_engine
 from service.inference.repository import ModelRepository
@@ -47,14 +49,15 @@ if TYPE_CHECKING:
     from service.telemetry.tracing import Tracing
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, max_connections_within_descriptors: int | None = None) -> FastAPI:
     """Build the service as an ASGI application; its lifespan opens and closes every part.
 
     Without `settings`, as `uvicorn --factory service.app:create_app` calls it, they are read from the environment;
     invalid ones end the process with status 2 and a line on standard error for each.
+    `max_connections_within_descriptors` is the number of connections that the limit of open files allows.
     """
     settings = settings or _settings_of_this_process()
-    state = build_state(settings)
+    state = build_state(settings, max_connections_within_descriptors)
     app = _Service(
         state,
         title="Framewise",
@@ -72,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def build_state(settings: Settings) -> AppState:
+def build_state(settings: Settings, max_connections_within_descriptors: int | None = None) -> AppState:
     """Build every part of the service from its settings; opens nothing."""
     formats = Formats()
     metrics = Metrics(formats)
@@ -125,6 +128,7 @@ def build_state(settings: Settings) -> AppState:
             tracing=tracing,
             max_upload_seconds=settings.upload_timeout_seconds,
         ),
+        connections=Connections(settings, max_connections_within_descriptors),
     )
     metrics.registry.register(GaugeCollector(state))
     return state
@@ -138,16 +142,16 @@ def _settings_of_this_process() -> Settings:
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(INVALID_SETTINGS_STATUS) from None
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_buffer_bytes)
     return settings
 
 
 def _add_routes(app: FastAPI) -> None:
-    known_parameters = Depends(require_known_parameters)
+    is_accepted, known_parameters = Depends(require_accepted_connection), Depends(require_known_parameters)
     for route in (predict, jobs, models, capabilities, open_inference):
-        app.include_router(route.router, dependencies=[Depends(require_predict_scope), known_parameters])
+        app.include_router(route.router, dependencies=[is_accepted, Depends(require_predict_scope), known_parameters])
     app.include_router(metrics.router, dependencies=[Depends(require_admin_scope), known_parameters])
-    app.include_router(models.CONTROL, dependencies=[Depends(require_model_control), known_parameters])
+    app.include_router(models.CONTROL, dependencies=[is_accepted, Depends(require_model_control), known_parameters])
     # These need no key: health probes have none and may add any query, and the page contains no secret.
     for router in (health.router, open_inference.HEALTH, page.router):
         app.include_router(router)
@@ -165,7 +169,7 @@ class _Service(FastAPI):
         app: ASGIApp = HeadRequests(super().build_middleware_stack())
         if state.settings.cors_origins:
             app = _allow_origins(app, state.settings.cors_origins)
-        app = AccessLog(SecurityHeaders(app), state.metrics, state.tracing)
+        app = AccessLog(SecurityHeaders(app), state.metrics, state.tracing, logs_probes=state.settings.log_probes)
         return PathPrefixes(app, state.settings.root_path)
 
 

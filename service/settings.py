@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.connections.settings import ConnectionSettings
 from service.environment import PREFIX, InvalidSettings, nearest_name, read_environment, unknown_names, variable_names
 from service.inference.settings import InferenceSettings
 from service.jobs.settings import JobSettings
@@ -42,6 +43,14 @@ class ServerSettings(BaseModel):
             "requests. `X-Forwarded-Prefix` of a trusted proxy takes precedence."
         ),
     )
+    drain_delay_seconds: float = Field(
+        default=0,
+        ge=0,
+        description=(
+            "Time after SIGTERM for which new requests are still served while `/health/ready` is 503, so that a load"
+            " balancer notices; then the drain begins."
+        ),
+    )
     drain_seconds: float = Field(default=30, ge=0, description="Time for requests in progress to finish after SIGTERM.")
     close_seconds: float = Field(
         default=15,
@@ -70,6 +79,7 @@ class Settings(
     UploadSettings,
     KeySettings,
     TelemetrySettings,
+    ConnectionSettings,
     ServerSettings,
     BaseSettings,
 ):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 from fastapi import Request
 
+from service.connections.connections import Connections
 from service.inference.repository import ModelRepository
 from service.jobs.jobs import Jobs
 from service.keys.key_ring import KeyRing
@@ -43,15 +44,21 @@ class AppState:
     receiver: UploadReceiver
     classifier: Classifier
     jobs: Jobs | None
+    connections: Connections
 
     @classmethod
     def of(cls, request: Request) -> "AppState":
         """Return the state of the app that received `request`."""
         return cast("AppState", request.app.state.app_state)
 
+    def announce_drain(self) -> None:
+        """Report that the service is about to end, and close each connection after its next response."""
+        self.lifecycle.drain()
+        self.connections.drain()
+
     def drain(self) -> None:
         """Refuse new work. Requests in progress go on; running jobs are given back to the queue."""
-        self.lifecycle.drain()
+        self.announce_drain()
         self.admission.drain()
         if self.jobs is not None:
             self.jobs.drain()

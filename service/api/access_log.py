@@ -23,6 +23,7 @@ _access_log = logging.getLogger("service.access")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _CLIENT_CLOSED = 499
+_HEALTH_PROBES = frozenset({"/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"})
 
 
 def note(request: Request, **fields: object) -> None:
@@ -33,9 +34,10 @@ def note(request: Request, **fields: object) -> None:
 class AccessLog:
     """Middleware that gives each request an id, and logs, counts and traces it at its end."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: "Tracing | None") -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: "Tracing | None", *, logs_probes: bool) -> None:
         self._app = app
         self._metrics = metrics
+        self._logs_probes = logs_probes
         self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +65,7 @@ class AccessLog:
             # client that still sends its body would not read that response.
             _log.exception("unexpected error", extra={"request_id": record.request_id})
         finally:
-            record.end(status, self._metrics)
+            record.end(status, self._metrics, logs_probes=self._logs_probes)
 
 
 class _RequestRecord:
@@ -84,7 +86,7 @@ class _RequestRecord:
         self.spans = SpanRecorder(traceparent=traceparent if trace is not None else None)
         self._started_at = time.perf_counter()
 
-    def end(self, status: int | None, metrics: Metrics) -> None:
+    def end(self, status: int | None, metrics: Metrics, *, logs_probes: bool) -> None:
         """Log, count and trace the request; `status` is None if the client left or the process is ending."""
         seconds = time.perf_counter() - self._started_at
         route: str | None = getattr(self._scope.get("route"), "path", None)
@@ -93,18 +95,19 @@ class _RequestRecord:
         timings_ms = self.spans.timings_ms
         # A prediction has timings of the same stages.
         timings = {} if not timings_ms or "timings_ms" in self._fields else {"timings_ms": timings_ms}
-        _access_log.info(
-            "request",
-            extra={
-                "request_id": self.request_id,
-                "method": method,
-                "path": self._scope["path"],
-                "status": status,
-                "milliseconds": round(seconds * 1000, 1),
-                **timings,
-                **self._fields,
-            },
-        )
+        if logs_probes or not _is_expected_of_a_probe(route, status):
+            _access_log.info(
+                "request",
+                extra={
+                    "request_id": self.request_id,
+                    "method": method,
+                    "path": self._scope["path"],
+                    "status": status,
+                    "milliseconds": round(seconds * 1000, 1),
+                    **timings,
+                    **self._fields,
+                },
+            )
         if self._span is not None:
             attributes: dict[str, str | int] = {
                 "http.request.method": method,
@@ -118,3 +121,10 @@ class _RequestRecord:
             attributes["http.response.status_code"] = final_status
             name = f"{method} {route or 'other'}"
             self._span.end(name, attributes, self.spans, is_failure=final_status >= HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _is_expected_of_a_probe(route: str | None, status: int | None) -> bool:
+    """Whether a request is a health probe or a scrape with a usual response."""
+    if route in _HEALTH_PROBES:
+        return status in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
+    return route == "/metrics" and status == HTTPStatus.OK

@@ -7,12 +7,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from framewise.schemas.jobs import JobState
+from service.connections.connections import Connections
 from service.inference.repository import ModelRepository
 from service.jobs.jobs import Jobs
 from service.lifecycle import Lifecycle
 from service.prediction.admission import Admission
 from service.prediction.cache import PredictionCache
 from service.state import AppState
+from service.telemetry.logs import num_dropped_lines
 from service.video.sandbox.pool import Sandbox
 
 _MODEL = ("model", "version")
@@ -27,9 +29,15 @@ class GaugeCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the current values."""
         state = self._state
+        yield CounterMetricFamily(
+            "framewise_log_lines_dropped",
+            "Log lines that were dropped because nothing read them from standard error.",
+            num_dropped_lines(),
+        )
         is_ready = float(state.lifecycle.is_ready)
         yield GaugeMetricFamily("framewise_ready", "1 if the service answers predictions, else 0.", value=is_ready)
         yield _degraded_gauge(state.lifecycle, ["models", "uploads", *([] if state.jobs is None else ["jobs"])])
+        yield from _connection_gauges(state.connections)
         yield from _admission_gauges(state.admission)
         if state.jobs is not None:
             yield from _job_gauges(state.jobs)
@@ -46,6 +54,24 @@ def _degraded_gauge(lifecycle: Lifecycle, parts: list[str]) -> Metric:
     for part in sorted({*parts, *degraded}):
         gauge.add_metric((part,), float(part in degraded))
     return gauge
+
+
+def _connection_gauges(connections: Connections) -> Iterator[Metric]:
+    by_state = GaugeMetricFamily("framewise_connections", "Connections of clients, by state.", labels=("state",))
+    by_state.add_metric(("idle",), connections.num_idle)
+    by_state.add_metric(("busy",), connections.num_busy)
+    yield by_state
+    yield GaugeMetricFamily("framewise_max_connections", "Most connections of clients.", connections.max_in_all)
+    yield CounterMetricFamily(
+        "framewise_idle_connections_closed",
+        "Connections without a request that were closed because there were too many.",
+        connections.num_closed_idle,
+    )
+    yield CounterMetricFamily(
+        "framewise_overloaded_requests",
+        "Requests that were refused because there were too many connections.",
+        connections.num_refused,
+    )
 
 
 def _admission_gauges(admission: Admission) -> Iterator[Metric]:

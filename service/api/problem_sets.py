@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 
 from service import lifecycle
 from service.api.problem_table import TABLE, ProblemKind
+from service.connections import errors as connection_errors
 from service.egress import errors as egress_errors
 from service.inference import errors as model_errors
 from service.jobs import errors as job_errors
@@ -20,7 +21,8 @@ Errors = frozenset[type[Exception]]
 Responses = dict[int | str, dict[str, Any]]
 
 ANY: Errors = frozenset({Exception})
-AUTHORIZED: Errors = ANY | {
+ACCEPTED: Errors = ANY | {connection_errors.Overloaded}
+AUTHORIZED: Errors = ACCEPTED | {
     key_errors.Unauthorized,
     key_errors.Forbidden,
     key_errors.RateExceeded,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fastapi.exceptions import RequestValidationError
 
 from service import lifecycle
+from service.connections import errors as connection_errors
 from service.egress import errors as egress_errors
 from service.inference import errors as model_errors
 from service.jobs import errors as job_errors
@@ -147,6 +148,13 @@ TABLE: dict[type[Exception], ProblemKind] = {
         "No decode worker can be started.",
         is_detail_public=False,
         retry_after_seconds=5,
+    ),
+    connection_errors.Overloaded: ProblemKind(
+        503,
+        "overloaded",
+        "Overloaded",
+        "The service has all the connections, or all the open files, that it may have.",
+        retry_after_seconds=2,
     ),
     lifecycle.NotReady: ProblemKind(
         503, "not_ready", "Not ready", "Models are still loading, or failed to load.", retry_after_seconds=5

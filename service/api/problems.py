@@ -4,6 +4,7 @@ error below the routes ──> TABLE ──> application/problem+json (code, pub
                                 └──> log (the rest)
 """
 
+import errno
 import logging
 from http import HTTPStatus
 
@@ -18,6 +19,7 @@ from service.api.access_log import note
 from service.api.errors import ClientDisconnected
 from service.api.path_prefix import route_path
 from service.api.problem_table import TABLE, ProblemKind
+from service.connections.errors import Overloaded
 from service.keys.errors import RateExceeded, Unauthorized
 from service.prediction.errors import Busy
 from service.uploads.content_encoding import ENCODINGS
@@ -36,6 +38,7 @@ def install(app: FastAPI) -> None:
     """Respond to every error of `app` with a problem of the table."""
     for kind in TABLE:
         app.add_exception_handler(kind, _respond_to_error)
+    app.add_exception_handler(OSError, _respond_to_os_error)
     app.add_exception_handler(HTTPException, _respond_to_http_error)
     app.add_exception_handler(ClientDisconnected, _respond_to_disconnect)
 
@@ -66,6 +69,8 @@ def explain_and_log(error: Exception, request_id: str, **log_fields: str) -> Pro
 
 
 def _kind(error: Exception) -> ProblemKind:
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return TABLE[Overloaded]
     return next(TABLE[ancestor] for ancestor in type(error).__mro__ if ancestor in TABLE)
 
 
@@ -94,6 +99,15 @@ async def _respond_to_error(request: Request, error: Exception) -> JSONResponse:
     else:
         detail = str(error) if kind.is_detail_public else kind.meaning
     return problem_response(request, kind, detail, headers)
+
+
+async def _respond_to_os_error(request: Request, error: Exception) -> JSONResponse:
+    kind = _kind(error)
+    if kind is not TABLE[Overloaded]:
+        # A fault of the service: `_respond_to_error` responds, and the server logs the traceback.
+        raise error
+    _log.warning("out of descriptors", extra={"request_id": request.state.request_id, "error": repr(error)})
+    return problem_response(request, kind, kind.meaning, {"Retry-After": str(kind.retry_after_seconds)})
 
 
 async def _respond_to_http_error(request: Request, error: Exception) -> JSONResponse:

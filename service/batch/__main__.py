@@ -24,11 +24,13 @@ from service.batch.outputs import BatchMismatch, Format
 from service.batch.run import ExitStatus, NoModel, run_batch
 from service.environment import InvalidSettings
 from service.inference.errors import UnknownModel
+from service.standard_streams import open_standard_streams
 from service.telemetry.logs import set_up_logging
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the batch and return the exit status. SIGINT and SIGTERM stop it after the finished rows are written."""
+    open_standard_streams()
     parsed = argument_parser().parse_args(arguments)
     set_up_logging("warning")
 

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.environment import INVALID_SETTINGS_STATUS, nearest_name, unknown_names, variable_names
 from service.keys.key_file import edit_keys, new_key, read_keys
 from service.keys.settings import KeySettings
+from service.standard_streams import open_standard_streams
 
 
 class _Environment(KeySettings, BaseSettings):
@@ -51,6 +52,7 @@ def revoke(path: Path, key_id: str) -> int:
 
 def main() -> int:
     """Run the command line."""
+    open_standard_streams()
     parser = argparse.ArgumentParser(prog="python -m service.keys", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     creation = commands.add_parser("create", help="create a key and print it once")

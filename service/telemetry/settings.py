@@ -5,6 +5,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+DEFAULT_LOG_BUFFER_BYTES = 4 << 20
+
 
 class TelemetrySettings(BaseModel):
     """Settings of logs and traces."""
@@ -15,6 +17,18 @@ class TelemetrySettings(BaseModel):
         default="info",
         pattern="^(debug|info|warning|error)$",
         description="Lowest level that is logged: `debug`, `info`, `warning` or `error`.",
+    )
+    log_probes: bool = Field(
+        default=True,
+        description=(
+            "Whether health probes and scrapes of `/metrics` are logged. Failed ones are always logged, except 503 of a"
+            " service that is not ready."
+        ),
+    )
+    log_buffer_bytes: int = Field(
+        default=DEFAULT_LOG_BUFFER_BYTES,
+        ge=1 << 16,
+        description="Log lines that wait for the reader of standard error. Further lines are dropped and counted.",
     )
     tracing: bool = Field(
         default=False,

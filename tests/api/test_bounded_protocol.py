@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.bounded_protocol import BoundedProtocol
+from tests.support.protocol_server import serving
 
 REFUSAL = b"HTTP/1.1 429 Too Many Requests\r\n"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -44,20 +44,8 @@ async def connected(
     protocol: type[BoundedProtocol], app: ASGIApp = refuse
 ) -> AsyncIterator[Callable[[], Awaitable[Streams]]]:
     """Run a server with `app`, and yield a function that connects to it."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=0, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False)
-    )
-    # The signal handlers belong to the process of the tests.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
-    serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
+    async with serving(app, protocol) as port:
         yield lambda: asyncio.open_connection("127.0.0.1", port)
-    finally:
-        server.should_exit = True
-        await serving
 
 
 def head(num_bytes: int) -> bytes:

@@ -16,7 +16,7 @@ from service.settings import Settings
 ROOT = Path(service.__file__).parents[1]
 
 # Base classes, and the errors that no response reports.
-NOT_REPORTED = {"UploadError", "VideoError", "InferenceError", "ClientDisconnected", "InvalidSettings"}
+NOT_REPORTED = {"UploadError", "VideoError", "InferenceError", "ClientDisconnected", "InvalidSettings", "InvalidUrl"}
 
 PATH_PREFIXES = (
     *("benchmarks/", "docs/", "framewise/", "fuzz/", "model_training/"),

@@ -41,12 +41,28 @@ def test_a_drain_ends_at_its_time_limit(grey_models_dir: Path, tmp_path: Path, r
         "upload_timeout_seconds": 600,
         "deadline_seconds": 600,
     }
-    with running_service(grey_models_dir, tmp_path, drain_seconds=0.1, **patient) as service:
+    with running_service(grey_models_dir, tmp_path, drain_delay_seconds=0.1, drain_seconds=0.1, **patient) as service:
         stuck = SlowUpload(service, ramp.read_bytes())
         service.post_video(ramp).raise_for_status()
         assert service.stop() == 0
         stuck.leave()
         assert list(tmp_path.iterdir()) == []
+
+
+def test_during_the_delay_of_a_drain_requests_are_served_and_probes_and_connections_report_the_end(
+    grey_models_dir: Path, tmp_path: Path, ramp: Path
+) -> None:
+    with running_service(grey_models_dir, tmp_path, drain_delay_seconds=600) as service:
+        assert "connection" not in service.post_video(ramp).headers
+        service.process.send_signal(signal.SIGTERM)
+        while (probe := service.client.get("/health/ready")).status_code == 200:
+            pass
+        assert (probe.status_code, probe.json()["state"]) == (503, "draining")
+        served = service.post_video(ramp)
+        assert (served.status_code, served.headers["connection"]) == (200, "close")
+        assert service.client.get("/health/live").status_code == 200
+        # A second one ends it at once.
+        assert service.stop() == 128 + signal.SIGTERM
 
 
 def test_a_second_sigterm_ends_at_once(grey_models_dir: Path, tmp_path: Path, ramp: Path) -> None:
