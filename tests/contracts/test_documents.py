@@ -71,9 +71,24 @@ def test_every_path_in_a_document_exists() -> None:
     for document in documents:
         text = document.read_text(encoding="utf-8")
         for word in set(re.split(r"[\s()`]+", text)):
-            path = word.partition("#")[0].rstrip(".,:;/")
+            path = word.partition("#")[0].partition("::")[0].rstrip(".,:;/")
             if path.startswith(PATH_PREFIXES) and not set("<>*") & set(path):
                 assert (ROOT / path).exists(), f"{document.name}: {path}"
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", document.read_text(encoding="utf-8")):
+            assert re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), name
+
+
+def test_each_guarantee_of_the_security_policy_names_its_tests() -> None:
+    policy = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    guarantees = policy[policy.index("## Guarantees") : policy.index("## Isolation of decode workers")]
+    proof = policy[policy.index("## Proof") :]
+    titles = re.findall(r"^- \*\*(.+?)\*\*", guarantees, re.MULTILINE)
+    assert len(titles) > 20
+    assert titles == re.findall(r"^- (.+):\n  - `tests/", proof, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"])
