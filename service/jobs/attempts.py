@@ -17,6 +17,7 @@ from service.prediction.classifier import Classifier
 from service.prediction.pipeline import ClipProgress
 from service.telemetry.spans import SpanRecorder
 from service.uploads.receive import ReceivedVideo
+from service.video.errors import DecoderKilled
 
 if TYPE_CHECKING:
     from service.telemetry.tracing import ActiveSpan, Tracing
@@ -37,12 +38,16 @@ class ExplainAndLog(Protocol):
 _RETRYABLE = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
+class Retry:
+    """An attempt that counts, and after which the job is tried again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A claimed job with the task that runs it. The task returns None if the job has to be requeued."""
+    """A claimed job with the task that runs it. The task returns None if the job is requeued without being counted."""
 
     claim: Claim
-    task: asyncio.Task[Outcome | None]
+    task: asyncio.Task[Outcome | Retry | None]
     recorder: SpanRecorder
     span: "ActiveSpan | None"
 
@@ -75,7 +80,7 @@ class AttemptRunner:
         recorder = SpanRecorder(traceparent=claim.traceparent if span is None else span.traceparent)
         return Attempt(claim, asyncio.create_task(self._run(claim, recorder)), recorder, span)
 
-    async def _run(self, claim: Claim, recorder: SpanRecorder) -> Outcome | None:
+    async def _run(self, claim: Claim, recorder: SpanRecorder) -> Outcome | Retry | None:
         with recorder.recording():
             changed = asyncio.Event()
             progress = ClipProgress(changed.set)
@@ -86,7 +91,7 @@ class AttemptRunner:
                 recording.cancel()
                 await asyncio.wait({recording})
 
-    async def _classify(self, claim: Claim, progress: ClipProgress) -> Outcome | None:
+    async def _classify(self, claim: Claim, progress: ClipProgress) -> Outcome | Retry | None:
         try:
             prediction = await self._classifier.predict_later(
                 ReceivedVideo(self._uploads.path(claim.job_id), claim.num_upload_bytes, claim.upload_sha256),
@@ -96,10 +101,19 @@ class AttemptRunner:
                 max_duration_seconds=self._settings.job_max_duration_seconds,
                 progress=progress,
             )
+        except DecoderKilled as error:
+            num_attempts = self._settings.job_max_attempts
+            if claim.attempt < num_attempts:
+                return Retry()
+            last = DecoderKilled(f"{error} This was the last of {num_attempts} attempts (SERVICE_JOB_MAX_ATTEMPTS).")
+            return self._failure(last, claim)
         except Exception as error:  # noqa: BLE001 - as for a request: any error becomes a problem
-            problem = self._explain_and_log(error, claim.request_id, job_id=claim.job_id)
-            return None if problem.status in _RETRYABLE else Outcome(problem=problem.model_dump_json())
+            return self._failure(error, claim)
         return Outcome(result=prediction.model_dump_json(), num_clips=len(prediction.clips))
+
+    def _failure(self, error: Exception, claim: Claim) -> Outcome | None:
+        problem = self._explain_and_log(error, claim.request_id, job_id=claim.job_id)
+        return None if problem.status in _RETRYABLE else Outcome(problem=problem.model_dump_json())
 
     async def _record_progress(self, claim: Claim, progress: ClipProgress, changed: asyncio.Event) -> None:
         """Store the progress after each change; changes during a write are stored together by the next write."""

@@ -4,7 +4,7 @@ import logging
 from http import HTTPStatus
 
 from framewise.schemas.problem import Problem
-from service.jobs.attempts import Attempt, Explain
+from service.jobs.attempts import Attempt, Explain, Retry
 from service.jobs.database import Database
 from service.jobs.errors import JobAbandoned
 from service.jobs.leases import Claim, Outcome, fail_abandoned_jobs, finish_job, requeue_job
@@ -48,6 +48,9 @@ class Completion:
         elif (outcome := self._outcome(attempt)) is None:
             is_claimed = await self._requeue(attempt.claim, _REQUEUE_SECONDS)
             label = "given_back"
+        elif isinstance(outcome, Retry):
+            is_claimed = await self._requeue(attempt.claim, _REQUEUE_SECONDS, is_counted=True)
+            label = "retried"
         else:
             is_claimed = await self._finish(attempt.claim, outcome)
             label = "failed" if outcome.result is None else "done"
@@ -72,7 +75,7 @@ class Completion:
             self._metrics.count_attempt("abandoned")
             _log.error("job abandoned", extra={"job_id": job_id})
 
-    def _outcome(self, attempt: Attempt) -> Outcome | None:
+    def _outcome(self, attempt: Attempt) -> Outcome | Retry | None:
         error = attempt.task.exception()
         if error is None:
             return attempt.task.result()
@@ -80,8 +83,10 @@ class Completion:
         problem = self._explain(Exception("unexpected"), attempt.claim.request_id)
         return Outcome(problem=problem.model_dump_json())
 
-    async def _requeue(self, claim: Claim, after_seconds: float) -> bool:
-        return await self._database.write(lambda connection: requeue_job(connection, claim, after_seconds))
+    async def _requeue(self, claim: Claim, after_seconds: float, *, is_counted: bool = False) -> bool:
+        return await self._database.write(
+            lambda connection: requeue_job(connection, claim, after_seconds, is_counted=is_counted)
+        )
 
     async def _finish(self, claim: Claim, outcome: Outcome) -> bool:
         retention_seconds = self._settings.job_retention_seconds

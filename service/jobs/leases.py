@@ -124,14 +124,17 @@ def record_progress(connection: Connection, claim: Claim, num_clips: int | None,
     return bool(connection.execute(statement).rowcount)
 
 
-def requeue_job(connection: Connection, claim: Claim, after_seconds: float) -> bool:
-    """Undo the claim; any process may claim the job after `after_seconds`. False if the claim is no longer valid."""
+def requeue_job(connection: Connection, claim: Claim, after_seconds: float, *, is_counted: bool = False) -> bool:
+    """Undo the claim; any process may claim the job after `after_seconds`. False if the claim is no longer valid.
+
+    The attempt stays counted if `is_counted`.
+    """
     now = current_time(connection)
     statement = _update_claimed(
         claim.job_id,
         claim.fencing_token,
         state="queued",
-        num_attempts=JOBS.c.num_attempts - 1,
+        num_attempts=JOBS.c.num_attempts - (not is_counted),
         run_after=now + after_seconds,
         lease_ends_at=None,
         num_clips=None,

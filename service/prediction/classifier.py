@@ -1,8 +1,9 @@
 """The request flow: admit, receive, decode, classify, respond."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from framewise.schemas.prediction import Prediction, PredictQuery, ValidateQuery, Validation
 from service.inference.repository import ModelRepository, ReadyModel
@@ -20,6 +21,9 @@ from service.telemetry.spans import span
 from service.uploads.directory import UploadDirectory
 from service.uploads.receive import ReceivedVideo
 from service.uploads.receiver import Upload, UploadReceiver
+from service.video.errors import DecoderKilled
+
+_Result = TypeVar("_Result")
 
 
 class Classifier:
@@ -62,7 +66,7 @@ class Classifier:
             video = self._cache.get(key)
             if video is None:
                 async with self._admission.work(ticket):
-                    video = await self._pipeline.classify(received.path, model)
+                    video = await _again_if_killed(lambda: self._pipeline.classify(received.path, model))
                 self._cache.put(key, video)
         prediction = compose_prediction(video, model.stored, query, request_id, stopwatch)
         self._metrics.observe_timings(prediction.timings_ms.model_dump())
@@ -97,7 +101,7 @@ class Classifier:
         """Decode the video of `upload` as `predict` does, without calling the model."""
         stopwatch = Stopwatch()
         async with self._admitted(upload, query, stopwatch) as (ticket, model, received), self._admission.work(ticket):
-            video = await self._pipeline.decode(received.path, model.stored.manifest.clip)
+            video = await _again_if_killed(lambda: self._pipeline.decode(received.path, model.stored.manifest.clip))
         validation = compose_validation(video, model.stored, model.batcher.seconds_per_clip, request_id, stopwatch)
         self._metrics.observe_timings(validation.timings_ms.model_dump())
         return validation
@@ -135,6 +139,14 @@ class Classifier:
             stopwatch.mark_received()
             async with _deadline(query, self._settings.deadline_seconds):
                 yield ticket, model, received
+
+
+async def _again_if_killed(decode: Callable[[], Awaitable[_Result]]) -> _Result:
+    """The result of `decode`, which is repeated once if its decode worker is killed from outside or stalls."""
+    try:
+        return await decode()
+    except DecoderKilled:
+        return await decode()
 
 
 @asynccontextmanager

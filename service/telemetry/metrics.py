@@ -77,7 +77,7 @@ class Metrics:
         )
 
     def count_attempt(self, outcome: str) -> None:
-        """Count an ended attempt to run a job: `done`, `failed`, `given_back`, `dropped` or `abandoned`."""
+        """Count an ended attempt to run a job: `done`, `failed`, `retried`, `given_back`, `dropped` or `abandoned`."""
         self._job_attempts.labels(outcome).inc()
 
     def count_delivery(self, outcome: str) -> None:

@@ -13,6 +13,10 @@ class UnreadableVideo(VideoError):
     """The container can be read, but no requested frame can be decoded."""
 
 
+class DecoderKilled(UnreadableVideo):
+    """The decode worker was killed from outside or made no progress, which may not be the video's fault."""
+
+
 class VideoTooLarge(VideoError):
     """The video has more pixels, seconds or packets than the limits allow."""
 

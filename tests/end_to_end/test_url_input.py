@@ -1,12 +1,18 @@
 """Videos by URL: a running service fetches them from a real file server."""
 
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support.file_server import FileServer
-from tests.support.running_service import RunningService
+from tests.support.running_service import RunningService, running_service
 
 pytestmark = pytest.mark.tensorflow
 
@@ -59,3 +65,55 @@ def test_a_service_without_allowed_hosts_fetches_from_none(shared_service: Runni
     refused = shared_service.client.post("/predict", json={"url": f"http://{files.host}/ramp.mp4"})
     assert_problem(refused, 403, "url_not_allowed")
     assert len(files.paths) == num_requests
+
+
+@pytest.fixture
+def python_without_names(tmp_path: Path) -> Iterator[Path]:
+    """A Python whose system asks a name server that never answers."""
+    unshare = shutil.which("unshare")
+    if unshare is None or subprocess.run([unshare, "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a file of this machine cannot be replaced for one process")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        try:
+            silent.bind(("127.0.0.153", 53))
+        except OSError:
+            pytest.skip("a name server cannot be started")
+        names, python = tmp_path / "resolv.conf", tmp_path / "python"
+        names.write_text("nameserver 127.0.0.153\noptions timeout:30 attempts:5\n")
+        python.write_text(
+            f"#!/bin/sh\nexec {unshare} -m sh -c "
+            f'\'mount --bind {names} /etc/resolv.conf && exec {sys.executable} "$@"\' python "$@"\n'
+        )
+        python.chmod(0o755)
+        yield python
+
+
+def test_a_name_that_never_resolves_delays_no_other_host_and_not_the_end_of_the_service(
+    python_without_names: Path, files: FileServer, grey_models_dir: Path, tmp_path: Path, ramp: Path
+) -> None:
+    """Regression: its lookups took all threads for lookups, and the process waited for them minutes after SIGTERM."""
+    files.put_file("/other.mp4", ramp.read_bytes())
+    uploads = tmp_path / "uploads"
+    uploads.mkdir()
+    port = files.host.rpartition(":")[2]
+    with (
+        running_service(
+            grey_models_dir,
+            uploads,
+            installed_python=python_without_names,
+            url_allowed_hosts=f'["silent.example", "localhost:{port}"]',
+            url_private_allowed=True,
+        ) as service,
+        ThreadPoolExecutor(8) as pool,
+    ):
+
+        def post(host: str) -> httpx.Response:
+            return service.client.post("/predict", json={"url": f"http://{host}/other.mp4"})
+
+        for _ in range(2):
+            silent = [pool.submit(post, "silent.example") for _ in range(8)]
+            assert post(f"localhost:{port}").status_code == 200
+            for response in silent:
+                assert_problem(response.result(), 504, "url_too_slow")
+        assert post(f"localhost:{port}").status_code == 200
+        assert service.stop() == 0

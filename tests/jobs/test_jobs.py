@@ -46,6 +46,8 @@ def settings(directory: Path, receiver: Receiver) -> dict[str, Any]:
         "jobs_dir": directory / "jobs",
         "api_keys_file": directory / "keys.json",
         "decode_children": 2,
+        # Decode workers that stand still are not replaced before the test continues.
+        "decode_stall_seconds": 600,
         "job_workers": 1,
         "job_beat_seconds": 0.1,
         "job_heartbeat_seconds": 0.1,

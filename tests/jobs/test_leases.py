@@ -99,6 +99,21 @@ def test_a_requeued_job_can_be_claimed_and_its_attempt_does_not_count(database_u
     with_database(database_url, tmp_path, scenario)
 
 
+def test_an_attempt_whose_decode_worker_was_killed_counts(database_url: str, tmp_path: Path) -> None:
+    async def scenario(database: Database) -> None:
+        job_id, _ = await submitted(database)
+        for number in (1, 2):
+            claim = await claimed_job(database)
+            assert claim.attempt == number
+            assert await database.write(
+                lambda connection: requeue_job(connection, claim, 0, is_counted=True)  # noqa: B023 - awaited
+            )
+        job = await stored_job(database, job_id)
+        assert (job.state, job.attempt) == ("queued", 2)
+
+    with_database(database_url, tmp_path, scenario)
+
+
 def test_a_job_that_kills_each_process_runs_after_others_and_is_abandoned(database_url: str, tmp_path: Path) -> None:
     async def scenario(database: Database) -> None:
         poison, _ = await submitted(database)

@@ -19,7 +19,14 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds the decode workers under /proc"),
 ]
 
-SETTINGS: dict[str, Any] = {"decode_children": 2, "job_beat_seconds": 0.1, "answer_cache_bytes": 0}
+SETTINGS: dict[str, Any] = {
+    "decode_children": 2,
+    "job_beat_seconds": 0.1,
+    "answer_cache_bytes": 0,
+    # Decode workers that stand still are not replaced before the test continues.
+    "decode_stall_seconds": 600,
+}
+STALL_SECONDS = 3
 
 
 @pytest.fixture
@@ -68,6 +75,7 @@ def test_a_job_whose_processes_died_is_abandoned_with_a_problem(
             job_id = client.submit(ramp, {"X-Request-Id": "abandoned"})
             client.wait_until_running(job_id)
             first.stop(signal.SIGKILL)
+    settings["decode_stall_seconds"] = STALL_SECONDS
     with running_service(grey_models_dir, tmp_path / "incoming", **settings) as second:
         client = JobClient(second)
         failed = client.wait(job_id)
@@ -75,6 +83,34 @@ def test_a_job_whose_processes_died_is_abandoned_with_a_problem(
         problem = failed["problem"]
         assert (problem["status"], problem["code"], problem["request_id"]) == (500, "job_abandoned", "abandoned")
         assert client.wait(client.submit(ramp))["state"] == "done"
+        # After its last attempt, a job whose decode workers stalled fails as its video does.
+        with decoders_standing_still(client):
+            failed = client.wait(client.submit(ramp))
+        problem = failed["problem"]
+        assert (failed["state"], failed["attempt"]) == ("failed", 1)
+        assert (problem["status"], problem["code"]) == (422, "unreadable_video")
+        assert f"made no progress for {STALL_SECONDS} s" in problem["detail"]
+        assert "the last of 1 attempts (SERVICE_JOB_MAX_ATTEMPTS)" in problem["detail"]
+
+
+def test_decode_workers_that_stand_still_are_replaced_and_cost_no_job_and_no_request(
+    grey_models_dir: Path, tmp_path: Path, ramp: Path
+) -> None:
+    """Regression: the job worker stood still until the deadline of the job, an hour later."""
+    (tmp_path / "incoming").mkdir()
+    settings = {**SETTINGS, "jobs_dir": tmp_path / "jobs", "decode_stall_seconds": STALL_SECONDS}
+    with running_service(grey_models_dir, tmp_path / "incoming", **settings) as service:
+        client = JobClient(service)
+        with decoders_standing_still(client):
+            job = client.wait(client.submit(ramp))
+            # The first attempt met two of the three workers.
+            assert (job["state"], job["attempt"]) == ("done", 2)
+        with decoders_standing_still(client):
+            assert service.post_video(ramp).status_code == 200
+        messages = [line["message"] for line in log_lines(service)]
+        assert messages.count("a decode worker stalled") == 6
+        assert "a decode worker failed" not in messages
+        client.wait_for_metric('framewise_job_attempts_total{outcome="retried"} 1.0')
 
 
 def test_a_service_survives_an_unavailable_database(service: RunningService, tmp_path: Path, ramp: Path) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 
 from framewise.schemas.isolation import Isolation
 from service.video.clip import Clip, ClipSpec, DecodeReport, VideoFacts
+from service.video.errors import DecoderKilled
 from service.video.quality import Appearance, median_appearance
-from service.video.sandbox.process import DecoderKilled, WorkerProcess
+from service.video.sandbox.process import WorkerProcess
 from service.video.sandbox.protocol import ClipMessage, DecodeRequest, FactsMessage, ReportMessage
 from service.video.sandbox.settings import SandboxSettings
 
@@ -115,9 +116,13 @@ class Sandbox:
         await asyncio.gather(*(self._start_worker() for _ in range(self._settings.decode_children + 1)))
 
     async def _start_worker(self) -> None:
-        worker = await WorkerProcess.start(self._settings.worker_limits)
+        worker = await self._new_worker()
         self.isolation = worker.isolation
         self._add_idle(worker)
+
+    async def _new_worker(self) -> WorkerProcess:
+        settings = self._settings
+        return await WorkerProcess.start(settings.worker_limits, stall_seconds=settings.decode_stall_seconds)
 
     async def close(self) -> None:
         """Kill all workers; none may be in use."""
@@ -133,8 +138,8 @@ class Sandbox:
         """Wait for a free slot, then decode the video in `path`.
 
         The limits of seconds, packets and processor time are multiplied by `length_factor`. Leaving the context before
-        the last clip, also by an error or a cancellation, kills the worker. If the worker is killed from outside before
-        its first response, another worker tries once more.
+        the last clip, also by an error or a cancellation, kills the worker. If the worker is killed from outside or
+        stalls before its first response, another worker tries once more.
 
         Raises:
             VideoError: as `service.video.decode.open_video`, and if the video crashes the worker.
@@ -176,7 +181,7 @@ class Sandbox:
 
     async def _start_missing(self) -> WorkerProcess:
         try:
-            return await WorkerProcess.start(self._settings.worker_limits)
+            return await self._new_worker()
         except BaseException:
             self._queue.put_nowait(None)
             raise
@@ -231,7 +236,7 @@ class Sandbox:
         try:
             await worker.kill()
             if not self._is_closing:
-                self._add_idle(await WorkerProcess.start(self._settings.worker_limits))
+                self._add_idle(await self._new_worker())
         except OSError:
             _log.exception("a decode worker could not be started")
             self._queue.put_nowait(None)

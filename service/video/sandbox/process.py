@@ -8,12 +8,16 @@ import contextlib
 import logging
 import signal
 import tempfile
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
 
 from framewise.schemas.isolation import Isolation
 from service.programs import start_program
 from service.video.errors import (
     DecodeDeadlineExceeded,
     DecoderFailed,
+    DecoderKilled,
     UnreadableVideo,
     VideoError,
     VideoTooLarge,
@@ -40,20 +44,21 @@ _PROGRAM = ("-m", "service.video.sandbox.worker")
 _EXTERNAL_SIGNALS = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT)
 """Exit statuses of signals that come from another process or the out-of-memory killer, never from the decoder."""
 
+DEFAULT_STALL_SECONDS = 20.0
+_CHECKS_PER_STALL = 4
+
 _MAX_SECONDS_TO_EXIT = 1.0
 """Time for a worker that has closed its output to exit by itself."""
-
-
-class DecoderKilled(UnreadableVideo):
-    """Another process or the system killed the worker, which may not be the video's fault."""
 
 
 class WorkerProcess:
     """A worker process that decodes one video at a time."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, stall_seconds: float) -> None:
         assert process.stderr is not None
         self._process = process
+        self._stall_seconds = stall_seconds
+        self._is_stalled = False
         self._error_output = ErrorOutput(process.stderr)
         self.is_idle = True
         """Whether the last request is complete: its report or its error was received."""
@@ -62,8 +67,13 @@ class WorkerProcess:
         self.isolation: Isolation | None = None
 
     @classmethod
-    async def start(cls, limits: WorkerLimits, program: tuple[str, ...] = _PROGRAM) -> "WorkerProcess":
-        """Start a worker and wait until it is ready; raises ChildProcessError if that fails."""
+    async def start(
+        cls, limits: WorkerLimits, program: tuple[str, ...] = _PROGRAM, *, stall_seconds: float = DEFAULT_STALL_SECONDS
+    ) -> "WorkerProcess":
+        """Start a worker and wait until it is ready; raises ChildProcessError if that fails.
+
+        A worker that neither responds nor computes for `stall_seconds` is killed.
+        """
         # Removed once the worker runs in it: nothing can be written there, and a killed service leaves no directory.
         with tempfile.TemporaryDirectory(prefix="decode-") as directory:
             try:
@@ -79,7 +89,7 @@ class WorkerProcess:
             except OSError as error:
                 # The system has no process, memory or descriptor left.
                 raise ChildProcessError(f"a decode worker cannot be started: {error}") from error
-            worker = cls(process)
+            worker = cls(process, stall_seconds)
             try:
                 message = await worker.receive()
             except (VideoError, DecoderFailed) as error:
@@ -133,7 +143,7 @@ class WorkerProcess:
         """
         assert self._process.stdout is not None
         try:
-            line = await self._process.stdout.readline()
+            line = await self._unless_stalled(self._process.stdout.readline())
             if not line.endswith(b"\n"):
                 raise await self._exit_error()
             message = WORKER_MESSAGE.validate_json(line)
@@ -152,7 +162,7 @@ class WorkerProcess:
         """The pixels that follow the line of a clip; raises as `receive`."""
         assert self._process.stdout is not None
         try:
-            return await self._process.stdout.readexactly(num_bytes)
+            return await self._unless_stalled(self._process.stdout.readexactly(num_bytes))
         except (asyncio.IncompleteReadError, ConnectionError):
             raise await self._exit_error() from None
 
@@ -161,6 +171,29 @@ class WorkerProcess:
         self.is_idle = False
         _log.error("a decode worker broke the protocol")
         return UnreadableVideo("The video could not be decoded.")
+
+    async def _unless_stalled(self, reading: Coroutine[Any, Any, bytes]) -> bytes:
+        """The result of `reading`; a worker that stalls is killed, which ends its output.
+
+        Time alone does not tell: some videos take a minute between two clips. Within it the worker uses processor time,
+        unless it is stopped, deadlocked or waits for a disk. A check that is late, because the machine was suspended,
+        counts once.
+        """
+        task = asyncio.ensure_future(reading)
+        ticks, num_unchanged = None, 0
+        try:
+            while not (await asyncio.wait({task}, timeout=self._stall_seconds / _CHECKS_PER_STALL))[0]:
+                previous, ticks = ticks, _processor_ticks(self.process_id)
+                num_unchanged = num_unchanged + 1 if ticks is not None and ticks == previous else 0
+                if num_unchanged == _CHECKS_PER_STALL - 1:
+                    _log.warning("a decode worker stalled", extra={"process_id": self.process_id})
+                    self._is_stalled = True
+                    self.send_kill()
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
 
     async def _exit_error(self) -> VideoError | DecoderFailed:
         """Wait until the worker has ended, and return the error that its exit status stands for."""
@@ -184,8 +217,21 @@ class WorkerProcess:
         if status == -signal.SIGXCPU:
             return DecodeDeadlineExceeded("Decoding the video takes more processor time than allowed.")
         if status in _EXTERNAL_SIGNALS:
-            return DecoderKilled("The decoder was killed.")
+            return DecoderKilled(self._killed_message)
         return UnreadableVideo("The video crashed the decoder.")
+
+    @property
+    def _killed_message(self) -> str:
+        if self._is_stalled:
+            return (
+                f"The decode worker made no progress for {self._stall_seconds:g} s (SERVICE_DECODE_STALL_SECONDS) and "
+                "was stopped. The video may be fine: try again."
+            )
+        return (
+            "The decode worker was killed before the video was decoded, by another process or because the machine ran "
+            "out of memory. The video may be fine: try again. If that fails too, the machine has too little memory for "
+            "the video."
+        )
 
     async def wait(self) -> None:
         """Wait until the worker has ended."""
@@ -212,3 +258,14 @@ def _end_of(status: int | None) -> str:
     except ValueError:
         # A real-time signal has no name of its own.
         return f"signal {-status}"
+
+
+def _processor_ticks(process_id: int) -> int | None:
+    """Processor time of a process in clock ticks; None without /proc."""
+    try:
+        stat = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8", errors="replace")
+        # The name of the program, in parentheses, may contain spaces.
+        fields = stat.rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+    except (OSError, IndexError):
+        return None

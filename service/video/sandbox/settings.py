@@ -32,6 +32,14 @@ class SandboxSettings(BaseModel):
     )
     decode_memory_bytes: int = Field(default=2 << 30, ge=512 << 20, description="Address space of each decode worker.")
     decode_cpu_seconds: float = Field(default=60, gt=0, description="Processor time for decoding one video.")
+    decode_stall_seconds: float = Field(
+        default=20,
+        gt=0,
+        description=(
+            "Time for which a decode worker may neither respond nor use the processor. Then it is killed, and another "
+            "one decodes the video. On Linux only."
+        ),
+    )
     decode_videos_per_child: int = Field(
         default=500, ge=1, description="Videos that a decode worker decodes before it is replaced."
     )

@@ -12,6 +12,7 @@ import pytest
 from service.video.clip import ClipSpec
 from service.video.errors import (
     DecodeDeadlineExceeded,
+    DecoderKilled,
     UnreadableVideo,
     VideoError,
 )
@@ -38,6 +39,40 @@ def test_a_crash_is_an_unreadable_video_for_one_caller(long_video: Path, video: 
         assert await clips_of(sandbox, video)
 
     in_sandbox(scenario)
+
+
+def test_a_worker_that_is_killed_from_outside_is_told_from_one_that_the_video_crashed(
+    long_video: Path, video: Path
+) -> None:
+    async def scenario(sandbox: Sandbox) -> None:
+        with pytest.raises(DecoderKilled, match="ran out of memory"):
+            await signalled_while_decoding(sandbox, long_video, signal.SIGKILL)
+        with pytest.raises(UnreadableVideo) as crash:
+            await signalled_while_decoding(sandbox, long_video, signal.SIGSEGV)
+        assert not isinstance(crash.value, DecoderKilled)
+        assert await clips_of(sandbox, video)
+
+    in_sandbox(scenario)
+
+
+@linux_only
+def test_a_worker_that_stalls_within_a_video_is_killed(long_video: Path, video: Path) -> None:
+    async def scenario(sandbox: Sandbox) -> None:
+        with pytest.raises(DecoderKilled, match="no progress for 3 s"):
+            await signalled_while_decoding(sandbox, long_video, signal.SIGSTOP)
+        assert await clips_of(sandbox, video)
+
+    in_sandbox(scenario, SETTINGS.model_copy(update={"decode_stall_seconds": 3}))
+
+
+@linux_only
+def test_a_worker_that_stalled_while_it_was_idle_costs_no_request(video: Path) -> None:
+    async def scenario(sandbox: Sandbox) -> None:
+        os.kill(sandbox.idle_process_ids[0], signal.SIGSTOP)
+        for _ in range(2):
+            assert await clips_of(sandbox, video)
+
+    in_sandbox(scenario, SETTINGS.model_copy(update={"decode_stall_seconds": 3}))
 
 
 def test_a_hang_ends_at_the_callers_deadline(long_video: Path, video: Path) -> None:

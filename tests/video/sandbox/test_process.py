@@ -115,6 +115,20 @@ def test_a_worker_that_ends_before_it_is_ready_reports_the_reason() -> None:
     asyncio.run(scenario())
 
 
+@linux_only
+def test_a_worker_that_computes_is_not_taken_for_one_that_stalled() -> None:
+    # Without a response, for longer than a worker may stand still.
+    program = "import sys, time; [None for _ in iter(lambda: time.process_time() < 3, False)]; sys.exit(3)"
+
+    async def scenario() -> None:
+        with pytest.raises(ChildProcessError, match="exit status 3"):
+            await WorkerProcess.start(LIMITS, ("-c", program), stall_seconds=1.5)
+        with pytest.raises(ChildProcessError, match="SIGKILL"):
+            await WorkerProcess.start(LIMITS, ("-c", "import select; select.select([], [], [])"), stall_seconds=1.5)
+
+    asyncio.run(scenario())
+
+
 LINES = {
     "not JSON": b"hello\n",
     "an unknown kind": b'{"kind": "surprise"}\n',
