@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.bounded_protocol import BoundedProtocol
@@ -83,7 +84,7 @@ def test_the_small_rest_of_a_body_is_discarded_and_the_connection_serves_the_nex
             await read_refusal(reader)
             writer.close()
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_the_connection_is_closed_at_the_size_limit_for_the_rest_of_a_body_after_the_response() -> None:
@@ -96,7 +97,7 @@ def test_the_connection_is_closed_at_the_size_limit_for_the_rest_of_a_body_after
             assert await send_until_closed(reader, writer, bytes(65536)) < 64 << 20
             writer.close()
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST / HTTP/1.1\r\nHost: te", head(1000), head(1000) + b"x" * 10])
@@ -110,7 +111,7 @@ def test_the_connection_is_closed_at_the_time_limit_for_a_head_or_for_the_rest_o
             assert response == b"" or response.startswith(REFUSAL)
             writer.close()
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_the_second_head_of_a_connection_has_the_same_time_limit() -> None:
@@ -124,7 +125,7 @@ def test_the_second_head_of_a_connection_has_the_same_time_limit() -> None:
                 assert await reader.read() == b""
             writer.close()
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_an_empty_line_after_a_body_does_not_close_the_connection_before_a_slow_response() -> None:
@@ -151,7 +152,7 @@ def test_an_empty_line_after_a_body_does_not_close_the_connection_before_a_slow_
             await read_refusal(reader)
             writer.close()
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 RESPONSE_BYTES = 20 << 20
@@ -186,7 +187,7 @@ def test_the_connection_is_aborted_if_the_client_does_not_read_the_response() ->
             writer.close()
             return num_read
 
-    assert asyncio.run(scenario()) < RESPONSE_BYTES
+    assert uvloop.run(scenario()) < RESPONSE_BYTES
 
 
 def test_a_client_that_reads_slowly_gets_the_whole_response() -> None:
@@ -202,4 +203,4 @@ def test_a_client_that_reads_slowly_gets_the_whole_response() -> None:
             writer.close()
             return num_read
 
-    assert asyncio.run(scenario()) > RESPONSE_BYTES
+    assert uvloop.run(scenario()) > RESPONSE_BYTES

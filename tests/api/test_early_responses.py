@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from starlette.types import Receive, Scope, Send
 
 from service.api.bounded_protocol import BoundedProtocol
@@ -34,7 +35,7 @@ def with_server(use: Callable[[int], Any]) -> Any:
         async with serving(refuse) as port:
             return await asyncio.to_thread(use, port)
 
-    return asyncio.run(scenario())
+    return uvloop.run(scenario())
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
@@ -124,7 +125,7 @@ def test_a_connection_that_ends_is_closed_at_its_limit_of_bytes_of_time_and_of_a
             writer.close()
             return received
 
-    assert asyncio.run(scenario()).startswith(b"HTTP/1.1 429 ")
+    assert uvloop.run(scenario()).startswith(b"HTTP/1.1 429 ")
 
 
 class Held:
@@ -169,7 +170,7 @@ def test_malformed_bytes_are_refused_after_the_responses_to_the_requests_before_
             writer.close()
             return re.findall(rb"HTTP/1.1 (\d+)", received)
 
-    assert asyncio.run(scenario()) == [b"200", b"200", b"400"]
+    assert uvloop.run(scenario()) == [b"200", b"200", b"400"]
 
 
 def test_a_malformed_body_ends_its_request_and_is_refused() -> None:
@@ -184,7 +185,7 @@ def test_a_malformed_body_ends_its_request_and_is_refused() -> None:
             writer.close()
             return received, app.messages
 
-    received, messages = asyncio.run(scenario())
+    received, messages = uvloop.run(scenario())
     assert received.startswith(b"HTTP/1.1 400 ")
     assert received.count(b"HTTP/1.1") == 1
     assert messages[-1] == "http.disconnect"
@@ -207,4 +208,4 @@ def test_a_request_is_told_that_its_client_left_even_if_another_request_follows_
             writer.close()
             await is_told.wait()
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from starlette.types import Receive, Scope, Send
 
 from tests.support.protocol_server import serving
@@ -65,7 +66,7 @@ def with_server(use: Callable[[int], Any]) -> Any:
         async with serving(report) as port:
             return await asyncio.to_thread(use, port)
 
-    return asyncio.run(scenario())
+    return uvloop.run(scenario())
 
 
 @pytest.mark.parametrize("offer", OFFERS)
@@ -106,7 +107,7 @@ def test_each_of_several_requests_on_one_connection_has_its_body(offer: bytes, f
             writer.close()
             return responses
 
-    *posted, last = asyncio.run(scenario())
+    *posted, last = uvloop.run(scenario())
     assert posted == [{"method": "POST", "path": "/p", "sha256": SHA256}] * 3
     assert last["path"] == "/last"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvloop
 from starlette.types import Receive, Scope, Send
 
 from service.api.accepted_connection import IS_REFUSED
@@ -144,7 +145,7 @@ def test_a_request_of_a_connection_above_the_limit_is_marked_and_its_connection_
             for writer in (held[0][1], held[1][1], third):
                 writer.close()
 
-    asyncio.run(scenario())
+    uvloop.run(scenario())
 
 
 def test_the_time_without_a_request_is_a_setting() -> None:
@@ -164,8 +165,8 @@ def test_the_time_without_a_request_is_a_setting() -> None:
             finally:
                 writer.close()
 
-    assert asyncio.run(scenario(0.05))
-    assert not asyncio.run(scenario(600))
+    assert uvloop.run(scenario(0.05))
+    assert not uvloop.run(scenario(600))
 
 
 def test_hundreds_of_silent_connections_do_not_keep_health_probes_out(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.support.running_service import running_service
+from tests.support.proxies import haproxy
+from tests.support.running_service import ANSWER_TIMEOUT_SECONDS, RunningService, running_service
 from tests.support.slow_upload import SlowUpload
 
 pytestmark = pytest.mark.tensorflow
@@ -63,6 +65,26 @@ def test_during_the_delay_of_a_drain_requests_are_served_and_probes_and_connecti
         assert service.client.get("/health/live").status_code == 200
         # A second one ends it at once.
         assert service.stop() == 128 + signal.SIGTERM
+
+
+def test_a_load_balancer_that_probes_loses_no_request_when_one_of_two_services_ends(
+    grey_models_dir: Path, tmp_path: Path, ramp: Path, shared_service: RunningService
+) -> None:
+    """Regression: the service refused requests from the moment in which its probe reported the end."""
+    video = ramp.read_bytes()
+    (tmp_path / "uploads").mkdir()
+    checks = "option httpchk GET /health/ready\n    default-server check inter 100ms fall 2 rise 1"
+    with (
+        running_service(grey_models_dir, tmp_path / "uploads", drain_delay_seconds=5) as ending,
+        haproxy(tmp_path, checks, *(httpx.URL(each.url).port or 80 for each in (ending, shared_service))) as port,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_TIMEOUT_SECONDS) as client,
+    ):
+        statuses = [client.post("/predict", files={"video": video}).status_code for _ in range(10)]
+        ending.process.send_signal(signal.SIGTERM)
+        while ending.process.poll() is None:
+            statuses.append(client.post("/predict", files={"video": video}).status_code)
+        assert set(statuses) == {200}
+        assert ending.process.returncode == 0
 
 
 def test_a_second_sigterm_ends_at_once(grey_models_dir: Path, tmp_path: Path, ramp: Path) -> None:

@@ -51,9 +51,10 @@ http {{
 
 
 @contextmanager
-def haproxy(directory: Path, backend: str, upstream_port: int) -> Iterator[int]:
-    """Run HAProxy in front of a port of this machine, and yield its port; `backend` are lines of its backend."""
+def haproxy(directory: Path, backend: str, *upstream_ports: int) -> Iterator[int]:
+    """Run HAProxy in front of ports of this machine, and yield its port; `backend` are lines of its backend."""
     program, port = require_program("haproxy"), free_port()
+    servers = "\n".join(f"    server at_{upstream} 127.0.0.1:{upstream}" for upstream in upstream_ports)
     (directory / "haproxy.cfg").write_text(
         f"""
 defaults
@@ -66,7 +67,7 @@ frontend all
     default_backend service
 backend service
     {backend}
-    server one 127.0.0.1:{upstream_port}
+{servers}
 """
     )
     with _running(directory, port, program, "-db", "-f", str(directory / "haproxy.cfg")):
