@@ -18,8 +18,13 @@ async def resolve_host(host: str, port: int | None) -> list[str]:  # noqa: ARG00
     loop = asyncio.get_running_loop()
     lookup = _lookups.get(host)
     if lookup is None or lookup.get_loop() is not loop:
-        lookup = _lookups[host] = loop.create_future()
-        threading.Thread(target=_look_up, args=(host, lookup, loop), name=f"lookup {host}", daemon=True).start()
+        lookup = loop.create_future()
+        thread = threading.Thread(target=_look_up, args=(host, lookup, loop), name=f"lookup {host}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise OSError("The system has no thread left for a lookup.") from error
+        _lookups[host] = lookup
     return await asyncio.shield(lookup)
 
 

@@ -47,6 +47,10 @@ def test_each_failure_to_fetch_has_its_own_problem(
 
     assert_problem(post("http://localhost/clip.mp4"), 403, "url_not_allowed")
     assert_problem(post(files.put_redirect("/away", "http://169.254.169.254/")), 403, "url_not_allowed")
+    # httpx decodes these names late, which was a 500.
+    for undecodable in ("https://xn--/", "https://xn--a/", "https://xn--ls8h.la/"):
+        assert_problem(post(undecodable), 400, "malformed_request")
+        assert_problem(post(files.put_redirect("/undecodable", undecodable)), 403, "url_not_allowed")
     assert_problem(
         post(files.put("/gone", lambda visit: visit.send_head(404, Content_Length=0))), 502, "url_unreachable"
     )

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from framewise.schemas.isolation import Isolation
 from service.video.sandbox.seccomp import forbid_syscalls
@@ -23,6 +24,9 @@ def isolate(max_memory_bytes: int) -> Isolation:
     The process must have a single thread, because several cannot leave a namespace together.
     """
     is_linux = sys.platform == "linux"
+    if is_linux:
+        # First, because the files of an undumpable process belong to root.
+        _succeeds(_be_killed_first)
     has_no_network = is_linux and _succeeds(_leave_network)
     return Isolation(
         has_no_network=has_no_network,
@@ -56,6 +60,11 @@ def _succeeds(step: Callable[[], None]) -> bool:
     except (OSError, ValueError, ImportError, AttributeError):
         return False
     return True
+
+
+def _be_killed_first() -> None:
+    """If memory runs out, the system kills this process rather than the service, which can replace it."""
+    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def _limit_resources(max_memory_bytes: int) -> None:

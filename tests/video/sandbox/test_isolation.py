@@ -36,6 +36,17 @@ def test_the_directory_of_a_running_worker_is_already_removed(long_video: Path, 
     in_sandbox(scenario)
 
 
+@linux_only
+def test_the_system_kills_a_worker_before_the_service_if_memory_runs_out() -> None:
+    def score_of(process_id: int) -> int:
+        return int(Path(f"/proc/{process_id}/oom_score_adj").read_text())
+
+    async def scenario(sandbox: Sandbox) -> None:
+        assert [score_of(process_id) for process_id in sandbox.idle_process_ids] == [1000, 1000]
+
+    in_sandbox(scenario)
+
+
 def libraries_of(process_id: int) -> set[str]:
     """The names of the shared libraries that a process has mapped."""
     try:
