@@ -134,7 +134,7 @@ def requeue_job(connection: Connection, claim: Claim, after_seconds: float, *, i
         claim.job_id,
         claim.fencing_token,
         state="queued",
-        num_attempts=JOBS.c.num_attempts - (not is_counted),
+        num_attempts=JOBS.c.num_attempts - (0 if is_counted else 1),
         run_after=now + after_seconds,
         lease_ends_at=None,
         num_clips=None,
