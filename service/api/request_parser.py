@@ -12,6 +12,9 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 1 << 16
+MAX_SMALL_PARTS = 10_000
+MIN_MEAN_PART_BYTES = 32
+"""Smallest mean size of the chunks of a body, after the first `MAX_SMALL_PARTS`: each part takes processor time."""
 
 _FRAMING = (b"content-length", b"transfer-encoding")
 _REQUEST_LINE_BYTES = len("  HTTP/1.1\r\n\r\n")
@@ -35,6 +38,8 @@ class RequestParser:
         self._fault: MalformedHttp | None = None
         # Bytes since the last event: of the head, or of a chunk's size, its extensions and the trailers.
         self._num_bytes = 0
+        # Parts in which the body arrives: chunks, and what a packet holds of one.
+        self._num_parts = self._num_body_bytes = 0
         # Length of a head whose parts are separated by one space each.
         self._num_head_bytes = 0
         # Whether the packet begins with a head, and whether the current head began there.
@@ -131,12 +136,19 @@ class RequestParser:
         if self._fault is not None:
             raise self._fault
         self.is_in_head = False
-        self._num_bytes = 0
+        self._num_bytes = self._num_parts = self._num_body_bytes = 0
         self._target.on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Pass on a part of a body."""
+        """Pass on a part of a body; raises MalformedHttp, which `feed_data` raises again."""
         self._num_bytes = 0
+        self._num_parts += 1
+        self._num_body_bytes += len(body)
+        if self._num_parts > MAX_SMALL_PARTS + self._num_body_bytes // MIN_MEAN_PART_BYTES:
+            self._fault = MalformedHttp(
+                f"The chunks of the body are too small: they must have {MIN_MEAN_PART_BYTES} bytes on average."
+            )
+            raise self._fault
         self._target.on_body(body)
 
     def on_message_complete(self) -> None:

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api.request_parser import MAX_HEAD_BYTES, MalformedHttp, RequestParser
+from service.api.request_parser import (
+    MAX_HEAD_BYTES,
+    MAX_SMALL_PARTS,
+    MIN_MEAN_PART_BYTES,
+    MalformedHttp,
+    RequestParser,
+)
 
 OFFERS: tuple[tuple[bytes, ...], ...] = (
     (),
@@ -152,6 +158,17 @@ def test_a_head_may_have_64_kib_and_not_one_byte_more(before: bytes, packet_byte
 def test_what_comes_before_a_body_or_between_its_chunks_is_bounded(endless: bytes) -> None:
     with pytest.raises(MalformedHttp):
         parsed(*_chunks(endless, 10_000))
+
+
+def test_a_body_may_have_many_small_chunks_but_not_only_such() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    small, large = b"1\r\nx\r\n", b"%x\r\n%b\r\n" % (MIN_MEAN_PART_BYTES, b"x" * MIN_MEAN_PART_BYTES)
+    first = head + small * MAX_SMALL_PARTS
+    assert len(parsed(first + large * 50_000 + b"0\r\n\r\n")[0].body) == MAX_SMALL_PARTS + 50_000 * MIN_MEAN_PART_BYTES
+    with pytest.raises(MalformedHttp, match="too small"):
+        parsed(first + small * (2 * MAX_SMALL_PARTS // MIN_MEAN_PART_BYTES))
+    # The count begins with each request.
+    assert len(parsed((first + b"0\r\n\r\n") * 3)) == 3
 
 
 @pytest.mark.parametrize(
