@@ -19,6 +19,7 @@ from service.uploads.errors import StorageFull, StorageUnavailable
 
 _PREFIX = "framewise-uploads-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
 class UploadDirectory:
@@ -35,18 +36,18 @@ class UploadDirectory:
     def open(self) -> None:
         """Create the directory of this process unless it is there, and write to it. Blocks.
 
-        When it is created, directories of killed processes are removed. A full disk is no error here: it passes, and
-        each upload reports it.
+        When it is created, directories of killed processes are removed. A full disk and a lack of file descriptors are
+        no errors here: they pass, and each upload reports them.
 
         Raises:
             OSError: the directory cannot be created, or not be written to.
         """
-        probe = self._existing() / ".probe"
         try:
+            probe = self._existing() / ".probe"
             probe.touch()
             probe.unlink()
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno not in (*_FULL, *_NO_DESCRIPTOR):
                 raise
 
     def close(self) -> None:
@@ -124,11 +125,16 @@ def raising_storage_full() -> Iterator[None]:
 
 @contextmanager
 def raising_storage_errors() -> Iterator[None]:
-    """Raise StorageFull or StorageUnavailable for any error of a file in the `with` block."""
+    """Raise StorageFull or StorageUnavailable for errors of a file in the `with` block.
+
+    A lack of file descriptors stays an OSError: the whole process lacks them, not the storage.
+    """
     try:
         with raising_storage_full():
             yield
     except OSError as error:
+        if error.errno in _NO_DESCRIPTOR:
+            raise
         raise StorageUnavailable("The upload cannot be stored at the moment. Try again later.") from error
 
 

@@ -1,5 +1,6 @@
 """The upload directory: removes the files of its own and of killed processes only."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.uploads.directory import UploadDirectory
+from service.uploads.directory import UploadDirectory, raising_storage_errors
 from service.uploads.errors import StorageFull, StorageUnavailable
 
 ROOT = Path(__file__).parents[2]
@@ -153,6 +154,22 @@ def test_a_full_disk_is_storage_full(small_disk: Path) -> None:
             path.write_bytes(b"x" * 200_000)
         with uploads.reserve_path() as path:
             path.write_bytes(b"x" * 20_000)
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [
+        (errno.EMFILE, OSError),
+        (errno.ENOSPC, StorageFull),
+        (errno.EROFS, StorageUnavailable),
+        (errno.EIO, StorageUnavailable),
+        (errno.ESTALE, StorageUnavailable),
+    ],
+)
+def test_each_error_of_a_file_is_told_apart(number: int, raised: type[Exception]) -> None:
+    with pytest.raises(raised) as caught, raising_storage_errors():
+        raise OSError(number, "")
+    assert type(caught.value) is raised
 
 
 def test_a_full_device_is_storage_full(tmp_path: Path) -> None:
