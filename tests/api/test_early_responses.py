@@ -6,6 +6,7 @@ import http.client
 import re
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from service.api.bounded_protocol import BoundedProtocol
+from service.connections.connections import Connections
+from service.connections.settings import ConnectionSettings
 from tests.support.protocol_server import serving
 from tests.support.proxies import haproxy, nginx, require_program
 
@@ -89,14 +92,6 @@ def _statuses(directory: Path, port: int) -> list[str]:
     return [subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(NUM_TRIES)]
 
 
-class Impatient(BoundedProtocol):
-    """A protocol with short limits for the rest of a body."""
-
-    max_rest_seconds = 1.0
-    max_rest_pause_seconds = 0.2
-    max_rest_bytes = 1 << 20
-
-
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1000000000\r\n\r\n"
 
 
@@ -106,13 +101,16 @@ def test_a_connection_that_ends_is_closed_at_its_limit_of_bytes_of_time_and_of_a
 ) -> None:
     is_lost = asyncio.Event()
 
-    class Watched(Impatient):
+    class Watched(BoundedProtocol):
+        max_rest_pause_seconds = 0.2
+
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
             is_lost.set()
 
     async def scenario() -> bytes:
-        async with serving(refuse, Watched) as port, asyncio.timeout(60):
+        connections = Connections(ConnectionSettings(linger_bytes=1 << 20, linger_seconds=1))
+        async with serving(refuse, partial(Watched, connections_of_all=connections)) as port, asyncio.timeout(60):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(HEAD)
             received = await reader.read()

@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.healthcheck import is_ready
+from tests.support.proxies import free_port
 from tests.support.running_service import RunningService, running_service
 from tests.support.slow_upload import SlowUpload
 from tests.support.videos import painted
@@ -51,10 +53,16 @@ def test_the_unspecified_address_of_ipv6_stands_for_both_families(port: int, hos
     assert httpx.get(f"http://{host}:{port}/health/ready", timeout=60).status_code == 200
 
 
-def test_the_health_check_of_the_image_reaches_the_service(port: int) -> None:
+@pytest.mark.parametrize("host", ["::", "0.0.0.0", "::1", "127.0.0.1", "localhost", ""])  # noqa: S104
+def test_the_health_check_of_the_image_reaches_the_service_wherever_it_listens(port: int, host: str) -> None:
     (command,) = re.findall(r"^HEALTHCHECK .*\n    CMD (\[.*\])$", DOCKERFILE.read_text(), re.MULTILINE)
-    environment = {**os.environ, "SERVICE_PORT": str(port)}
-    subprocess.run([sys.executable, *json.loads(command)[1:]], env=environment, check=True, timeout=60)
+    environment = {**os.environ, "SERVICE_HOST": host, "SERVICE_PORT": str(port)}
+    program = [sys.executable, *json.loads(command)[1:]]
+    subprocess.run(program, cwd=DOCKERFILE.parent, env=environment, check=True, timeout=60)
+
+
+def test_the_health_check_of_the_image_fails_where_nothing_listens() -> None:
+    assert not is_ready("127.0.0.1", free_port())
 
 
 def test_probes_and_scrapes_are_left_out_of_the_log_and_other_requests_are_not(
