@@ -4,19 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from framewise.schemas.video_suffixes import VIDEO_SUFFIXES
 from model_training.datasets.annotation_row import Row
 from model_training.datasets.annotations import read_rows
 from model_training.errors import TrainingDataError
 
 MANIFEST_NAMES = ("manifest.csv", "manifest.jsonl", "manifest.json")
 _MIN_LABELS = 2
-_VIDEO_SUFFIXES = frozenset(
-    [
-        *(".264", ".265", ".3gp", ".apng", ".asf", ".avi", ".avif", ".dav", ".dv", ".flv", ".gif", ".h264", ".hevc"),
-        *(".ivf", ".m1v", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut"),
-        *(".ogg", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +99,7 @@ def _from_folders(directory: Path) -> Iterator[Example]:
             continue
         paths = _videos_below(folder)
         if not paths:
-            endings = ", ".join(sorted(_VIDEO_SUFFIXES))
+            endings = ", ".join(sorted(VIDEO_SUFFIXES))
             raise TrainingDataError(f"{folder}: no video here; remove the folder, or add files ending in {endings}")
         # Two folders may each hold a 001.mp4, so the group is the path, not the file name.
         for path in paths:
@@ -145,4 +139,4 @@ def _found(row: Row, directory: Path, by_stem: dict[str, Path]) -> tuple[Path, t
 
 
 def _videos_below(directory: Path) -> Sequence[Path]:
-    return [path for path in sorted(directory.rglob("*")) if path.suffix.lower() in _VIDEO_SUFFIXES]
+    return [path for path in sorted(directory.rglob("*")) if path.suffix.lower() in VIDEO_SUFFIXES]

@@ -7,22 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from framewise.schemas.prediction import Prediction, PredictQuery
 from framewise.schemas.problem import Problem
 from service.api import problems
 from service.batch.inputs import VideoFolder
+from service.batch.progress import showing_progress
 from service.batch.row_buffer import RowBuffer
-from service.batch.rows import Row
+from service.batch.rows import Row, row_name
 from service.prediction.pipeline import ClipProgress
 from service.state import AppState
 from service.task_groups import first_error
 from service.uploads.receive import ReceivedVideo
-
-STANDARD_ERROR = Console(stderr=True, highlight=False)
-"""Console for progress and errors."""
 
 
 class FileUnreachable(Exception):
@@ -47,14 +42,14 @@ class Batch:
     async def run(self, names: list[str]) -> None:
         """Classify the files. A cancelled call writes the finished rows. Raises OSError if a part cannot be written."""
         remaining = iter(names)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        progress = Progress(*columns, console=STANDARD_ERROR, disable=not STANDARD_ERROR.is_terminal)
         try:
-            with first_error(), progress:
-                task = progress.add_task("videos", total=len(names))
-                async with asyncio.TaskGroup() as group:
+            with first_error():
+                async with (
+                    showing_progress(len(names), self.rows.num_problems) as advance,
+                    asyncio.TaskGroup() as group,
+                ):
                     for _ in range(self.max_concurrent_files):
-                        group.create_task(self._classify_files(remaining, lambda: progress.advance(task)))
+                        group.create_task(self._classify_files(remaining, advance))
         finally:
             await self.rows.write()
 
@@ -75,9 +70,9 @@ class Batch:
                 title="File unreachable", status=502, detail=str(error), code="file_unreachable", request_id=request_id
             )
         except Exception as error:  # noqa: BLE001 - as for a request: any error becomes a problem
-            problem = problems.explain_and_log(error, request_id, file=name)
+            problem = problems.explain_and_log(error, request_id, file=row_name(name))
         return Row(
-            file=name,
+            file=row_name(name),
             num_bytes=None if video is None else video.num_bytes,
             sha256=None if video is None else video.sha256,
             prediction=prediction,
@@ -90,7 +85,8 @@ class Batch:
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise
-            raise FileUnreachable(f"{name} cannot be read: {error.strerror or type(error).__name__}.") from error
+            reason = error.strerror or " ".join(str(error).split())[:200] or type(error).__name__
+            raise FileUnreachable(f"{row_name(name)} cannot be read: {reason}.") from error
 
     async def _predict(self, video: ReceivedVideo, request_id: str) -> Prediction:
         settings = self.state.settings

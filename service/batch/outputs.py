@@ -9,15 +9,15 @@ import io
 import json
 import secrets
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, Literal
+from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from service.batch.options import Format
 from service.batch.rows import SCHEMA, Row
+from service.batch.storage import open_storage, raising_os_error
 
-Format = Literal["jsonl", "parquet"]
 # Readers of Parquet folders skip names that start with an underscore.
 _DESCRIPTION = "_batch.json"
 
@@ -30,8 +30,7 @@ class RowFolder:
     """The folder of one batch: the rows of earlier runs and of this run."""
 
     def __init__(self, url: str, row_format: Format) -> None:
-        self._storage, path = fsspec.url_to_fs(url)
-        self._root = path.rstrip("/")
+        self._storage, self._root = open_storage(url)
         self._format = row_format
         self._run = secrets.token_hex(4)
         self._num_parts = 0
@@ -41,14 +40,22 @@ class RowFolder:
 
         Raises:
             BatchMismatch: the rows belong to another batch.
+            OSError: the folder cannot be written.
         """
         description = {"format": self._format, **batch}
         path = f"{self._root}/{_DESCRIPTION}"
-        self._storage.makedirs(self._root, exist_ok=True)
-        if not self._storage.exists(path):
+        with raising_os_error(self._root):
+            self._storage.makedirs(self._root, exist_ok=True)
+            stored = self._storage.cat_file(path) if self._storage.exists(path) else None
+        if stored is None:
             self._write(_DESCRIPTION, json.dumps(description, indent=2).encode() + b"\n")
             return
-        before = json.loads(self._storage.cat_file(path))
+        try:
+            before = json.loads(stored)
+        except ValueError:
+            before = None
+        if not isinstance(before, dict):
+            raise BatchMismatch(f"{path} is not the description of a batch. Choose another OUT, or remove it.")
         keys = before.keys() | description.keys()
         differing = sorted(key for key in keys if before.get(key) != description.get(key))
         if differing:
@@ -74,19 +81,21 @@ class RowFolder:
         self._num_parts += 1
 
     def _parts(self) -> Iterator[str]:
-        yield from sorted(self._storage.glob(f"{self._root}/part-*.{self._format}"))
+        with raising_os_error(self._root):
+            parts = sorted(self._storage.glob(f"{self._root}/part-*.{self._format}"))
+        yield from parts
 
     def _outcomes(self, part: str) -> Iterator[tuple[str, bool]]:
         """The file of each row, and whether the row has a problem."""
         if self._format == "jsonl":
             rows: Iterable[dict[str, Any]] = self._read(part)
         else:
-            with self._storage.open(part, "rb") as file:
+            with raising_os_error(part), self._storage.open(part, "rb") as file:
                 rows = pq.ParquetFile(file).read(columns=["file", "problem.code"]).to_pylist()
         yield from ((row["file"], row["problem"] is not None) for row in rows)
 
     def _read(self, part: str) -> list[dict[str, Any]]:
-        with self._storage.open(part, "rb") as file:
+        with raising_os_error(part), self._storage.open(part, "rb") as file:
             if self._format == "jsonl":
                 return [json.loads(line) for line in file]
             rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
@@ -102,5 +111,6 @@ class RowFolder:
     def _write(self, name: str, data: bytes) -> None:
         """Write the file under a temporary name, and rename it when it is complete."""
         temporary = f"{self._root}/.{name}.{self._run}"
-        self._storage.pipe_file(temporary, data)
-        self._storage.mv(temporary, f"{self._root}/{name}")
+        with raising_os_error(self._root):
+            self._storage.pipe_file(temporary, data)
+            self._storage.mv(temporary, f"{self._root}/{name}")

@@ -23,6 +23,10 @@ class RowBuffer:
     _since: float = field(default_factory=time.monotonic)
     _is_writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def num_problems(self) -> int:
+        """The number of files of this run that have a problem."""
+        return self.outcomes.total() - self.outcomes["classified"]
+
     async def add(self, row: Row) -> None:
         """Add the row, and write a part if the buffer is full or old. Raises OSError if the part cannot be written."""
         self.outcomes["classified" if row.problem is None else row.problem.code] += 1

@@ -36,4 +36,9 @@ def arrow_type(annotation: Any) -> pa.DataType:
     return _SCALARS[annotation]
 
 
+def row_name(name: str) -> str:
+    """The name of a file as its row has it: bytes that are no UTF-8 become escapes."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 SCHEMA = pa.schema(list(arrow_type(Row)))

@@ -2,29 +2,25 @@
 
 import argparse
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from enum import IntEnum
 
 from framewise.schemas.prediction import PredictQuery
 from service.app import create_app
-from service.batch.batch import STANDARD_ERROR, Batch
+from service.batch.batch import Batch
 from service.batch.inputs import VideoFolder
-from service.batch.outputs import RowFolder
+from service.batch.options import ExitStatus
+from service.batch.outputs import BatchMismatch, RowFolder
+from service.batch.progress import STANDARD_ERROR, print_step
 from service.batch.row_buffer import RowBuffer
+from service.batch.rows import row_name
+from service.environment import InvalidSettings
+from service.inference.errors import UnknownModel
 from service.settings import Settings, read_settings
 from service.state import AppState
-
-
-class ExitStatus(IntEnum):
-    """Exit status of the command."""
-
-    ALL_CLASSIFIED = 0
-    SOME_PROBLEMS = 1
-    USAGE = 2
-    NO_MODEL = 3
-    INTERRUPTED = 130
+from service.telemetry.logs import set_up_logging
 
 
 class NoModel(Exception):
@@ -48,25 +44,58 @@ async def ready_service(settings: Settings) -> AsyncIterator[AppState]:
         yield state
 
 
+def run_command(arguments: argparse.Namespace) -> int:
+    """Run the batch and return the exit status. SIGINT and SIGTERM stop it after the finished rows are written."""
+    set_up_logging("warning")
+
+    async def run() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(sig, task.cancel)
+        return await run_batch(arguments)
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        return ExitStatus.INTERRUPTED
+    except NoModel as error:
+        _print_error(f"No model: {error}")
+        return ExitStatus.NO_MODEL
+    except (BatchMismatch, InvalidSettings, UnknownModel, OSError, ValueError) as error:
+        _print_error(str(error))
+        return ExitStatus.USAGE
+
+
 async def run_batch(arguments: argparse.Namespace) -> int:
     """Run the batch that the command line describes, and return the exit status."""
     settings = read_settings()
     videos = VideoFolder(arguments.source)
-    names = await asyncio.to_thread(videos.names, arguments.shard)
+    names = await asyncio.to_thread(videos.names, arguments.shard, arguments.include, arguments.target)
+    print_step("Loading the model")
     async with ready_service(settings) as state:
         with state.models.acquire(arguments.model, arguments.version) as model:
             manifest, digest = model.stored.manifest, model.stored.digest
         query = PredictQuery(
-            model=manifest.name, version=manifest.version, top_k=arguments.top_k, frames=arguments.frames
+            model=manifest.name,
+            version=manifest.version,
+            top_k=arguments.top_k,
+            threshold=arguments.threshold,
+            frames=arguments.frames,
         )
         batch: dict[str, object] = {"query": query.model_dump(mode="json", exclude_none=True), "digest": digest}
-        folder, done = await asyncio.to_thread(_open_folder, arguments, batch, frozenset(names))
-        remaining = [name for name in names if name not in done]
+        folder, done = await asyncio.to_thread(_open_folder, arguments, batch, frozenset(map(row_name, names)))
+        remaining = [name for name in names if row_name(name) not in done]
+        print_step(f"Classifying {len(remaining)} files")
         rows = RowBuffer(folder)
         try:
             await Batch(state, videos, query, rows).run(remaining)
         finally:
-            STANDARD_ERROR.print(_summary(len(names), len(names) - len(remaining), rows.outcomes), markup=False)
+            STANDARD_ERROR.print(
+                _summary(len(names), len(names) - len(remaining), rows.outcomes), markup=False, soft_wrap=True
+            )
+            if videos.num_left_out:
+                STANDARD_ERROR.print(_left_out(videos.num_left_out, arguments.include), markup=False, soft_wrap=True)
     return ExitStatus.ALL_CLASSIFIED if rows.outcomes.keys() <= {"classified"} else ExitStatus.SOME_PROBLEMS
 
 
@@ -82,6 +111,16 @@ def _open_folder(
     if arguments.retry_problems:
         folder.remove_problems(names)
     return folder, folder.files()
+
+
+def _print_error(text: str) -> None:
+    STANDARD_ERROR.print(text, style="red", markup=False, soft_wrap=True)
+
+
+def _left_out(num_files: int, patterns: Collection[str]) -> str:
+    if patterns:
+        return f"{num_files} other files left out: no --include matches them"
+    return f"{num_files} other files left out: they are no videos by name and content; --include '*' takes all"
 
 
 def _summary(num_files: int, num_done_before: int, outcomes: Counter[str]) -> str:

@@ -1,6 +1,7 @@
 """`python -m service.batch`: predictions of the service, and continuation after an interruption."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import httpx
 import pytest
 
 from framewise.schemas.prediction import Prediction
+from service.batch.options import argument_parser
+from service.batch.progress import progress_line
 from tests.batch.rows import read_rows
 from tests.support.videos import painted
 
@@ -50,13 +53,17 @@ def test_the_command_gives_the_predictions_of_the_service(
     (videos / "below" / "dark.mp4").write_bytes(dark.read_bytes())
     (videos / "notes.mp4").write_bytes(not_a_video.read_bytes())
     (videos / ".hidden").write_text("ignored")
+    (videos / "notes.txt").write_text("left out")
+    (videos / os.fsdecode(b"caf\xe9.mp4")).write_bytes(dark.read_bytes())
     painted(videos / "ramp.mp4", range(0, 240, 10))
     arguments = ["service.batch", videos, out, "--format", "parquet"]
     done = run_python(*arguments, models_dir=grey_models_dir, upload_dir=tmp_path)
     assert done.returncode == 1, done.stderr
-    assert "3 files, 0 done before: 2 classified, 1 unsupported_media" in done.stderr
+    assert "Classifying 4 files\n" in done.stderr
+    assert "4 files, 0 done before: 3 classified, 1 unsupported_media" in done.stderr
+    assert "1 other files left out" in done.stderr
     rows = {found["file"]: found for found in read_rows(out)}
-    assert sorted(rows) == ["below/dark.mp4", "notes.mp4", "ramp.mp4"]
+    assert sorted(rows) == ["below/dark.mp4", r"caf\xe9.mp4", "notes.mp4", "ramp.mp4"]
     assert rows["notes.mp4"]["problem"]["code"] == "unsupported_media"
     for name in ("below/dark.mp4", "ramp.mp4"):
         with (videos / name).open("rb") as file:
@@ -67,3 +74,40 @@ def test_the_command_gives_the_predictions_of_the_service(
         assert written == response
     # A batch does not accept jobs, even if SERVICE_JOBS_DIR is set.
     assert not (tmp_path / "jobs").exists()
+
+
+@pytest.mark.parametrize("package", ["fsspec", "pyarrow"])
+def test_a_missing_extra_is_named_in_one_line_and_help_works_without_it(package: str) -> None:
+    program = f"import sys; sys.modules[{package!r}] = None; from service.batch.__main__ import main; sys.exit(main())"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", program, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = run("in", "out")
+    assert done.returncode == 2
+    assert done.stderr == f"service.batch needs {package}: pip install 'framewise-server[batch]'\n"
+    if package == "fsspec":
+        assert run("--help").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--shard", "4/3"], "'4/3' must be N/M"),
+        (["--top-k", "0"], "must be a whole number from 1 to 1000"),
+        (["--threshold", "half"], "'half' must be a number from 0 to 1"),
+    ],
+)
+def test_an_invalid_option_is_explained(option: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        argument_parser().parse_args(["in", "out", *option])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_without_a_terminal_lines_state_the_progress() -> None:
+    assert progress_line(0, 4000, 0, 10) == "0 of 4,000 files, 10 s so far"
+    assert progress_line(1000, 4000, 3, 600) == "1,000 of 4,000 files, 3 with a problem, about 30 min left"
+    assert progress_line(30, 40, 0, 60) == "30 of 40 files, about 20 s left"
+    assert progress_line(10, 1000, 0, 100) == "10 of 1,000 files, about 2.8 h left"

@@ -53,6 +53,10 @@ def test_a_folder_holds_one_batch(tmp_path: Path) -> None:
     RowFolder(str(tmp_path), "jsonl").open({"digest": "a"})
     with pytest.raises(BatchMismatch, match="another digest"):
         RowFolder(str(tmp_path), "jsonl").open({"digest": "b"})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "_batch.json").write_text("[]")
+    with pytest.raises(BatchMismatch, match="not the description of a batch"):
+        RowFolder(str(tmp_path / "other"), "jsonl").open({})
     with pytest.raises(BatchMismatch, match="another format"):
         RowFolder(str(tmp_path), "parquet").open({"digest": "a"})
 

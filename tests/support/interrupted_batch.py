@@ -15,7 +15,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.memory import MemoryFileSystem
 
-from service.batch.__main__ import argument_parser
+from service.batch.options import argument_parser
 from service.batch.outputs import RowFolder
 from service.batch.run import run_batch
 
