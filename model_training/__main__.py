@@ -65,9 +65,9 @@ def _run(given: argparse.Namespace) -> None:
         case "validate-data":
             validate_data(given.data, given.config, given.runs, given.json)
         case "synthesise" if given.sample is not None:
-            synthesise_sample(given.sample, given.label, given.seed)
+            synthesise_sample(given.sample, given.label, given.seed, force=given.force)
         case "synthesise":
-            synthesise(given.out, given.num_videos, given.seed)
+            synthesise(given.out, given.num_videos, given.seed, force=given.force)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ TORN_FILE_ERRORS = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.er
 """Errors from reading an `.npz` file that is missing or truncated."""
 
 
-def check_writable(*paths: Path | None) -> None:
+def check_writable(*paths: Path | None, inputs: Iterable[Path | None] = ()) -> None:
     """Check, before hours of work, that files can be written to all `paths`; None is skipped.
 
     Raises:
-        TrainingError: the parent folder is missing, the path is a folder, or it is not writable.
+        TrainingError: the parent folder is missing, the path is a folder, not writable, or one of `inputs`, also
+            through a link.
     """
+    read = {(found.st_dev, found.st_ino) for path in inputs if path is not None and (found := _found(path)) is not None}
     for path in paths:
         if path is None:
             continue
@@ -32,6 +34,27 @@ def check_writable(*paths: Path | None) -> None:
             raise TrainingError(f"{path}: cannot be written: it is a folder")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise TrainingError(f"{path}: cannot be written: permission denied")
+        if (found := _found(path)) is not None and (found.st_dev, found.st_ino) in read:
+            raise TrainingError(f"{path}: cannot be written: it is an input of this command. Choose another file")
+
+
+def check_absent(path: Path, *, force: bool) -> None:
+    """Check that nothing would be replaced; with `force`, anything may be.
+
+    Raises:
+        TrainingError: `path` is a file, or a folder that is not empty.
+    """
+    if force or not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
+        return
+    fact = "it is not empty" if path.is_dir() else "it exists"
+    raise TrainingError(f"{path}: cannot be written: {fact}. Choose another name, or replace it with --force")
+
+
+def _found(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 @contextmanager

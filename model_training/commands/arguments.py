@@ -117,6 +117,7 @@ def _add_synthesise(command: argparse.ArgumentParser) -> None:
     command.add_argument("--num-videos", type=_positive, default=100)
     command.add_argument("--label", choices=EVENT_LABELS, default=EVENT_LABELS[0], help="label of the single video")
     command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--force", action="store_true", help="replace what is there already")
 
 
 def _add_protocol(command: argparse.ArgumentParser) -> None:

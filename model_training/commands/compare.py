@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 def compare(protocol: Protocol, json_path: Path | None) -> None:
     """Cross-validate the three architectures on the same folds and print which to use."""
-    check_writable(json_path)
+    check_writable(json_path, inputs=(protocol.config, protocol.data))
     config, examples, folds = read_protocol(protocol)
+    check_writable(json_path, inputs=(example.path for example in examples))
     with prepare_folds(protocol, config, examples, folds) as prepared:
         from model_training.cross_validation.architectures import compare_architectures  # noqa: PLC0415 - TensorFlow
 

@@ -31,9 +31,10 @@ def cross_validate(protocol: Protocol, out: Path, against: Path | None) -> None:
 
     `against` is a record of another config, architecture or backbone; the accuracies are compared video by video.
     """
-    check_writable(out)
+    check_writable(out, inputs=(protocol.config, protocol.data, against))
     other = None if against is None else read_record(against)
     config, examples, folds = read_protocol(protocol)
+    check_writable(out, inputs=(example.path for example in examples))
     root = protocol.data if protocol.data.is_dir() else protocol.data.parent
     if against is not None and other is not None:
         # Before hours of training.

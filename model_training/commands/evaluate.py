@@ -57,8 +57,10 @@ def evaluate(model_directory: Path, data: EvaluationData, outputs: OutputPaths, 
     Predicts with the exported model, or with the service at `over_http`, which must serve the same bytes. The
     baselines are fitted on the model's training videos; if these are not available, a message gives the reason.
     """
-    check_writable(*({outputs.metrics, outputs.predictions, outputs.report} - {STANDARD_OUTPUT}))
+    written = {outputs.metrics, outputs.predictions, outputs.report} - {STANDARD_OUTPUT}
+    check_writable(*written, inputs=(data.data, data.training_data, *model_directory.rglob("*")))
     examples = _read_selected(data)
+    check_writable(*written, inputs=(example.path for example in examples))
     manifest = read_verified_manifest(model_directory)
     from model_training.evaluation.measure import compute_metrics  # noqa: PLC0415 - TensorFlow
 

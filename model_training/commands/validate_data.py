@@ -26,10 +26,11 @@ def validate_data(source: Path, config_path: Path | None, runs_directory: Path, 
     Raises:
         TrainingDataError: the dataset has problems; the message lists them.
     """
-    check_writable(json_path)
+    check_writable(json_path, inputs=(source, config_path))
     config = None if config_path is None else read_config(config_path)
     held_out_fold = None if config is None else config.held_out_fold
     examples = read_examples(source)
+    check_writable(json_path, inputs=(example.path for example in examples))
     with RunProgress() as display, display.bar("decode", len(examples), "videos") as on_video:
         spec = _DEFAULT_SPEC if config is None else config.clip
         decoding = decode_examples(examples, spec, runs_directory / "cache", on_video)

@@ -77,6 +77,34 @@ def test_unknown_suffix_is_an_error_that_lists_the_known_ones(
     assert not path.exists()
 
 
+def test_nothing_is_rendered_over_existing_files_without_force(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.mp4"
+    mine.write_bytes(b"mine")
+    assert main(["synthesise", "--sample", str(mine)]) == 2
+    assert "it exists. Choose another name, or replace it with --force" in capsys.readouterr().err
+    assert main(["synthesise", "--out", str(tmp_path), "--num-videos", "1"]) == 2
+    assert "it is not empty" in capsys.readouterr().err
+    assert mine.read_bytes() == b"mine"
+    assert main(["synthesise", "--sample", str(mine), "--force"]) == 0
+    assert mine.read_bytes()[4:8] == b"ftyp"
+
+
+def test_a_report_is_never_written_over_an_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["synthesise", "--out", str(tmp_path / "data"), "--num-videos", "2"]) == 0
+    video = next((tmp_path / "data").glob("*.mp4"))
+    manifest = tmp_path / "data" / "manifest.csv"
+    link = tmp_path / "report.json"
+    link.hardlink_to(video)
+    before = (video.read_bytes(), manifest.read_bytes())
+    for source, report in ((manifest, manifest), (tmp_path / "data", link)):
+        runs = str(tmp_path / "runs")
+        assert main(["validate-data", "--data", str(source), "--runs", runs, "--json", str(report)]) == 2
+        assert "it is an input of this command" in capsys.readouterr().err
+    assert (video.read_bytes(), manifest.read_bytes()) == before
+
+
 def test_sensor_noise_makes_frames_differ() -> None:
     scene = paint_scene("spin", 64, 48, 3.0, seed=2)
     first, second = scene.frames_at(np.array([0.0, 0.04]))
