@@ -33,23 +33,17 @@ _BARS_TOP = 28
 def annotate_video(path: Path, out: Path, prediction: Prediction) -> int:
     """Write `path` to `out` as H.264 with `prediction` drawn in, and return the number of frames.
 
-    Every frame keeps its time. `out` is written under a temporary name first, so a failure leaves no partial file.
+    Every frame keeps its time.
 
     Raises:
         OSError: `path` cannot be decoded, or `out` cannot be written.
     """
-    part = out.with_name(f".{out.name}.part")
-    try:
-        with (
-            _raising_os_error(path),
-            av.open(str(path)) as source,
-            av.open(str(part), "w", format="mp4") as target,
-        ):
-            num_frames = _copy_annotated(source, target, prediction)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
-    return num_frames
+    with (
+        _raising_os_error(path),
+        av.open(str(path)) as source,
+        av.open(str(out), "w", format="mp4") as target,
+    ):
+        return _copy_annotated(source, target, prediction)
 
 
 def _copy_annotated(

@@ -10,13 +10,19 @@ from framewise.schemas.prediction import FrameAttention, Prediction
 
 NUM_ROWS = 6
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
+_ASCII_EIGHTHS = " _.-:=+*#"
+_FILLED, _EMPTY, _AXIS = "━", "━", "─"
+_ASCII_FILLED, _ASCII_EMPTY, _ASCII_AXIS = "=", ".", "-"
+GLYPHS = _EIGHTHS + _FILLED + _AXIS
+"""Characters of a chart that is not ASCII."""
 _MARGIN = "  "
 # Narrower bars have no gap between them.
 _MIN_COLUMNS_WITH_GAP = 3
 
 
-def prediction_chart(prediction: Prediction, num_columns: int = 72) -> RenderableType:
+def prediction_chart(prediction: Prediction, num_columns: int = 72, *, is_ascii: bool = False) -> RenderableType:
     """Label, probabilities, attention chart and warnings of a prediction, for `Console.print`."""
+    filled, empty = (_ASCII_FILLED, _ASCII_EMPTY) if is_ascii else (_FILLED, _EMPTY)
     decision = prediction.prediction
     parts: list[RenderableType] = [decision_line(prediction), Text()]
     for row in prediction.probabilities:
@@ -24,12 +30,13 @@ def prediction_chart(prediction: Prediction, num_columns: int = 72) -> Renderabl
         num_filled = round(row.probability * 24)
         parts.append(
             Text.assemble(
-                _MARGIN, (f"{row.label:<16.16} {row.probability:7.1%} ", style), ("━" * num_filled, "cyan"),
-                ("━" * (24 - num_filled), "bright_black"),
+                _MARGIN, (f"{row.label:<16.16} {row.probability:7.1%} ", style), (filled * num_filled, "cyan"),
+                (empty * (24 - num_filled), "bright_black"),
             )
         )  # fmt: skip
     if prediction.frames:
-        parts += [Text(), attention_chart(prediction.frames, prediction.video.duration_seconds, num_columns)]
+        seconds = prediction.video.duration_seconds
+        parts += [Text(), attention_chart(prediction.frames, seconds, num_columns, is_ascii=is_ascii)]
     parts += [Text(f"{_MARGIN}! {warning.message}", style="yellow") for warning in prediction.warnings]
     return Group(*parts)
 
@@ -43,17 +50,20 @@ def decision_line(prediction: Prediction) -> Text:
     return line.append(f"  {prediction.model.name}/{prediction.model.version}", style="dim")
 
 
-def attention_chart(frames: Sequence[FrameAttention], duration_seconds: float, num_columns: int = 72) -> Text:
+def attention_chart(
+    frames: Sequence[FrameAttention], duration_seconds: float, num_columns: int = 72, *, is_ascii: bool = False
+) -> Text:
     """Bar chart of attention over a time axis in seconds; the tallest bar has full height."""
+    eighth_glyphs, axis = (_ASCII_EIGHTHS, _ASCII_AXIS) if is_ascii else (_EIGHTHS, _AXIS)
     columns = attention_columns(frames, duration_seconds, num_columns)
     peak = max(columns, default=0.0) or 1.0
     best = max(frames, key=lambda frame: frame.attention)
     chart = Text(f"{_MARGIN}attention per frame, most at {best.time_seconds:.2f} s ({best.attention:.1%})\n")
     for row in reversed(range(NUM_ROWS)):
         eighths = (min(max(round(value / peak * NUM_ROWS * 8) - row * 8, 0), 8) for value in columns)
-        chart.append(_MARGIN + "".join(_EIGHTHS[count] for count in eighths).rstrip() + "\n", style="cyan")
+        chart.append(_MARGIN + "".join(eighth_glyphs[count] for count in eighths).rstrip() + "\n", style="cyan")
     end = f"{duration_seconds:.2f} s"
-    chart.append(f"{_MARGIN}{'─' * num_columns}\n{_MARGIN}0{end:>{num_columns - 1}}", style="dim")
+    chart.append(f"{_MARGIN}{axis * num_columns}\n{_MARGIN}0{end:>{num_columns - 1}}", style="dim")
     return chart
 
 

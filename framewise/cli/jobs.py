@@ -5,8 +5,27 @@ from typing import Annotated
 
 import typer
 from rich.table import Column, Table
+from rich.text import Text
 
-from framewise.cli.options import ApiKey, AsJson, Model, Url, Version, Videos
+from framewise.cli.each_file import each_outcome
+from framewise.cli.files import InputFile, input_files
+from framewise.cli.options import (
+    ApiKey,
+    AsJson,
+    Concurrency,
+    Deadline,
+    Frames,
+    Model,
+    Quiet,
+    Threshold,
+    Timeout,
+    TopK,
+    Url,
+    Version,
+    Videos,
+)
+from framewise.cli.progress_bars import ProgressBars
+from framewise.cli.results import json_line
 from framewise.cli.terminal import (
     ExitStatus,
     JobNotDone,
@@ -15,8 +34,7 @@ from framewise.cli.terminal import (
     out,
     print_error,
     print_prediction,
-    upload_progress,
-    wait_for_job,
+    print_table,
 )
 from framewise.client import DEFAULT_URL, ProblemError
 from framewise.schemas.jobs import Job, JobState, JobSummary
@@ -32,28 +50,53 @@ def submit(
     *,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
+    timeout: Timeout = None,
     model: Model = None,
     version: Version = None,
+    top_k: TopK = None,
+    threshold: Threshold = None,
+    frames: Frames = None,
+    deadline: Deadline = None,
     idempotency_key: Annotated[
         str | None, typer.Option(help="Submitting the same file again with the same key returns the same job.")
     ] = None,
+    as_json: AsJson = False,
+    concurrency: Concurrency = 1,
+    quiet: Quiet = False,
 ) -> None:
-    """Submit each video as a job, and print one job id per line."""
-    if idempotency_key is not None and len(files) > 1:
+    """Submit each video as a job, and print one job id per line; with --json one line per file."""
+    videos = input_files(files)
+    if idempotency_key is not None and len(videos) > 1:
         raise typer.BadParameter("--idempotency-key accepts a single file")
     status = ExitStatus.OK
-    with connect(url, api_key) as client:
-        for path in files:
-            try:
-                with upload_progress(path, "waiting for the job's id") as update:
-                    job = client.submit_job(
-                        path, idempotency_key=idempotency_key, on_progress=update, model=model, version=version
-                    )
-            except (ProblemError, OSError) as error:
-                print_error(f"{path}: {error}")
-                status = ExitStatus.REFUSED
-                continue
-            sys.stdout.write(f"{job.id}\n")
+    bars = ProgressBars(is_quiet=quiet)
+    with connect(url, api_key, timeout) as client:
+
+        def submit_one(file: InputFile) -> Job:
+            with bars.upload(file.name, "waiting for the job's id") as update:
+                return client.submit_job(
+                    file.source,
+                    idempotency_key=idempotency_key,
+                    on_progress=update,
+                    timeout=timeout,
+                    model=model,
+                    version=version,
+                    top_k=top_k,
+                    threshold=threshold,
+                    frames=frames,
+                    deadline_seconds=deadline,
+                )
+
+        for outcome in each_outcome(videos, submit_one, concurrency):
+            name, job, failure = outcome.file.name, outcome.value, outcome.failure
+            with bars.hidden():
+                if as_json:
+                    sys.stdout.write(json_line(name, "id", job, failure))
+                elif job is not None:
+                    sys.stdout.write(f"{job.id}\n")
+                if failure is not None:
+                    print_error(f"{name}: {failure.message}")
+                    status = max(status, failure.exit_status)
     raise typer.Exit(status)
 
 
@@ -62,47 +105,69 @@ def list_jobs(
     *,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
+    timeout: Timeout = None,
     state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="Maximum number of jobs.")] = 50,
     after: Annotated[str | None, typer.Option(help="Last id of the previous page, to list older jobs.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, latest first."""
-    with connect(url, api_key) as client:
+    with connect(url, api_key, timeout) as client:
         page = client.jobs(state=state, limit=limit, after=after)
     if as_json:
         sys.stdout.writelines(f"{job.model_dump_json()}\n" for job in page.jobs)
         return
-    # A truncated id would be useless.
-    id_column = Column("id", min_width=max((len(job.id) for job in page.jobs), default=0))
-    table = Table(id_column, "state", "clips", "created", "bytes", box=None, header_style="dim")
-    for job in page.jobs:
-        table.add_row(job.id, job.state, _clip_counts(job), job.created_at, f"{job.upload.num_bytes:,}")
-    out.print(table)
+    rows = [
+        (job.id, job.state, _clip_counts(job), job.created_at, f"{job.upload.num_bytes:,}", job.upload.file_name or "")
+        for job in page.jobs
+    ]
+    # A cut id or number would be wrong; a narrow terminal wraps the names.
+    *columns, _ = (
+        Column(name, min_width=max((len(row[index]) for row in rows), default=0))
+        for index, name in enumerate(("id", "state", "clips", "created", "bytes", "file"))
+    )
+    columns[4].justify = "right"
+    table = Table(*columns, Column("file", min_width=8), box=None, header_style="dim")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    print_table(table)
     if page.next is not None:
         out.print(f"There are more: --after {page.next}", style="dim")
 
 
 @app.command()
-def show(job_id: JobId, *, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False) -> None:
+def show(
+    job_id: JobId, *, url: Url = DEFAULT_URL, api_key: ApiKey = None, timeout: Timeout = None, as_json: AsJson = False
+) -> None:
     """Show a job: its state and progress, or its result once it is done."""
-    with connect(url, api_key) as client:
+    with connect(url, api_key, timeout) as client:
         _print_job(client.job(job_id), as_json=as_json)
 
 
 @app.command()
-def watch(job_id: JobId, *, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False) -> None:
+def watch(
+    job_id: JobId,
+    *,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="SECONDS", help="Longest wait for the end of the job; default: a day."),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """Wait until a job has ended, and show it; the exit status is 1 unless the job is done."""
     with connect(url, api_key) as client:
-        job = wait_for_job(client, job_id, job_id)
+        job = ProgressBars(is_quiet=quiet).wait_for_job(client, job_id, job_id, timeout)
     _print_job(job, as_json=as_json)
     raise typer.Exit(ExitStatus.OK if job.state == "done" else ExitStatus.REFUSED)
 
 
 @app.command()
-def cancel(job_id: JobId, *, url: Url = DEFAULT_URL, api_key: ApiKey = None) -> None:
+def cancel(job_id: JobId, *, url: Url = DEFAULT_URL, api_key: ApiKey = None, timeout: Timeout = None) -> None:
     """Cancel a job, or remove a job that has ended together with its result."""
-    with connect(url, api_key) as client:
+    with connect(url, api_key, timeout) as client:
         job = client.cancel_job(job_id)
     out.print("removed" if job is None else job.state)
 

@@ -1,24 +1,37 @@
 """`framewise predict`: classifies videos."""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from framewise.cli.csv_rows import csv_text
-from framewise.cli.options import ApiKey, AsJson, Model, Url, Version, Videos
-from framewise.cli.terminal import (
-    ExitStatus,
-    JobNotDone,
-    connect,
-    job_result,
-    print_error,
-    print_prediction,
-    upload_progress,
-    wait_for_job,
+from framewise.cli.each_file import each_outcome
+from framewise.cli.files import InputFile, input_files
+from framewise.cli.options import (
+    ApiKey,
+    AsJobs,
+    AsJson,
+    Concurrency,
+    Deadline,
+    Force,
+    Frames,
+    Model,
+    Quiet,
+    Threshold,
+    Timeout,
+    TopK,
+    Url,
+    Version,
+    Videos,
 )
-from framewise.client import DEFAULT_URL, Client, ProblemError
+from framewise.cli.output_file import new_file, require_writable
+from framewise.cli.progress_bars import ProgressBars
+from framewise.cli.results import outcome_writer
+from framewise.cli.terminal import ExitStatus, connect, job_result, print_error
+from framewise.client import DEFAULT_URL, Client
+from framewise.client.options import PredictOptions
 from framewise.schemas.prediction import Prediction
 
 
@@ -27,48 +40,75 @@ def predict(
     *,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
+    timeout: Timeout = None,
     model: Model = None,
     version: Version = None,
+    top_k: TopK = None,
+    threshold: Threshold = None,
+    frames: Frames = None,
+    deadline: Deadline = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row per sampled frame.")] = False,
-    as_jobs: Annotated[
-        bool, typer.Option("--jobs", help="Submit the videos as jobs, which may be longer than `predict` accepts.")
-    ] = False,
+    output: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the results to this file.")] = None,
+    force: Force = False,
+    as_jobs: AsJobs = False,
+    concurrency: Concurrency = 1,
+    quiet: Quiet = False,
 ) -> None:
     """Print the label of each video, its probability, and the attention over time."""
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
-    predict_one = predict_as_job if as_jobs else predict_now
+    videos = input_files(files)
+    if output is not None:
+        require_writable(output, [video.path for video in videos], force=force)
+    options = PredictOptions(
+        model=model, version=version, top_k=top_k, threshold=threshold, frames=frames, deadline_seconds=deadline
+    )
+    form = "json" if as_json else "csv" if as_csv else "line" if quiet else "chart"
+    bars = ProgressBars(is_quiet=quiet)
     status = ExitStatus.OK
-    with connect(url, api_key) as client:
-        for number, path in enumerate(files):
-            try:
-                prediction = predict_one(client, path, model, version)
-            except (ProblemError, JobNotDone, OSError) as error:
-                print_error(f"{path}: {error}")
-                status = ExitStatus.REFUSED
-                continue
-            if as_json:
-                sys.stdout.write(prediction.model_dump_json() + "\n")
-            elif as_csv:
-                sys.stdout.write(csv_text(path, prediction, with_header=number == 0))
-            else:
-                print_prediction(str(path), prediction)
+    with ExitStack() as stack:
+        client = stack.enter_context(connect(url, api_key, timeout))
+        stream = sys.stdout
+        if output is not None:
+            path = stack.enter_context(new_file(output, force=force))
+            stream = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+        write = outcome_writer(stream, form, is_standard_output=output is None)
+
+        def classify(file: InputFile) -> Prediction:
+            predict_one = predict_as_job if as_jobs else predict_now
+            return predict_one(client, file, options, bars, timeout)
+
+        try:
+            for outcome in each_outcome(videos, classify, concurrency):
+                with bars.hidden():
+                    write(outcome.file.name, outcome.value, outcome.failure)
+                    stream.flush()
+                    if outcome.failure is not None:
+                        print_error(f"{outcome.file.name}: {outcome.failure.message}")
+                        status = max(status, outcome.failure.exit_status)
+        except KeyboardInterrupt:
+            # What is written so far stays.
+            status = ExitStatus.INTERRUPTED
     raise typer.Exit(status)
 
 
-def predict_now(client: Client, path: Path, model: str | None = None, version: str | None = None) -> Prediction:
+def predict_now(
+    client: Client, file: InputFile, options: PredictOptions, bars: ProgressBars, timeout: float | None = None
+) -> Prediction:
     """Classify the video with `POST /predict`."""
-    with upload_progress(path, "waiting for the prediction") as update:
-        return client.predict(path, on_progress=update, model=model, version=version)
+    with bars.upload(file.name, "waiting for the prediction") as update:
+        return client.predict(file.source, on_progress=update, timeout=timeout, **options)
 
 
-def predict_as_job(client: Client, path: Path, model: str | None = None, version: str | None = None) -> Prediction:
+def predict_as_job(
+    client: Client, file: InputFile, options: PredictOptions, bars: ProgressBars, timeout: float | None = None
+) -> Prediction:
     """Classify the video as a job, and wait for its result.
 
     Raises:
         JobNotDone: the job was cancelled.
     """
-    with upload_progress(path, "waiting for the job's id") as update:
-        job = client.submit_job(path, on_progress=update, model=model, version=version)
-    return job_result(wait_for_job(client, job.id, path.name))
+    with bars.upload(file.name, "waiting for the job's id") as update:
+        job = client.submit_job(file.source, on_progress=update, timeout=timeout, **options)
+    return job_result(bars.wait_for_job(client, job.id, file.name))

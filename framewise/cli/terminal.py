@@ -1,22 +1,26 @@
-"""Output, progress bars, connection and exit status of the commands."""
+"""Output, connection and exit status of the commands."""
 
+import io
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from pathlib import Path
+from typing import NoReturn, TextIO
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
 
-from framewise.cli.chart import prediction_chart
+from framewise.cli.chart import GLYPHS, prediction_chart
 from framewise.client import Client, ProblemError, ServiceUnreachable
-from framewise.client.multipart import OnProgress
-from framewise.schemas.jobs import Job, JobEvent
+from framewise.client.errors import InvalidArgument
+from framewise.schemas.jobs import Job
 from framewise.schemas.prediction import Prediction
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+_MAX_COLUMNS = 1 << 20
 
 
 class ExitStatus(IntEnum):
@@ -24,25 +28,45 @@ class ExitStatus(IntEnum):
 
     OK = 0
     REFUSED = 1
+    USAGE = 2
     UNREACHABLE = 3
+    INTERRUPTED = 130
 
 
 class JobNotDone(Exception):
     """The job has no result: it was cancelled or has not ended."""
 
 
+def open_standard_streams() -> None:
+    """Make every character printable in any encoding of standard output, and open the streams that are closed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - as long as the process
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 @contextmanager
-def connect(url: str, api_key: str | None) -> Iterator[Client]:
-    """A connected client. An error inside the context is printed and ends the command with its exit status."""
+def connect(url: str, api_key: str | None, timeout: float | None = None) -> Iterator[Client]:
+    """A client. An error inside the context is printed and ends the command with its exit status."""
     try:
-        with Client(url, api_key=api_key) as client:
+        with Client(url, api_key=api_key, timeout=timeout) as client:
             yield client
+    except InvalidArgument as error:
+        print_error(str(error))
+        raise typer.Exit(ExitStatus.USAGE) from error
     except ServiceUnreachable as error:
         print_error(str(error))
         raise typer.Exit(ExitStatus.UNREACHABLE) from error
-    except ProblemError as error:
+    except (ProblemError, TimeoutError) as error:
         print_error(str(error))
         raise typer.Exit(ExitStatus.REFUSED) from error
+
+
+def refuse(text: str) -> NoReturn:
+    """Print why the command line cannot be followed, and end the command with status 2."""
+    print_error(text)
+    raise typer.Exit(ExitStatus.USAGE)
 
 
 def print_error(text: str) -> None:
@@ -50,37 +74,22 @@ def print_error(text: str) -> None:
     err.print(text, style="red", markup=False, soft_wrap=True)
 
 
-def print_prediction(name: str, prediction: Prediction) -> None:
-    """Draw the prediction under the name of its file or job."""
-    out.print(f"\n{name}", style="bold", markup=False)
-    out.print(prediction_chart(prediction, min(out.width - 4, 96)))
+def print_table(table: Table) -> None:
+    """Print a table on standard output. No cell is cut; on a terminal, texts are wrapped where there is no room."""
+    for column in table.columns:
+        column.overflow = "fold"
+        column.no_wrap = not out.is_terminal
+    needed = out.measure(table, options=out.options.update(max_width=_MAX_COLUMNS))
+    width = max(out.width, needed.minimum if out.is_terminal else needed.maximum)
+    Console(highlight=False, width=width).print(table)
 
 
-@contextmanager
-def upload_progress(path: Path, next_step: str) -> Iterator[OnProgress]:
-    """A progress callback for an upload, drawn as a bar on a terminal; shows `next_step` when all bytes are sent."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task(path.name, total=None)
-
-        def update(num_sent: int, num_bytes: int) -> None:
-            description = f"{path.name}: {next_step}" if num_sent == num_bytes else path.name
-            progress.update(task, completed=num_sent, total=num_bytes, description=description)
-
-        yield update
-
-
-def wait_for_job(client: Client, job_id: str, name: str) -> Job:
-    """Wait until the job has ended and return it; its progress is drawn as a bar on a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("clips"))
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task(name, total=None)
-
-        def update(event: JobEvent) -> None:
-            done, total = (event.progress.num_clips_done, event.progress.num_clips) if event.progress else (0, None)
-            progress.update(task, completed=done, total=total, description=f"{name}: {event.state}")
-
-        return client.wait_for_job(job_id, update)
+def print_prediction(name: str, prediction: Prediction, stream: TextIO | None = None) -> None:
+    """Draw the prediction under the name of its file or job, on standard output by default."""
+    console = out if stream is None else Console(file=stream, highlight=False, width=100)
+    console.print(f"\n{name}", style="bold", markup=False, soft_wrap=True)
+    is_ascii = not _can_encode(GLYPHS, console.encoding)
+    console.print(prediction_chart(prediction, min(console.width - 4, 96), is_ascii=is_ascii))
 
 
 def job_result(job: Job) -> Prediction:
@@ -95,3 +104,11 @@ def job_result(job: Job) -> Prediction:
     if job.result is None:
         raise JobNotDone(f"The job {job.id} is {job.state}.")
     return job.result
+
+
+def _can_encode(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -1,13 +1,16 @@
 """`framewise validate`: checks videos without running a model."""
 
 import sys
-from pathlib import Path
 
 import typer
 
-from framewise.cli.options import ApiKey, AsJson, Model, Url, Version, Videos
-from framewise.cli.terminal import ExitStatus, connect, out, print_error, upload_progress
-from framewise.client import DEFAULT_URL, ProblemError
+from framewise.cli.each_file import each_outcome
+from framewise.cli.files import InputFile, input_files
+from framewise.cli.options import ApiKey, AsJson, Concurrency, Deadline, Model, Quiet, Timeout, Url, Version, Videos
+from framewise.cli.progress_bars import ProgressBars
+from framewise.cli.results import json_line
+from framewise.cli.terminal import ExitStatus, connect, out, print_error
+from framewise.client import DEFAULT_URL
 from framewise.schemas.prediction import Validation
 
 
@@ -16,33 +19,48 @@ def validate(
     *,
     url: Url = DEFAULT_URL,
     api_key: ApiKey = None,
+    timeout: Timeout = None,
     model: Model = None,
     version: Version = None,
+    deadline: Deadline = None,
     as_json: AsJson = False,
+    concurrency: Concurrency = 1,
+    quiet: Quiet = False,
 ) -> None:
     """Check whether each video can be decoded; print the sampled frames and the estimated model time."""
     status = ExitStatus.OK
-    with connect(url, api_key) as client:
-        for path in files:
-            try:
-                with upload_progress(path, "being decoded") as update:
-                    validation = client.validate(path, on_progress=update, model=model, version=version)
-            except (ProblemError, OSError) as error:
-                print_error(f"{path}: {error}")
-                status = ExitStatus.REFUSED
-                continue
-            if as_json:
-                sys.stdout.write(validation.model_dump_json() + "\n")
-            else:
-                _print_validation(path, validation)
+    bars = ProgressBars(is_quiet=quiet)
+    with connect(url, api_key, timeout) as client:
+
+        def check(file: InputFile) -> Validation:
+            with bars.upload(file.name, "being decoded") as update:
+                return client.validate(
+                    file.source,
+                    on_progress=update,
+                    timeout=timeout,
+                    model=model,
+                    version=version,
+                    deadline_seconds=deadline,
+                )
+
+        for outcome in each_outcome(input_files(files), check, concurrency):
+            name, validation, failure = outcome.file.name, outcome.value, outcome.failure
+            with bars.hidden():
+                if as_json:
+                    sys.stdout.write(json_line(name, "video", validation, failure))
+                elif validation is not None:
+                    _print_validation(name, validation)
+                if failure is not None:
+                    print_error(f"{name}: {failure.message}")
+                    status = max(status, failure.exit_status)
     raise typer.Exit(status)
 
 
-def _print_validation(path: Path, validation: Validation) -> None:
+def _print_validation(name: str, validation: Validation) -> None:
     video, cost = validation.video, validation.cost
-    out.print(f"\n{path}", style="bold", markup=False)
+    out.print(f"\n{name}", style="bold", markup=False, soft_wrap=True)
     out.print(f"  {video.container}, {video.codec}, {video.width} x {video.height}, {video.duration_seconds:.2f} s")
     out.print(f"  {video.num_frames_sampled} sampled frames in {cost.num_clips} clips")
     out.print(f"  estimated time of {validation.model.name}/{validation.model.version}: {cost.model_seconds:.2f} s")
     for warning in validation.warnings:
-        out.print(f"  ! {warning.message}", style="yellow", markup=False)
+        out.print(f"  ! {warning.message}", style="yellow", markup=False, soft_wrap=True)

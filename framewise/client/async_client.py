@@ -6,22 +6,34 @@ Example:
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from contextlib import closing
 from typing import Self, TypeVar, Unpack
 
 import httpx
 
 from framewise.client import operations
-from framewise.client.defaults import DEFAULT_URL, EVENTS_TIMEOUT, TIMEOUT
+from framewise.client.connection import Address, authorization, setup_error
+from framewise.client.defaults import (
+    DEADLINE_MARGIN_SECONDS,
+    DEFAULT_URL,
+    JOB_TIMEOUT_SECONDS,
+    REQUEST_TIMEOUT_SECONDS,
+    VIDEO_TIMEOUT_SECONDS,
+    events_timeout,
+    http_timeout,
+    require_seconds,
+)
 from framewise.client.errors import ProblemError
 from framewise.client.job_events import JobEventReader
-from framewise.client.multipart import OnProgress
+from framewise.client.multipart import OnProgress, VideoForm
 from framewise.client.operations import Operation
 from framewise.client.options import JobOptions, PredictOptions, ValidateOptions
-from framewise.client.responses import problem_error
+from framewise.client.responses import BodyReader, problem_error
 from framewise.client.retries import Retries
+from framewise.client.threads import in_thread
+from framewise.client.video_source import VideoSource
+from framewise.schemas.capabilities import Capabilities
 from framewise.schemas.jobs import Job, JobEvent, JobList, JobState
 from framewise.schemas.models import Health, ModelList
 from framewise.schemas.prediction import Prediction, Validation
@@ -30,11 +42,17 @@ _Result = TypeVar("_Result")
 
 
 class AsyncClient:
-    """Asynchronous client of one service. Use it as a context manager; it may run many requests concurrently.
+    """Asynchronous client of one service; it may run many requests concurrently.
+
+    Use it as a context manager, or close it at the end.
 
     Every method raises `ProblemError` if the service refuses the request, and `ServiceUnreachable` if the service
     does not respond. Responses 429 and 503 are retried after their `Retry-After`. After a dropped connection only
     idempotent requests are retried: the submission of a job and the stream of its events.
+
+    Every wait has a time limit, after which `ServiceUnreachable` is raised: 10 s for the response to a request without
+    a video; 300 s after a video was sent, or a minute more than the request's `deadline_seconds` if that is later. The
+    `timeout` of the client or of a call sets another limit.
     """
 
     def __init__(
@@ -44,87 +62,115 @@ class AsyncClient:
         api_key: str | None = None,
         max_attempts: int = 5,
         max_wait_seconds: float = 30,
+        timeout: float | None = None,
     ) -> None:
-        """Configure the client; the connection opens on entering the context.
+        """Configure the client; a connection opens with the first request.
 
         Args:
             url: Address of the service.
             api_key: Key sent as a bearer token, if the service requires one.
             max_attempts: Number of attempts per request, the first one included.
             max_wait_seconds: Longest wait before a retry; a refusal with a longer `Retry-After` is raised.
+            timeout: Longest wait for a response, in seconds, for each attempt.
+
+        Raises:
+            InvalidArgument: the address, the key, the time limit or a proxy of the environment cannot be used.
         """
-        self._url = url.rstrip("/")
-        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._address = Address(url)
+        self._timeout = None if timeout is None else require_seconds(timeout)
         self._max_attempts = max_attempts
         self._max_wait_seconds = max_wait_seconds
+        headers = authorization(api_key)
+        try:
+            self._http = httpx.AsyncClient(base_url=self._address.url, headers=headers)
+        except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
+            raise setup_error(error, self._address) from error
 
     async def __aenter__(self) -> Self:
-        self._http = httpx.AsyncClient(base_url=self._url, headers=self._headers, timeout=TIMEOUT)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
         await self._http.aclose()
 
     async def predict(
         self,
-        path: str | os.PathLike[str],
+        path: VideoSource,
         *,
         on_progress: OnProgress | None = None,
+        timeout: float | None = None,
         **options: Unpack[PredictOptions],
     ) -> Prediction:
         """Classify a video.
 
         Args:
-            path: The video file. It is read while it is sent.
+            path: The video: a path, bytes, or a file that is open for reading bytes. A file is read while it is sent; a
+                pipe is first copied to a temporary file.
             on_progress: Called with the bytes sent and the size of the file, from 0 again at each attempt. Runs on a
                 worker thread.
+            timeout: Longest wait for the response after the video was sent, in seconds.
             **options: See `PredictOptions`.
 
         Raises:
             OSError: the file cannot be read.
         """
-        return await self._send(operations.predict(Path(path), on_progress, options))
+        seconds = self._seconds_for_video(timeout, options.get("deadline_seconds"))
+        with closing(await in_thread(VideoForm, path, on_progress)) as form:
+            return await self._send(operations.predict(form, options), seconds)
 
     async def validate(
         self,
-        path: str | os.PathLike[str],
+        path: VideoSource,
         *,
         on_progress: OnProgress | None = None,
+        timeout: float | None = None,
         **options: Unpack[ValidateOptions],
     ) -> Validation:
         """Report which frames `predict` would sample and the estimated model time, without running the model.
 
         Args:
-            path: The video file. It is read while it is sent.
+            path: The video: a path, bytes, or a file that is open for reading bytes. A file is read while it is sent; a
+                pipe is first copied to a temporary file.
             on_progress: As for `predict`.
+            timeout: As for `predict`.
             **options: See `ValidateOptions`.
 
         Raises:
             OSError: the file cannot be read.
         """
-        return await self._send(operations.validate(Path(path), on_progress, options))
+        seconds = self._seconds_for_video(timeout, options.get("deadline_seconds"))
+        with closing(await in_thread(VideoForm, path, on_progress)) as form:
+            return await self._send(operations.validate(form, options), seconds)
 
     async def submit_job(
         self,
-        path: str | os.PathLike[str],
+        path: VideoSource,
         *,
         idempotency_key: str | None = None,
         on_progress: OnProgress | None = None,
+        timeout: float | None = None,
         **options: Unpack[JobOptions],
     ) -> Job:
         """Submit a video as a job, and return the job before the video is classified.
 
         Args:
-            path: The video file. It is read while it is sent.
+            path: The video: a path, bytes, or a file that is open for reading bytes. A file is read while it is sent; a
+                pipe is first copied to a temporary file.
             idempotency_key: Submitting the same video and options again with the same key returns the same job.
                 By default each call makes a random key and therefore a new job.
             on_progress: As for `predict`.
+            timeout: As for `predict`.
             **options: See `JobOptions`.
 
         Raises:
             OSError: the file cannot be read.
         """
-        return await self._send(operations.submit_job(Path(path), idempotency_key, on_progress, options))
+        seconds = self._seconds_for_video(timeout, None)
+        with closing(await in_thread(VideoForm, path, on_progress)) as form:
+            return await self._send(operations.submit_job(form, idempotency_key, options), seconds)
 
     async def job(self, job_id: str) -> Job:
         """Return a job; its `result` is set once the job is done, its `problem` once it has failed."""
@@ -146,13 +192,21 @@ class AsyncClient:
         """Cancel a job and return it. If the job has already ended, remove it with its result and return None."""
         return await self._send(operations.cancel_job(job_id))
 
-    async def job_events(self, job_id: str) -> AsyncIterator[JobEvent | Job]:
-        """Yield the events of a job as they happen; the last item is the ended job. Dropped connections are resumed."""
-        reader, retries = JobEventReader(job_id), self._retries()
+    async def job_events(self, job_id: str, *, timeout: float | None = None) -> AsyncIterator[JobEvent | Job]:
+        """Yield the events of a job as they happen; the last item is the ended job. Dropped connections are resumed.
+
+        Args:
+            job_id: Id of the job.
+            timeout: Longest wait for the end of the job, in seconds; by default a day.
+
+        Raises:
+            TimeoutError: the job has not ended in time; it goes on.
+        """
+        reader, retries = JobEventReader(job_id, require_seconds(timeout or JOB_TIMEOUT_SECONDS)), self._retries()
         while not reader.has_ended:
             try:
                 async with self._http.stream(
-                    "GET", reader.path, headers=reader.headers(), timeout=EVENTS_TIMEOUT
+                    "GET", reader.path, headers=reader.headers(), timeout=events_timeout(reader.seconds_left())
                 ) as response:
                     if not response.is_success:
                         await response.aread()
@@ -163,16 +217,23 @@ class AsyncClient:
                             yield event
                 reader.require_end()
             except (httpx.TransportError, ProblemError) as error:
+                reader.seconds_left()
                 await asyncio.sleep(retries.delay_seconds(error, is_retryable=True))
 
-    async def wait_for_job(self, job_id: str, on_event: Callable[[JobEvent], None] | None = None) -> Job:
+    async def wait_for_job(
+        self, job_id: str, on_event: Callable[[JobEvent], None] | None = None, *, timeout: float | None = None
+    ) -> Job:
         """Wait until a job is done, failed or cancelled, and return it.
 
         Args:
             job_id: Id of the job.
             on_event: Called with each event before the last one.
+            timeout: Longest wait, in seconds; by default a day.
+
+        Raises:
+            TimeoutError: the job has not ended in time; it goes on.
         """
-        async for event in self.job_events(job_id):
+        async for event in self.job_events(job_id, timeout=timeout):
             if isinstance(event, Job):
                 return event
             if on_event is not None:
@@ -183,25 +244,39 @@ class AsyncClient:
         """List the models that the service serves."""
         return await self._send(operations.models())
 
+    async def capabilities(self) -> Capabilities:
+        """Return the limits of the service, its formats and the state of its jobs."""
+        return await self._send(operations.capabilities())
+
     async def health(self) -> Health:
         """Return the state of the service and of its models, also while the service is not ready."""
         return await self._send(operations.health())
 
-    async def _send(self, operation: Operation[_Result]) -> _Result:
+    async def _send(self, operation: Operation[_Result], seconds: float | None = None) -> _Result:
+        seconds = seconds or self._timeout or REQUEST_TIMEOUT_SECONDS
         retries = self._retries()
         while True:
             content = None if operation.form is None else operation.form.chunks_async()
             try:
-                response = await self._http.request(
+                async with self._http.stream(
                     operation.method,
                     operation.path,
                     params=operation.params,
                     headers=operation.headers,
                     content=content,
-                )
-                return operation.parse(response)
+                    timeout=http_timeout(seconds),
+                ) as response:
+                    body = BodyReader(response, seconds)
+                    async for chunk in response.aiter_raw():
+                        body.feed(chunk)
+                return operation.parse(body.response())
             except (httpx.TransportError, ProblemError) as error:
                 await asyncio.sleep(retries.delay_seconds(error, is_retryable=operation.is_retryable_after(error)))
 
+    def _seconds_for_video(self, timeout: float | None, deadline_seconds: float | None) -> float:
+        if timeout is not None:
+            return require_seconds(timeout)
+        return self._timeout or max(VIDEO_TIMEOUT_SECONDS, (deadline_seconds or 0) + DEADLINE_MARGIN_SECONDS)
+
     def _retries(self) -> Retries:
-        return Retries(self._url, self._max_attempts, self._max_wait_seconds)
+        return Retries(self._address, self._max_attempts, self._max_wait_seconds)

@@ -25,3 +25,7 @@ class ProblemError(Exception):
 
 class ServiceUnreachable(Exception):
     """The service did not respond, or the connection broke before the response was complete."""
+
+
+class InvalidArgument(ValueError):
+    """The client cannot use an address, a key, a time limit or a proxy. The message shows no secret."""

@@ -1,5 +1,6 @@
 """Parses the server-sent events of a job, across reconnects. Opens no connection."""
 
+import time
 from dataclasses import dataclass
 
 import httpx
@@ -50,7 +51,10 @@ class EventParser:
 class JobEventReader:
     """Reads a job's events from one or more connections; each new connection resumes after the last event."""
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: str, max_seconds: float) -> None:
+        self._job_id = job_id
+        self._max_seconds = max_seconds
+        self._ends_at = time.monotonic() + max_seconds
         self.path = f"{job_path(job_id)}/events"
         self.has_ended = False
         self._last_event_id = ""
@@ -60,6 +64,13 @@ class JobEventReader:
         """Request headers of a new connection. Discards an incomplete event of the previous connection."""
         self._parser = EventParser()
         return {"Last-Event-ID": self._last_event_id} if self._last_event_id else {}
+
+    def seconds_left(self) -> float:
+        """The time left to wait for the end of the job; raises TimeoutError when it is over."""
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"The job {self._job_id} has not ended within {self._max_seconds:g} s. It goes on.")
+        return left
 
     def require_end(self) -> None:
         """Check that the final event arrived.
@@ -71,11 +82,13 @@ class JobEventReader:
             raise httpx.ReadError("the event stream ended before the job did")
 
     def feed(self, chunk: bytes) -> list[JobEvent | Job]:
-        """The events completed by `chunk`; the final event is the job itself."""
+        """The events completed by `chunk`; the final event is the job itself. Raises like `seconds_left`."""
         events: list[JobEvent | Job] = []
         for event in self._parser.feed(chunk):
             self._last_event_id = event.id or self._last_event_id
             self.has_ended = event.name in _FINAL_EVENTS
             schema: type[Job | JobEvent] = Job if self.has_ended else JobEvent
             events.append(schema.model_validate_json(event.data, extra="ignore"))
+        if not self.has_ended:
+            self.seconds_left()
         return events

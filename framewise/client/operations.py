@@ -4,16 +4,17 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel
 
-from framewise.client.multipart import OnProgress, VideoForm
+from framewise.client.connection import require_idempotency_key
+from framewise.client.multipart import VideoForm
 from framewise.client.options import JobOptions, PredictOptions, ValidateOptions
 from framewise.client.responses import parse_cancelled_job, parse_health, parse_response
+from framewise.schemas.capabilities import Capabilities
 from framewise.schemas.jobs import Job, JobList, JobState
 from framewise.schemas.models import Health, ModelList
 from framewise.schemas.prediction import Prediction, Validation
@@ -36,26 +37,24 @@ class Operation(Generic[_Result]):
     """Whether a second execution has no further effect, so that a dropped connection is retried."""
 
     def is_retryable_after(self, error: Exception) -> bool:
-        """Whether a retry is safe and useful after `error`; a refused connection is not retried."""
-        return self.is_idempotent and not isinstance(error, httpx.ConnectError)
+        """Whether a retry is safe and useful after `error`. A refused connection and a timeout are not retried."""
+        return self.is_idempotent and not isinstance(error, httpx.ConnectError | httpx.TimeoutException)
 
 
-def predict(path: Path, on_progress: OnProgress | None, options: PredictOptions) -> Operation[Prediction]:
-    """`POST /predict`. Raises OSError if the file does not exist."""
-    return _video_operation("/predict", Prediction, VideoForm(path, on_progress), options)
+def predict(form: VideoForm, options: PredictOptions) -> Operation[Prediction]:
+    """`POST /predict`."""
+    return _video_operation("/predict", Prediction, form, options)
 
 
-def validate(path: Path, on_progress: OnProgress | None, options: ValidateOptions) -> Operation[Validation]:
-    """`POST /validate`. Raises OSError if the file does not exist."""
-    return _video_operation("/validate", Validation, VideoForm(path, on_progress), options)
+def validate(form: VideoForm, options: ValidateOptions) -> Operation[Validation]:
+    """`POST /validate`."""
+    return _video_operation("/validate", Validation, form, options)
 
 
-def submit_job(
-    path: Path, idempotency_key: str | None, on_progress: OnProgress | None, options: JobOptions
-) -> Operation[Job]:
-    """`POST /jobs`, with a random idempotency key by default. Raises OSError if the file does not exist."""
-    form = VideoForm(path, on_progress)
-    headers = {**form.headers, "Idempotency-Key": idempotency_key or secrets.token_hex(16)}
+def submit_job(form: VideoForm, idempotency_key: str | None, options: JobOptions) -> Operation[Job]:
+    """`POST /jobs`, with a random idempotency key by default."""
+    key = secrets.token_hex(16) if idempotency_key is None else require_idempotency_key(idempotency_key)
+    headers = {**form.headers, "Idempotency-Key": key}
     parse = partial(parse_response, schema=Job)
     return Operation("POST", "/jobs", parse, _params(options), headers, form, is_idempotent=True)
 
@@ -81,6 +80,11 @@ def models() -> Operation[ModelList]:
     return Operation("GET", "/models", partial(parse_response, schema=ModelList))
 
 
+def capabilities() -> Operation[Capabilities]:
+    """`GET /capabilities`."""
+    return Operation("GET", "/capabilities", partial(parse_response, schema=Capabilities))
+
+
 def health() -> Operation[Health]:
     """`GET /health`."""
     return Operation("GET", "/health", parse_health)
@@ -88,7 +92,7 @@ def health() -> Operation[Health]:
 
 def job_path(job_id: str) -> str:
     """URL path of a job; any character of the id is quoted, so the id stays one path segment."""
-    return f"/jobs/{quote(job_id, safe='')}"
+    return f"/jobs/{quote(job_id, safe='', errors='replace')}"
 
 
 def _video_operation(path: str, schema: type[_Model], form: VideoForm, options: Mapping[str, Any]) -> Operation[_Model]:
@@ -96,4 +100,9 @@ def _video_operation(path: str, schema: type[_Model], form: VideoForm, options: 
 
 
 def _params(options: Mapping[str, Any]) -> dict[str, str | float]:
-    return {name: value for name, value in options.items() if value is not None}
+    return {name: _encodable(value) for name, value in options.items() if value is not None}
+
+
+def _encodable(value: Any) -> Any:
+    # An argument of a command line may have bytes that are no UTF-8.
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value

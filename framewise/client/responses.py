@@ -1,5 +1,6 @@
 """Converts HTTP responses to schemas and errors."""
 
+import time
 from typing import TypeVar
 
 import httpx
@@ -12,6 +13,30 @@ from framewise.schemas.problem import Problem
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _NO_CONTENT = 204
+
+
+class BodyReader:
+    """Collects the body of a response for a limited time."""
+
+    def __init__(self, response: httpx.Response, max_seconds: float) -> None:
+        self._response = response
+        self._ends_at = time.monotonic() + max_seconds
+        self._chunks: list[bytes] = []
+
+    def feed(self, chunk: bytes) -> None:
+        """Add bytes of the body, as they were sent; raises httpx.ReadTimeout when the time is over."""
+        self._chunks.append(chunk)
+        if time.monotonic() > self._ends_at:
+            raise httpx.ReadTimeout("the response is not complete in time", request=self._response.request)
+
+    def response(self) -> httpx.Response:
+        """The response with its body."""
+        return httpx.Response(
+            self._response.status_code,
+            headers=self._response.headers,
+            content=b"".join(self._chunks),
+            request=self._response.request,
+        )
 
 
 def parse_response(response: httpx.Response, schema: type[_Model]) -> _Model:

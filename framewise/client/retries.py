@@ -1,5 +1,8 @@
 """Retry policy of the client: which failed requests are sent again, and after how long."""
 
+import httpx
+
+from framewise.client.connection import Address
 from framewise.client.errors import ProblemError, ServiceUnreachable
 
 _RETRYABLE_STATUSES = (429, 503)
@@ -9,8 +12,8 @@ _DEFAULT_RETRY_SECONDS = 1.0
 class Retries:
     """Counts the failures of one request and decides on the next attempt."""
 
-    def __init__(self, url: str, max_attempts: int, max_wait_seconds: float) -> None:
-        self._url = url
+    def __init__(self, address: Address, max_attempts: int, max_wait_seconds: float) -> None:
+        self._address = address
         self._max_attempts = max_attempts
         self._max_wait_seconds = max_wait_seconds
         self._num_failed = 0
@@ -40,4 +43,18 @@ class Retries:
             return seconds
         if isinstance(error, ProblemError):
             raise error
-        raise ServiceUnreachable(f"No response from {self._url}: {error or type(error).__name__}") from error
+        raise ServiceUnreachable(self._fact(error)) from error
+
+    def _fact(self, error: Exception) -> str:
+        if isinstance(error, httpx.LocalProtocolError):
+            # Its message may quote a header, and so the key.
+            reason = "the request cannot be sent"
+        elif isinstance(error, httpx.ConnectTimeout):
+            reason = "it accepts no connection in time"
+        elif isinstance(error, httpx.TimeoutException):
+            reason = "the time limit of the client is over; `timeout` or --timeout sets a longer one"
+        else:
+            reason = str(error) or type(error).__name__
+        proxy = self._address.proxy_variable
+        via = "" if proxy is None else f" through the proxy that {proxy} names"
+        return f"No response from {self._address.shown}{via}: {reason}"

@@ -1,6 +1,6 @@
 """Schemas of `POST /predict` and `POST /validate`. Field names carry their units."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -154,6 +154,29 @@ class Prediction(Wire):
     video: Video
     warnings: list[AnswerWarning]
     timings_ms: Timings
+
+    def summary_row(self) -> dict[str, Any]:
+        """One flat row for the video: the decision, the model and the length; for `pandas.DataFrame([...])`."""
+        return {
+            **self.prediction.to_dict(),
+            "model": self.model.name,
+            "version": self.model.version,
+            "duration_seconds": self.video.duration_seconds,
+            "num_clips": len(self.clips),
+            "warnings": ",".join(warning.code for warning in self.warnings),
+        }
+
+    def label_rows(self) -> list[dict[str, Any]]:
+        """One row for each label."""
+        return [row.to_dict() for row in self.probabilities]
+
+    def clip_rows(self) -> list[dict[str, Any]]:
+        """One row for each clip."""
+        return [clip.to_dict() for clip in self.clips]
+
+    def frame_rows(self) -> list[dict[str, Any]]:
+        """One row for each listed frame."""
+        return [frame.to_dict() for frame in self.frames]
 
 
 class Cost(Wire):

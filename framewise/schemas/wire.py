@@ -1,6 +1,6 @@
 """Base class of all schemas."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,3 +11,7 @@ class Wire(BaseModel):
     """An immutable message that rejects unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The message as a dictionary of values that JSON can hold."""
+        return self.model_dump(mode="json")

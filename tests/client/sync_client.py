@@ -12,17 +12,18 @@ SYNC_CLIENT = CLIENT_DIR / "client.py"
 _REPLACEMENTS = {
     r"Asynchronous client of a Framewise service\. .*": "Synchronous client of a Framewise service.\n\n"
     "Generated from `async_client.py` by `python -m tests.client.sync_client`; do not edit.",
-    r"Asynchronous client of one service\. (.*); it may run many requests concurrently\.": "Synchronous client of one"
-    r" service. \1; it must not be shared between threads.",
+    r"Asynchronous client of one service; it may run many requests concurrently\.": "Synchronous client of one service;"
+    " threads may share it.",
+    r"from framewise\.client\.threads import in_thread\n": "",
+    r"await in_thread\((\w+), ": r"\1(",
     r" Runs on a\n +worker thread\.": "",
     r"\b(async|await) ": "",
     r"\basyncio\b": "time",
     r"\bAsync(Client|Iterator)\b": r"\1",
     r"\b__a(enter|exit)__\b": r"__\1__",
-    r"\ba(close|read|iter_bytes)\b": r"\1",
+    r"\ba(close|read|iter_bytes|iter_raw)\b": r"\1",
     r"\bchunks_async\b": "chunks",
     # Imports stay sorted.
-    r"import time\nimport os\n": "import os\nimport time\n",
     r"import Iterator, Callable": "import Callable, Iterator",
 }
 

@@ -55,12 +55,14 @@ def test_a_refused_file_gives_status_1_and_the_next_file_is_classified(
     done = framewise("predict", not_a_video, dark, "--json", url=service_url)
     assert done.returncode == 1
     assert "not a video in a supported container" in done.stderr
-    assert json.loads(done.stdout)["prediction"]["label"] == "dark"
+    refused, classified = (json.loads(line) for line in done.stdout.splitlines())
+    assert (refused["file"], refused["prediction"]) == (str(not_a_video), None)
+    assert (refused["problem"]["status"], refused["problem"]["code"]) == (415, "unsupported_media")
+    assert (classified["file"], classified["problem"]) == (str(dark), None)
+    assert classified["prediction"]["label"] == "dark"
 
 
-@pytest.mark.parametrize(
-    "arguments", [["predict"], ["predict", "missing.mp4"], ["predict", "--json", "--csv", __file__], ["dance"]]
-)
+@pytest.mark.parametrize("arguments", [["predict"], ["predict", "--json", "--csv", __file__], ["dance"]])
 def test_a_usage_error_gives_status_2(arguments: list[str]) -> None:
     done = framewise(*arguments)
     assert done.returncode == 2

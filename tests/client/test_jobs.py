@@ -98,7 +98,10 @@ def test_the_command_submits_watches_shows_lists_and_removes_jobs(
     assert failed.returncode == 1
     assert "unsupported_media" in failed.stderr
     assert "dark  96.9%" in framewise("jobs", "show", good).stdout
-    assert good in framewise("jobs", "list", "--state", "done").stdout
+    listed = framewise("jobs", "list", "--state", "done").stdout
+    assert good in listed
+    # Piped, no name and no number is cut.
+    assert f" {dark.stat().st_size:,}  {dark.name}" in listed
     assert framewise("jobs", "cancel", good).stdout == "removed\n"
 
 
@@ -110,7 +113,11 @@ def test_predict_submits_jobs_and_validate_prints_the_sampled_frames(
     predicted = framewise("predict", "--jobs", "--json", not_a_video, dark, *key, url=keyed_service.url)
     assert predicted.returncode == 1
     assert "unsupported_media" in predicted.stderr
-    assert json.loads(predicted.stdout)["prediction"]["label"] == "dark"
+    rows = [json.loads(line) for line in predicted.stdout.splitlines()]
+    assert [(row["file"], row["prediction"] and row["prediction"]["label"]) for row in rows] == [
+        (str(not_a_video), None),
+        (str(dark), "dark"),
+    ]
     validated = framewise("validate", dark, *key, url=keyed_service.url)
     assert validated.returncode == 0
     assert "8 sampled frames in 1 clips" in validated.stdout
