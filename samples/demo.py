@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from framewise.cli.chart import prediction_chart
+from framewise.cli.terminal import needs_ascii, open_standard_streams
 from framewise.client import Client, ProblemError, ServiceUnreachable
 from framewise.schemas.prediction import Prediction
 
@@ -68,7 +69,7 @@ def run_demo(sample: Sample) -> None:
         wait_until_ready(url)
         prediction = predict(url, sample)
         _console.print(f"\n{sample.path.name}, classified by the model {sample.model}:\n", style="bold")
-        _console.print(prediction_chart(prediction))
+        _console.print(prediction_chart(prediction, is_ascii=needs_ascii(_console)))
         _console.print()
     verify(prediction, sample)
     _console.print("The service stopped cleanly.")
@@ -110,7 +111,7 @@ def announced_url(process: subprocess.Popen[str]) -> str:
 def wait_until_ready(url: str) -> None:
     """Wait until the models are loaded, and print the models that are still loading."""
     started_at = time.monotonic()
-    with Client(url) as client, _console.status("Starting the service") as status:
+    with Client(url, timeout=START_TIMEOUT_SECONDS) as client, _console.status("Starting the service") as status:
         while (health := client.health()).state != "ready":
             seconds = time.monotonic() - started_at
             if health.state != "starting" or seconds > START_TIMEOUT_SECONDS:
@@ -140,11 +141,12 @@ def verify(prediction: Prediction, sample: Sample) -> None:
     start, end = sample.event_start_seconds - TOLERANCE_SECONDS, sample.event_end_seconds + TOLERANCE_SECONDS
     if label != sample.label or not start <= peak_seconds < end:
         raise DemoFailed(f"the prediction is {label}, highest attention at {peak_seconds:.2f} s; expected {truth}")
-    _console.print(f"[green]✓[/green] The prediction is right: {truth}.")
+    _console.print(f"The prediction is right: {truth}.")
 
 
 def main() -> int:
     """Run the demo and return its exit status."""
+    open_standard_streams()
     try:
         run_demo(read_sample())
     except (DemoFailed, ProblemError, ServiceUnreachable, OSError) as error:

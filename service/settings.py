@@ -97,7 +97,7 @@ class Settings(
 
 
 # Read by `docker-compose.yml`, on the machine that runs it.
-_OF_COMPOSE = "SERVICE_PUBLISHED_PORT"
+_OF_COMPOSE = ("SERVICE_PUBLISHED_ADDRESS", "SERVICE_PUBLISHED_PORT")
 
 
 def read_settings() -> Settings:
@@ -108,7 +108,7 @@ def read_settings() -> Settings:
     """
     settings = read_environment(Settings)
     known = variable_names(Settings)
-    unknown = unknown_names(known, (_OF_COMPOSE, *settings.ignored_variables))
+    unknown = unknown_names(known, (*_OF_COMPOSE, *settings.ignored_variables))
     if unknown:
         raise InvalidSettings(
             "\n".join(

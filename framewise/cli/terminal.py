@@ -88,8 +88,8 @@ def print_prediction(name: str, prediction: Prediction, stream: TextIO | None = 
     """Draw the prediction under the name of its file or job, on standard output by default."""
     console = out if stream is None else Console(file=stream, highlight=False, width=100)
     console.print(f"\n{name}", style="bold", markup=False, soft_wrap=True)
-    is_ascii = not _can_encode(GLYPHS, console.encoding)
-    console.print(prediction_chart(prediction, min(console.width - 4, 96), is_ascii=is_ascii))
+    num_columns = min(console.width - 4, 96)
+    console.print(prediction_chart(prediction, num_columns, is_ascii=needs_ascii(console)))
 
 
 def job_result(job: Job) -> Prediction:
@@ -106,9 +106,10 @@ def job_result(job: Job) -> Prediction:
     return job.result
 
 
-def _can_encode(text: str, encoding: str) -> bool:
+def needs_ascii(console: Console) -> bool:
+    """Whether the encoding of the console lacks characters of a chart."""
     try:
-        text.encode(encoding)
+        GLYPHS.encode(console.encoding)
     except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+        return True
+    return False

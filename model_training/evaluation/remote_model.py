@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 
 from framewise.client import Client, ProblemError, ServiceUnreachable
+from framewise.client.errors import InvalidArgument
 from framewise.schemas.prediction import Prediction
 from model_training.datasets.segments import Segment
 from model_training.errors import TrainingError
@@ -22,8 +23,12 @@ _VIDEO_ERRORS = frozenset(
 
 @contextmanager
 def remote_model(url: str) -> Iterator["RemoteModel"]:
-    """Connect to the service at `url` for the duration of the block."""
-    with Client(url) as client:
+    """A model of the service at `url`; raises TrainingError if `url` is not the address of a service."""
+    try:
+        client = Client(url)
+    except InvalidArgument as error:
+        raise TrainingError(str(error)) from error
+    with client:
         yield RemoteModel(client)
 
 

@@ -37,5 +37,6 @@ class BoundedFile:
 def too_large(settings: UploadSettings) -> UploadTooLarge:
     """The error for a video with more bytes than `settings` allow, received or announced."""
     return UploadTooLarge(
-        f"The video is larger than the allowed {settings.max_upload_bytes} bytes (SERVICE_MAX_UPLOAD_BYTES)."
+        f"The video is larger than the allowed {settings.max_upload_bytes / (1 << 20):.4g} MiB"
+        f" ({settings.max_upload_bytes} bytes, SERVICE_MAX_UPLOAD_BYTES)."
     )

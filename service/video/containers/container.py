@@ -104,6 +104,8 @@ def open_container(path: Path) -> InputContainer:
         raise (
             UnreadableVideo(kind.sentence)
             if kind.is_supported
+            else UnsupportedVideo(f"{kind.sentence} {conversion_advice()}")
+            if path.stat().st_size == 0
             else UnsupportedVideo(
                 f"This is not a video in a supported container. {kind.sentence} {conversion_advice()}"
             )
