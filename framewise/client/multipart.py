@@ -19,7 +19,7 @@ class VideoForm:
     """A form with one part, `video`. It can be sent repeatedly and holds one chunk of the file in memory."""
 
     def __init__(self, source: VideoSource, on_progress: OnProgress | None = None) -> None:
-        """Open the video; close the form at the end. Raises OSError if the video cannot be read."""
+        """Find the size of the video; close the form at the end. Raises OSError if the video cannot be read."""
         boundary = secrets.token_hex(16)
         self._video = OpenVideo(source)
         self._on_progress = on_progress or _ignore_progress
@@ -35,7 +35,7 @@ class VideoForm:
         }
 
     def close(self) -> None:
-        """Close the video, and remove the copy of a pipe."""
+        """Remove the copy of a pipe."""
         self._video.close()
 
     def chunks(self) -> Iterator[bytes]:
@@ -49,18 +49,18 @@ class VideoForm:
         """
         ends_at = time.monotonic() + MAX_UPLOAD_SECONDS
         num_sent = 0
-        self._video.rewind()
-        yield self._head
-        self._on_progress(0, self._num_bytes)
-        while num_sent < self._num_bytes:
-            chunk = self._video.read(min(CHUNK_BYTES, self._num_bytes - num_sent))
-            if not chunk:
-                raise OSError(f"{self._video.name} became shorter while it was sent")
-            yield chunk
-            if time.monotonic() > ends_at:
-                raise TimeoutError(f"the upload took more than {MAX_UPLOAD_SECONDS:g} s")
-            num_sent += len(chunk)
-            self._on_progress(num_sent, self._num_bytes)
+        with self._video.reading() as file:
+            yield self._head
+            self._on_progress(0, self._num_bytes)
+            while num_sent < self._num_bytes:
+                chunk = file.read(min(CHUNK_BYTES, self._num_bytes - num_sent))
+                if not chunk:
+                    raise OSError(f"{self._video.name} became shorter while it was sent")
+                yield chunk
+                if time.monotonic() > ends_at:
+                    raise TimeoutError(f"the upload took more than {MAX_UPLOAD_SECONDS:g} s")
+                num_sent += len(chunk)
+                self._on_progress(num_sent, self._num_bytes)
         yield self._tail
 
     async def chunks_async(self) -> AsyncIterator[bytes]:

@@ -5,7 +5,8 @@ import io
 import os
 import stat
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,72 +25,75 @@ class OpenVideo:
     """
 
     def __init__(self, source: VideoSource) -> None:
-        """Open the video. Blocks until a pipe has ended.
+        """Find the size of the video. Blocks until a pipe has ended.
 
         Raises:
             OSError: the file cannot be read, or a pipe has more than `MAX_SPOOLED_BYTES`.
         """
-        self._stack = ExitStack()
-        try:
-            self._open(source)
-        except BaseException:
-            self._stack.close()
-            raise
-
-    def _open(self, source: VideoSource) -> None:
+        self._path: Path | None = None
+        self._copy: BinaryIO | None = None
+        self._start = 0
         if isinstance(source, bytes | bytearray | memoryview):
             self.name = "video"
             self._use(io.BytesIO(source))
         elif isinstance(source, str | os.PathLike):
-            path = Path(source)
-            self.name = path.name
-            self._require_no_directory(path)
-            file = self._stack.enter_context(path.open("rb"))
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                self._use(file)
-            else:
-                self._spool(file)
+            self._use_path(Path(source))
         else:
             self.name = _name_of(source)
             if not hasattr(source, "read") or hasattr(source, "encoding"):
                 raise TypeError("a video is a path, bytes, or a file opened for reading bytes (mode 'rb')")
-            if _can_seek(source):
-                self._use(source)
-            else:
-                self._spool(source)
+            self._use(source if _can_seek(source) else self._spooled(source))
 
-    @staticmethod
-    def _require_no_directory(path: Path) -> None:
+    @contextmanager
+    def reading(self) -> Iterator[BinaryIO]:
+        """The video at its start. A file that the caller opened stays open."""
+        if self._path is not None:
+            with self._path.open("rb") as file:
+                yield file
+        else:
+            self._file.seek(self._start)
+            yield self._file
+
+    def close(self) -> None:
+        """Remove the copy of a pipe."""
+        if self._copy is not None:
+            self._copy.close()
+
+    def _use_path(self, path: Path) -> None:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        self.name = path.name
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            if stat.S_ISREG(found.st_mode):
+                self._path, self.num_bytes = path, found.st_size
+            else:
+                self._use(self._spooled(file))
 
     def _use(self, file: BinaryIO) -> None:
         self._file = file
         self._start = file.tell()
         self.num_bytes = max(0, file.seek(0, io.SEEK_END) - self._start)
 
-    def _spool(self, file: BinaryIO) -> None:
-        spool = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - `close` closes it
-        num_bytes = 0
-        while chunk := file.read(_CHUNK_BYTES):
-            num_bytes += len(chunk)
-            if num_bytes > MAX_SPOOLED_BYTES:
-                raise OSError(errno.EFBIG, f"more than {MAX_SPOOLED_BYTES >> 20} MiB come from the pipe; send a file")
-            spool.write(chunk)
-        spool.seek(0)
-        self._use(spool)
+    def _spooled(self, file: BinaryIO) -> BinaryIO:
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
+        try:
+            _copy_bounded(file, copy)
+            copy.seek(0)
+        except BaseException:
+            copy.close()
+            raise
+        self._copy = copy
+        return copy
 
-    def rewind(self) -> None:
-        """Go to the start of the video."""
-        self._file.seek(self._start)
 
-    def read(self, num_bytes: int) -> bytes:
-        """At most `num_bytes` of the next bytes; empty at the end."""
-        return self._file.read(num_bytes)
-
-    def close(self) -> None:
-        """Close the file if this object opened it. A file that the caller opened stays open."""
-        self._stack.close()
+def _copy_bounded(source: BinaryIO, target: BinaryIO) -> None:
+    num_bytes = 0
+    while chunk := source.read(_CHUNK_BYTES):
+        num_bytes += len(chunk)
+        if num_bytes > MAX_SPOOLED_BYTES:
+            raise OSError(errno.EFBIG, f"more than {MAX_SPOOLED_BYTES >> 20} MiB come from the pipe; send a file")
+        target.write(chunk)
 
 
 def _name_of(file: BinaryIO) -> str:

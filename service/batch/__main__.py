@@ -28,9 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         from service.batch.run import run_command  # noqa: PLC0415 - `--help` works without the extra
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRA:
             raise
-        sys.stderr.write(f"service.batch needs {error.name}: pip install 'framewise-server[batch]'\n")
+        sys.stderr.write(f"service.batch needs {package}: pip install 'framewise-server[batch]'\n")
         return ExitStatus.USAGE
     return run_command(parsed)
 

@@ -158,7 +158,12 @@ def test_a_video_may_be_bytes_an_open_file_or_a_pipe(service_url: str, dark: Pat
     os.mkfifo(fifo)
     writer = threading.Thread(target=fifo.write_bytes, args=(content,))
     read_end, write_end = os.pipe()
-    threading.Thread(target=lambda: os.fdopen(write_end, "wb").write(content)).start()
+
+    def write_into_pipe() -> None:
+        with os.fdopen(write_end, "wb") as pipe:
+            pipe.write(content)
+
+    threading.Thread(target=write_into_pipe).start()
     with Client(service_url) as client, dark.open("rb") as file, os.fdopen(read_end, "rb") as pipe:
         writer.start()
         answers = [client.predict(video) for video in (dark, str(dark), content, file, io.BytesIO(content), fifo, pipe)]
