@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, insert, make_url, select, text, updat
 
 from service.jobs.database_connection import SQLITE, DatabaseConnection
 from service.jobs.errors import DatabaseFault, DatabaseUnavailable
+from service.jobs.job_clock import JobClock
 from service.jobs.tables import JOBS
 from service.jobs.tables_version import has_current_tables, migrate_tables
 
@@ -18,6 +19,7 @@ _Value = TypeVar("_Value")
 # An arbitrary key, unique within the database: "frame" in ASCII.
 _ADVISORY_LOCK = 0x6672616D65
 _MIGRATION_SECONDS = 300.0
+_CLOCK = "job_clock"
 # After these faults the tables are still those that were checked.
 _PASSING = (DatabaseFault.LOCKED, DatabaseFault.TOO_SLOW)
 
@@ -28,9 +30,14 @@ class Database:
     def __init__(self, url: str, directory: Path, timeout_seconds: float = 5.0) -> None:
         """Configure the connections to `url`; `directory` is the jobs directory, which holds the migration lock."""
         parsed = make_url(url)
+        clock = JobClock()
         lock_path = directory / "migrate.lock"
-        self._reader = DatabaseConnection(parsed, lock_path, self._forget_tables, is_writing=False)
-        self._writer = DatabaseConnection(parsed, lock_path, self._forget_tables, is_writing=True)
+        self._reader, self._writer = (
+            DatabaseConnection(
+                parsed, lock_path, self._forget_tables, is_writing=is_writing, execution_options={_CLOCK: clock}
+            )
+            for is_writing in (False, True)
+        )
         self._timeout_seconds = timeout_seconds
         self._is_current = False
 
@@ -96,13 +103,24 @@ def require_write_access(connection: Connection) -> None:
 
 
 def current_time(connection: Connection) -> float:
-    """Unix time of the database's clock, in seconds."""
-    clock = (
-        "SELECT (julianday('now') - 2440587.5) * 86400.0"
-        if connection.dialect.name == SQLITE
-        else "SELECT extract(epoch FROM clock_timestamp())"
-    )
-    return float(connection.execute(text(clock)).scalar_one())
+    """Job time, in seconds: Unix time of the database's clock, without its jumps."""
+    return _clock(connection).now(connection)
+
+
+def keep_time(connection: Connection) -> None:
+    """Store a correction for a jump of the database's clock, in a write transaction of its own."""
+    _clock(connection).keep(connection)
+
+
+def shown_time(connection: Connection, job_time: float) -> float:
+    """The moment `job_time` on the present clock of the database."""
+    return _clock(connection).shown_time(job_time)
+
+
+def _clock(connection: Connection) -> JobClock:
+    clock = connection.get_execution_options()[_CLOCK]
+    assert isinstance(clock, JobClock)
+    return clock
 
 
 def _migrate(connection: Connection) -> None:

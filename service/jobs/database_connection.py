@@ -60,7 +60,15 @@ class _Call:
 class DatabaseConnection:
     """Runs transactions one after the other."""
 
-    def __init__(self, url: URL, lock_path: Path, on_connect: Callable[[], None], *, is_writing: bool) -> None:
+    def __init__(
+        self,
+        url: URL,
+        lock_path: Path,
+        on_connect: Callable[[], None],
+        *,
+        is_writing: bool,
+        execution_options: dict[str, Any],
+    ) -> None:
         """Configure the connection.
 
         `lock_path` is a file that processes lock while they connect to SQLite. `on_connect` is called by the thread
@@ -78,7 +86,7 @@ class DatabaseConnection:
             # transaction another one, would not find it, or would find that of another client.
             connect_args["prepare_threshold"] = None
             options = {"connect_args": connect_args, "pool_pre_ping": True, "use_native_hstore": False}
-        self._engine = create_engine(url, pool_size=1, max_overflow=0, **options)
+        self._engine = create_engine(url, pool_size=1, max_overflow=0, **options).execution_options(**execution_options)
         self._path = Path(url.database) if self._is_sqlite and url.database else None
         self._opened_file: tuple[int, int] | None = None
         # The driver's connection, also while it is being set up.

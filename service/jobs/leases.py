@@ -55,7 +55,8 @@ def claim_job(connection: Connection, lease_seconds: float, max_attempts: int) -
     """Claim the next job; None if there is none to run."""
     now = current_time(connection)
     is_claimable = or_(
-        and_(JOBS.c.state == "queued", JOBS.c.run_after <= now),
+        # Only an attempt puts a job off.
+        and_(JOBS.c.state == "queued", or_(JOBS.c.fence == 0, JOBS.c.run_after <= now)),
         and_(JOBS.c.state == "running", JOBS.c.lease_ends_at < now, JOBS.c.num_attempts < max_attempts),
     )
     # A job that already killed a process comes after jobs that did not. Rows locked by other processes are skipped.

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, delete, exists, func, select
 from framewise.schemas.jobs import Callback, Delivery, Job, JobList, JobListQuery, JobProgress, JobSummary, JobUpload
 from framewise.schemas.prediction import PredictQuery
 from framewise.schemas.problem import Problem
-from service.jobs.database import current_time
+from service.jobs.database import current_time, shown_time
 from service.jobs.errors import UnknownJob
 from service.jobs.leases import ENDED
 from service.jobs.tables import DELIVERIES, JOBS
@@ -65,10 +65,10 @@ def job_json(connection: Connection, row: AnyRow) -> str:
         select(DELIVERIES).where(DELIVERIES.c.job_id == row.id).order_by(DELIVERIES.c.number)
     ).all()
     job = Job(
-        **summary(row).model_dump(),
+        **summary(connection, row).model_dump(),
         result=None,
         problem=None if row.problem is None else Problem.model_validate_json(row.problem),
-        callback=None if row.callback_url is None else _callback(row, deliveries),
+        callback=None if row.callback_url is None else _callback(connection, row, deliveries),
     )
     fields = {name: to_json(value).decode() for name, value in job}
     return _json_object(fields | {"result": row.result or "null"})
@@ -89,7 +89,7 @@ def list_jobs(connection: Connection, query: JobListQuery, viewer: Viewer) -> Jo
         statement = statement.where(JOBS.c.id < query.after)
     rows = connection.execute(statement).all()
     page = rows[: query.limit]
-    return JobList(jobs=[summary(row) for row in page], next=page[-1].id if len(rows) > len(page) else None)
+    return JobList(jobs=[summary(connection, row) for row in page], next=page[-1].id if len(rows) > len(page) else None)
 
 
 def remove_ended_job(connection: Connection, job_id: str) -> bool:
@@ -133,15 +133,15 @@ def job_statistics(connection: Connection) -> JobStatistics:
     )
 
 
-def summary(row: AnyRow) -> JobSummary:
+def summary(connection: Connection, row: AnyRow) -> JobSummary:
     """The job of `row` without its result."""
     return JobSummary(
         id=row.id,
         state=row.state,
-        created_at=_utc(row.created_at),
-        started_at=_utc_or_none(row.started_at),
-        finished_at=_utc_or_none(row.finished_at),
-        expires_at=_utc_or_none(row.expires_at),
+        created_at=_utc(connection, row.created_at),
+        started_at=_utc_or_none(connection, row.started_at),
+        finished_at=_utc_or_none(connection, row.finished_at),
+        expires_at=_utc_or_none(connection, row.expires_at),
         attempt=row.num_attempts,
         progress=progress(row.num_clips, row.num_clips_done),
         query=PredictQuery.model_validate_json(row.query),
@@ -163,14 +163,14 @@ def _json_object(members: Mapping[str, str]) -> str:
     return "".join(["{", *parts[1:], "}"])
 
 
-def _callback(row: AnyRow, deliveries: Sequence[AnyRow]) -> Callback:
+def _callback(connection: Connection, row: AnyRow, deliveries: Sequence[AnyRow]) -> Callback:
     return Callback(
         url=row.callback_url,
         state=row.callback_state,
         deliveries=[
             Delivery(
                 number=delivery.number,
-                at=_utc(delivery.at),
+                at=_utc(connection, delivery.at),
                 status=delivery.status,
                 error=delivery.error,
                 milliseconds=delivery.milliseconds,
@@ -180,10 +180,10 @@ def _callback(row: AnyRow, deliveries: Sequence[AnyRow]) -> Callback:
     )
 
 
-def _utc(unix_seconds: float) -> str:
-    moment = dt.datetime.fromtimestamp(unix_seconds, dt.UTC)
+def _utc(connection: Connection, job_time: float) -> str:
+    moment = dt.datetime.fromtimestamp(shown_time(connection, job_time), dt.UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _utc_or_none(unix_seconds: float | None) -> str | None:
-    return None if unix_seconds is None else _utc(unix_seconds)
+def _utc_or_none(connection: Connection, job_time: float | None) -> str | None:
+    return None if job_time is None else _utc(connection, job_time)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from service.jobs.attempts import Attempt, AttemptRunner
 from service.jobs.changes import ChangeDetector
 from service.jobs.completion import Completion
-from service.jobs.database import Database, require_write_access
+from service.jobs.database import Database, keep_time, require_write_access
 from service.jobs.errors import DatabaseUnavailable
 from service.jobs.leases import Claim, claim_job, renew_leases
 from service.jobs.listeners import Listeners
@@ -173,6 +173,7 @@ class Runner:
 
     def _renew(self, connection: Connection, claims: list[Claim]) -> set[str]:
         require_write_access(connection)
+        keep_time(connection)
         return renew_leases(connection, claims, self._settings.job_lease_seconds) if claims else set()
 
     async def _claim(self) -> None:

@@ -47,7 +47,7 @@ JOBS = Table(
     Column("lease_ends_at", Double),
     Column("num_clips", Integer),
     Column("num_clips_done", Integer, nullable=False),
-    # All times are Unix time of the database's clock, the only clock that all processes share.
+    # All times are job time: see `JobClock`.
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
@@ -66,6 +66,19 @@ JOBS = Table(
     Index("jobs_by_expiry", "expires_at"),
     Index("jobs_by_callback", "callback_due_at"),
     Index("jobs_by_recipient", "owner", "callback_host", "callback_due_at"),
+)
+
+# One row: see `JobClock`.
+JOB_CLOCK = Table(
+    "job_clock",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    # Seconds to add to the database's clock.
+    Column("correction", Double, nullable=False),
+    # Number of corrections.
+    Column("version", Integer, nullable=False),
+    # Latest job time that was stored.
+    Column("seen", Double, nullable=False),
 )
 
 DELIVERIES = Table(

@@ -23,6 +23,7 @@ class JobUploads:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._arriving: set[str] = set()
 
     def open(self) -> None:
         """Create the directory and its parent if necessary. Raises OSError if the directory is not writable."""
@@ -44,10 +45,12 @@ class JobUploads:
             # A program that cleans up may have removed it.
             self._directory.mkdir(mode=0o700, exist_ok=True)
         upload = NewUpload(self.path(job_id))
+        self._arriving.add(job_id)
         try:
             with raising_storage_full():
                 yield upload
         finally:
+            self._arriving.discard(job_id)
             if not upload.is_kept:
                 self.remove(job_id)
 
@@ -70,12 +73,16 @@ class JobUploads:
         self.path(job_id).unlink(missing_ok=True)
 
     def older_than(self, seconds: float) -> list[str]:
-        """Ids of the jobs whose uploads were last written more than `seconds` ago. Blocks."""
+        """Ids of the jobs whose uploads were last written more than `seconds` ago. Blocks.
+
+        Uploads that this process is receiving are left out: the clock of the machine may have jumped.
+        """
+        arriving = set(self._arriving)
         before = time.time() - seconds
         job_ids = []
         for entry in os.scandir(self._directory):
             try:
-                if entry.stat().st_mtime < before:
+                if entry.name not in arriving and entry.stat().st_mtime < before:
                     job_ids.append(entry.name)
             except FileNotFoundError:
                 # Another process removed the file meanwhile.
