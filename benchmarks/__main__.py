@@ -11,7 +11,7 @@ from benchmarks.harness.machine import this_machine
 from benchmarks.harness.report import Report, print_report, to_json
 from benchmarks.harness.workload import default_model_dir
 
-NAMES = ("decode", "latency", "throughput", "overload", "memory", "startup")
+NAMES = ("decode", "latency", "throughput", "overload", "fairness", "memory", "startup")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from service.api.problem_table import TABLE
 from service.connections.settings import ConnectionSettings
+from service.fair_share.settings import FairShareSettings
 from service.inference.settings import InferenceSettings
 from service.jobs.settings import JobSettings
 from service.keys.settings import KeySettings
@@ -33,6 +34,7 @@ SETTINGS_HEADINGS: dict[type[BaseModel], str] = {
     KeySettings: "API keys",
     UploadSettings: "Uploads",
     PredictionSettings: "Admission, deadlines and cache",
+    FairShareSettings: "Shares between callers",
     SandboxSettings: "Decoding",
     ModelControlSettings: "Models",
     InferenceSettings: "Engine and batches",

@@ -23,6 +23,7 @@ from service.api.security_headers import SecurityHeaders
 from service.api.strict_parameters import require_known_parameters
 from service.connections.connections import Connections
 from service.environment import INVALID_SETTINGS_STATUS, InvalidSettings
+from service.fair_share.share import FairShare
 from service.inference.engines import import_engine
 from service.inference.repository import ModelRepository
 from service.jobs.build import build_jobs
@@ -81,13 +82,14 @@ def build_state(settings: Settings, max_connections_within_descriptors: int | No
     metrics = Metrics(formats)
     tracing = _tracing(settings)
     lifecycle = Lifecycle()
-    sandbox = Sandbox(settings)
+    fair_share = FairShare(settings, num_threads=settings.decode_threads)
+    sandbox = Sandbox(settings, fair_share)
     models = ModelRepository(settings.default_model)
-    admission = Admission(settings)
+    admission = Admission(settings, fair_share)
     cache = PredictionCache(settings.answer_cache_bytes)
     uploads = UploadDirectory(settings.upload_dir)
     receiver = UploadReceiver(settings)
-    pipeline = Pipeline(sandbox, metrics, settings.max_clips_in_flight)
+    pipeline = Pipeline(sandbox, metrics, settings.max_clips_in_flight, fair_share)
     classifier = Classifier(
         settings=settings,
         max_duration_seconds=settings.max_duration_seconds,
@@ -107,6 +109,7 @@ def build_state(settings: Settings, max_connections_within_descriptors: int | No
         metrics=metrics,
         tracing=tracing,
         lifecycle=lifecycle,
+        fair_share=fair_share,
         sandbox=sandbox,
         models=models,
         control=ModelControl(settings, models, lifecycle, loader, metrics),

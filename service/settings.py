@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.connections.settings import ConnectionSettings
 from service.environment import PREFIX, InvalidSettings, nearest_name, read_environment, unknown_names, variable_names
+from service.fair_share.settings import FairShareSettings
 from service.inference.settings import InferenceSettings
 from service.jobs.settings import JobSettings
 from service.keys.settings import KeySettings
@@ -75,6 +76,7 @@ class Settings(
     InferenceSettings,
     ModelControlSettings,
     SandboxSettings,
+    FairShareSettings,
     PredictionSettings,
     UploadSettings,
     KeySettings,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 from fastapi import Request
 
 from service.connections.connections import Connections
+from service.fair_share.share import FairShare
 from service.inference.repository import ModelRepository
 from service.jobs.jobs import Jobs
 from service.keys.key_ring import KeyRing
@@ -35,6 +36,7 @@ class AppState:
     metrics: Metrics
     tracing: "Tracing | None"
     lifecycle: Lifecycle
+    fair_share: FairShare
     sandbox: Sandbox
     models: ModelRepository
     control: ModelControl

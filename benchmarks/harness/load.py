@@ -65,18 +65,20 @@ class Generator:
         self._order = [number % len(videos) for number in range(_MAX_REQUESTS)]
         random.Random(0).shuffle(self._order)  # noqa: S311 - not a secret
 
-    def closed_loop(self, num_clients: int, seconds: float, max_requests: int = _MAX_REQUESTS) -> Load:
-        """Run `num_clients` that each send a request when they have the response to the last one.
+    def closed_loop(
+        self, num_clients: int, seconds: float, max_requests: int = _MAX_REQUESTS, *, pause_seconds: float = 0
+    ) -> Load:
+        """Run `num_clients` that each send a request `pause_seconds` after the response to the last one.
 
         No request starts after `seconds`; the measured time includes the requests then in progress.
         """
-        return asyncio.run(self._closed_loop(num_clients, seconds, min(max_requests, _MAX_REQUESTS)))
+        return asyncio.run(self._closed_loop(num_clients, seconds, min(max_requests, _MAX_REQUESTS), pause_seconds))
 
     def open_loop(self, per_second: float, seconds: float) -> Load:
         """Send requests at random times, `per_second` on average, even if the server does not keep up."""
         return asyncio.run(self._open_loop(per_second, seconds))
 
-    async def _closed_loop(self, num_clients: int, seconds: float, max_requests: int) -> Load:
+    async def _closed_loop(self, num_clients: int, seconds: float, max_requests: int, pause_seconds: float) -> Load:
         order = iter(self._order[:max_requests])
         responses: list[TimedResponse] = []
         async with _client(num_clients, self._timeout_seconds) as client:
@@ -85,6 +87,7 @@ class Generator:
             async def send_repeatedly() -> None:
                 while time.perf_counter() - started_at < seconds and (video := next(order, None)) is not None:
                     responses.append(await self._send(client, video))
+                    await asyncio.sleep(pause_seconds)
 
             await asyncio.gather(*(send_repeatedly() for _ in range(num_clients)))
             return Load(responses, time.perf_counter() - started_at)

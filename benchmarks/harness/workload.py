@@ -78,8 +78,13 @@ def _painted_short(num_videos: int) -> list[Path]:
     ]
 
 
-def paint_video(name: str, codec: str, height: int, *, duration_seconds: int, frame_rate: int = 30) -> Path:
-    """Write a video of textures that move at two speeds with noise, once; later calls return the cached file."""
+def paint_video(
+    name: str, codec: str, height: int, *, duration_seconds: int, frame_rate: int = 30, is_noisy: bool = True
+) -> Path:
+    """Write a video of textures that move at two speeds with noise, once; later calls return the cached file.
+
+    Without noise the file is a tenth of the size.
+    """
     path = CACHE / "videos" / name
     if path.exists():
         return path
@@ -90,7 +95,7 @@ def paint_video(name: str, codec: str, height: int, *, duration_seconds: int, fr
     blocks = random.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     texture = blocks.repeat(8, axis=0).repeat(8, axis=1)
     texture = np.pad(texture, ((0, height - len(texture)), (0, width - texture.shape[1]), (0, 0)), mode="edge")
-    noise = random.integers(-6, 7, (8, height, width, 1), dtype=np.int16)
+    noise = random.integers(-6, 7, (8, height, width, 1), dtype=np.int16) * is_noisy
     with av.open(str(unfinished), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(frame_rate))
         assert isinstance(stream, av.VideoStream)
@@ -101,5 +106,29 @@ def paint_video(name: str, codec: str, height: int, *, duration_seconds: int, fr
             picture = (picture + noise[number % 8]).clip(0, 255).astype(np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
+    unfinished.rename(path)
+    return path
+
+
+def repeat_video(source: Path, num_times: int, folder: Path = CACHE / "videos") -> Path:
+    """Write the video `source` several times in a row to `folder`, once; its packets are copied, not encoded."""
+    path = folder / f"{source.stem}-x{num_times}.mp4"
+    if path.exists():
+        return path
+    unfinished = path.with_suffix(".part.mp4")
+    with av.open(str(source)) as container, av.open(str(unfinished), "w") as output:
+        stream = container.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        assert stream.duration is not None
+        for repetition in range(num_times):
+            container.seek(0)
+            for packet in container.demux(stream):
+                if packet.dts is None or packet.pts is None:
+                    continue
+                packet.pts += repetition * stream.duration
+                packet.dts += repetition * stream.duration
+                packet.time_base = stream.time_base or Fraction(1, 90000)
+                packet.stream = copy
+                output.mux(packet)
     unfinished.rename(path)
     return path

@@ -9,19 +9,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
-from benchmarks.harness.environments import CACHE
 from benchmarks.harness.load import Generator
 from benchmarks.harness.processes import RunningServer
 from benchmarks.harness.report import Report, Table
 from benchmarks.harness.servers import BenchmarkServer, ours
-from benchmarks.harness.workload import long_videos, paint_video, short_videos
+from benchmarks.harness.workload import long_videos, paint_video, repeat_video, short_videos
 
 MEBIBYTE = 1 << 20
 
@@ -116,7 +113,7 @@ def _long_video(model_dir: Path, minutes: int) -> tuple[int, int, float]:
         with _sampled(running) as short:
             _send(server, running, ten_seconds)
         with _sampled(running) as long:
-            _send(server, running, _repeated(ten_seconds, 6 * minutes))
+            _send(server, running, repeat_video(ten_seconds, 6 * minutes))
     return max(short.num_bytes), max(long.num_bytes), long.times[-1]
 
 
@@ -147,27 +144,3 @@ def _sampled(running: RunningServer) -> Iterator[MemorySamples]:
     finally:
         has_ended.set()
         thread.join()
-
-
-def _repeated(source: Path, num_times: int) -> Path:
-    """Repeat the video `source`: its packets are copied with later times, nothing is encoded."""
-    path = CACHE / "videos" / f"{source.stem}-x{num_times}.mp4"
-    if path.exists():
-        return path
-    unfinished = path.with_suffix(".part.mp4")
-    with av.open(str(source)) as container, av.open(str(unfinished), "w") as output:
-        stream = container.streams.video[0]
-        copy = output.add_stream_from_template(stream)
-        assert stream.duration is not None
-        for repetition in range(num_times):
-            container.seek(0)
-            for packet in container.demux(stream):
-                if packet.dts is None or packet.pts is None:
-                    continue
-                packet.pts += repetition * stream.duration
-                packet.dts += repetition * stream.duration
-                packet.time_base = stream.time_base or Fraction(1, 90000)
-                packet.stream = copy
-                output.mux(packet)
-    unfinished.rename(path)
-    return path

@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 
 from framewise.schemas.jobs import JobState
 from service.connections.connections import Connections
+from service.fair_share.share import FairShare
 from service.inference.repository import ModelRepository
 from service.jobs.jobs import Jobs
 from service.lifecycle import Lifecycle
@@ -39,6 +40,7 @@ class GaugeCollector(Collector):
         yield _degraded_gauge(state.lifecycle, ["models", "uploads", *([] if state.jobs is None else ["jobs"])])
         yield from _connection_gauges(state.connections)
         yield from _admission_gauges(state.admission)
+        yield from _fair_share_gauges(state.fair_share)
         if state.jobs is not None:
             yield from _job_gauges(state.jobs)
         yield from _sandbox_gauges(state.sandbox)
@@ -86,6 +88,17 @@ def _admission_gauges(admission: Admission) -> Iterator[Metric]:
         slots.add_metric((stage,), most)
     yield requests
     yield slots
+
+
+def _fair_share_gauges(fair_share: FairShare) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "framewise_requests_paused",
+        "Requests and jobs that pause for callers that used less.",
+        fair_share.num_paused,
+    )
+    yield CounterMetricFamily(
+        "framewise_pauses", "Pauses of requests and jobs for callers that used less.", fair_share.num_pauses
+    )
 
 
 def _job_gauges(jobs: Jobs) -> Iterator[Metric]:

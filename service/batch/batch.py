@@ -94,6 +94,7 @@ class Batch:
             video,
             self.query,
             request_id,
+            caller="batch",
             deadline_seconds=settings.job_deadline_seconds,
             max_duration_seconds=max(settings.job_max_duration_seconds, settings.max_duration_seconds),
             progress=ClipProgress(),

@@ -4,12 +4,15 @@ Clips queue while the model is busy; a free call takes as many as fit into an al
 wait for more clips helps only while the model is busy anyway. If the engine runs several calls at once, the free calls
 share the queue.
 
+Clips of a request that pauses stay in the queue. The seconds of a call are charged to the requests of its clips.
+
 Guarantees: a request that is cancelled, malformed or makes the model fail affects no other request, and every request
 completes or fails; none waits indefinitely.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
@@ -17,6 +20,8 @@ from concurrent.futures import Executor
 import numpy as np
 from numpy.typing import NDArray
 
+from service.fair_share.share import Work
+from service.inference.call_times import CallTimes
 from service.inference.clip_queue import ClipQueue, QueuedClip
 from service.inference.errors import BatcherClosed, ModelFailed, QueueFull
 from service.inference.model_call import ClipOutput, Frames, RunBatch, Valid
@@ -28,7 +33,7 @@ ObserveBatch = Callable[[int, float], None]
 
 
 class Batcher:
-    """Batches the clips of many callers into allowed batch sizes, round-robin by caller."""
+    """Batches the clips of many callers into allowed batch sizes, in turn by caller."""
 
     # Weight of the newest batch in the running mean of seconds per clip.
     _SMOOTHING = 0.1
@@ -42,11 +47,13 @@ class Batcher:
         num_batch_threads: int,
         max_queue_length: int,
         executor: Executor,
+        max_call_seconds: float = math.inf,
         observe: ObserveBatch = lambda _num_clips, _seconds: None,
     ) -> None:
         """`run` is called in `executor`, up to `num_batch_threads` calls at a time; `clip_shape` is [T, H, W, 3].
 
-        `allowed_batch_sizes` must contain 1.
+        `allowed_batch_sizes` must contain 1. A size whose calls take longer than `max_call_seconds` is used only if
+        they take little longer than those of a single clip: a call cannot be interrupted for another caller.
         """
         self._run = run
         self._clip_shape = clip_shape
@@ -55,6 +62,7 @@ class Batcher:
         self._num_running = 0
         self._max_queue_length = max_queue_length
         self._executor = executor
+        self._call_times = CallTimes(max_call_seconds)
         self._observe = observe
         self._queue = ClipQueue()
         self._has_work = asyncio.Event()
@@ -106,13 +114,15 @@ class Batcher:
             raise BatcherClosed("the model accepts no new clips; the service is draining or the model is unloaded")
         if len(self._queue) >= self._max_queue_length:
             raise QueueFull(f"{len(self._queue)} clips wait for the model already; try again later")
-        clip = QueuedClip(frames, valid, asyncio.get_running_loop().create_future(), time.perf_counter())
-        self._queue.append(caller, clip)
+        clip = QueuedClip(frames, valid, asyncio.get_running_loop().create_future(), time.perf_counter(), caller)
+        if isinstance(caller, Work):
+            caller.on_resume(self._has_work.set)
+        self._queue.append(clip)
         self._has_work.set()
         try:
             return await clip.output
         except asyncio.CancelledError:
-            self._queue.discard(caller, clip)
+            self._queue.discard(clip)
             raise
 
     def _take_batch(self) -> list[QueuedClip]:
@@ -120,8 +130,13 @@ class Batcher:
 
         The batch is never padded to a larger size: on CPUs a padded row costs as much as a clip.
         """
-        max_size = -(-self._queue.num_waiting // (self._num_batch_threads - self._num_running))
-        return self._queue.take(next((size for size in self._allowed_batch_sizes if size <= max_size), 0))
+        # A batcher that closes waits for no request.
+        num_waiting = self._queue.num_waiting(with_paused=self._is_closed)
+        max_size = -(-num_waiting // (self._num_batch_threads - self._num_running))
+        sizes = (
+            size for size in self._allowed_batch_sizes if size <= max_size and self._call_times.is_short_enough(size)
+        )
+        return self._queue.take(next(sizes, 0), with_paused=self._is_closed)
 
     async def _serve(self) -> None:
         batch: list[QueuedClip] = []
@@ -151,6 +166,7 @@ class Batcher:
                 self._executor, self._run_batch, batch
             )
         except Exception as error:  # noqa: BLE001 - any error of the model becomes ModelFailed for its callers
+            _charge(batch, time.perf_counter() - started_at)
             _log.exception("the model failed", extra={"batch_size": len(batch)})
             if len(batch) == 1:
                 if not batch[0].output.done():
@@ -162,7 +178,9 @@ class Batcher:
                     await self._process([clip])
             return
         model_seconds = time.perf_counter() - started_at
+        _charge(batch, model_seconds)
         self._update_mean(model_seconds / len(batch))
+        self._call_times.record(len(batch), model_seconds)
         self._observe(len(batch), model_seconds)
         for clip, clip_probabilities, clip_attention in zip(batch, probabilities, attention, strict=False):
             if clip.output.done():
@@ -191,3 +209,10 @@ class Batcher:
         if len(probabilities) != len(batch) or len(attention) != len(batch):
             raise ValueError(f"the model returned {len(probabilities)} rows for {len(batch)} clips")
         return probabilities, attention
+
+
+def _charge(batch: list[QueuedClip], model_seconds: float) -> None:
+    """Count an equal part of a call as used by the request of each clip."""
+    for clip in batch:
+        if isinstance(clip.caller, Work):
+            clip.caller.charge(model_seconds / len(batch))

@@ -29,6 +29,16 @@ class InferenceSettings(BaseModel):
     batch_sizes: BatchSizes = Field(
         default=(1, 2, 4), description="Batch sizes for calls of the model; a list. 1 is always one of them."
     )
+    max_call_seconds: float = Field(
+        default=0.05,
+        gt=0,
+        le=60,
+        description=(
+            "Longest time of a model call with several clips; batches are made smaller to keep it. Nothing interrupts "
+            "a call, so the clips of other callers wait for its end. A batch that takes at most 1.5 times as long as a "
+            "single clip may take longer."
+        ),
+    )
     max_queued_clips: int = Field(
         default=256, ge=1, description="Length of each model's queue of clips. Further requests are refused (429)."
     )

@@ -97,6 +97,8 @@ class AttemptRunner:
                 ReceivedVideo(self._uploads.path(claim.job_id), claim.num_upload_bytes, claim.upload_sha256),
                 claim.query,
                 claim.request_id,
+                # The jobs of an API key share with requests as a caller of their own.
+                caller=f"jobs of {claim.owner}",
                 deadline_seconds=self._settings.job_deadline_seconds,
                 max_duration_seconds=self._settings.job_max_duration_seconds,
                 progress=progress,

@@ -25,9 +25,10 @@ ENDED = ("done", "failed", "cancelled")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claimed job and the fencing token of the claim."""
+    """A claimed job and the fencing token of the claim. `owner` is the id of the API key, empty without keys."""
 
     job_id: str
+    owner: str
     fencing_token: int
     attempt: int
     query_json: str
@@ -81,6 +82,7 @@ def claim_job(connection: Connection, lease_seconds: float, max_attempts: int) -
     )
     return Claim(
         job_id=row.id,
+        owner=row.owner,
         fencing_token=row.fence + 1,
         attempt=row.num_attempts + 1,
         query_json=row.query,

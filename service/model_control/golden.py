@@ -16,6 +16,9 @@ from service.video.errors import DecoderFailed, VideoError
 
 _log = logging.getLogger(__name__)
 
+_CALLER = "golden clips"
+"""The caller that golden clips count for."""
+
 
 async def replay_golden(stored: StoredModel, pipeline: Pipeline, batcher: Batcher, max_difference: float) -> bool:
     """Decode and classify every golden clip as a request would, and compare the outputs with those at export.
@@ -63,12 +66,13 @@ async def _first_clip(
 ) -> tuple[str, NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
     """SHA-256 of the pixels, probabilities, attention and frame times of a video's first clip."""
     digests: list[str] = []
-    async with clip_requests(batcher, 1) as requests:
+    with pipeline.work(_CALLER) as work:
+        async with clip_requests(batcher, 1, work) as requests:
 
-        async def submit(clip: Clip) -> None:
-            digests.append(hashlib.sha256(clip.frames.tobytes()).hexdigest())
-            await requests.submit(clip.frames, clip.times.valid)
+            async def submit(clip: Clip) -> None:
+                digests.append(hashlib.sha256(clip.frames.tobytes()).hexdigest())
+                await requests.submit(clip.frames, clip.times.valid)
 
-        video = await pipeline.decode(path, spec, submit)
+            video = await pipeline.decode(path, spec, submit, work=work)
     output = requests.outputs()[0]
     return digests[0], output.probabilities, output.attention, video.clips[0].times_seconds

@@ -101,6 +101,7 @@ class ModelLoader:
             num_batch_threads=self._engine.num_batch_threads,
             max_queue_length=self._settings.max_queued_clips,
             executor=self._inference_executor,
+            max_call_seconds=self._settings.max_call_seconds,
             observe=partial(self._metrics.observe_batch, manifest.name, manifest.version),
         )
         batcher.start()

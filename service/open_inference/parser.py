@@ -9,10 +9,12 @@ import asyncio
 import json
 import signal
 import sys
+import time
 from dataclasses import asdict
 
 import numpy as np
 
+from service.fair_share.share import Work
 from service.open_inference.codec import ParsedRequest, ResponseFormat, parse_request
 from service.open_inference.errors import MalformedInference
 from service.programs import start_program
@@ -31,12 +33,22 @@ class RequestParser:
         # Parsed JSON numbers take many times the memory of their text.
         self._one_at_a_time = asyncio.Lock()
 
-    async def parse(self, body: bytes, num_json_bytes: int | None, spec: ClipSpec) -> ParsedRequest:
-        """Parse a body as `service.open_inference.codec.parse_request` does; a cancelled call ends its process."""
+    async def parse(
+        self, body: bytes, num_json_bytes: int | None, spec: ClipSpec, work: Work | None = None
+    ) -> ParsedRequest:
+        """Parse a body as `service.open_inference.codec.parse_request` does; a cancelled call ends its process.
+
+        The seconds of the process are charged to `work`.
+        """
         if min(len(body), len(body) if num_json_bytes is None else num_json_bytes) <= MAX_INLINE_JSON_BYTES:
             return parse_request(body, num_json_bytes, spec)
         async with self._one_at_a_time:
-            return await _parse_in_process(body, num_json_bytes, spec)
+            started_at = time.perf_counter()
+            try:
+                return await _parse_in_process(body, num_json_bytes, spec)
+            finally:
+                if work is not None:
+                    work.charge(time.perf_counter() - started_at)
 
 
 async def _parse_in_process(body: bytes, num_json_bytes: int | None, spec: ClipSpec) -> ParsedRequest:

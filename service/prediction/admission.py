@@ -6,6 +6,7 @@
 
 An upload costs almost nothing and takes as long as the network does, so there are many upload slots. Work costs a
 processor, so there are few work slots, and the queue before them is short. See `docs/decisions/0003-admission.md`.
+Queue and work slots are shared between callers by the seconds that each used (`service.fair_share`).
 """
 
 import asyncio
@@ -17,6 +18,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+from service.cores import num_cores
+from service.fair_share.settings import FairShareSettings
+from service.fair_share.share import FairShare
+from service.fair_share.slots import FairSlots
 from service.prediction.errors import Busy, Draining
 from service.prediction.settings import PredictionSettings
 from service.telemetry.spans import span
@@ -47,12 +52,14 @@ class Admission:
     def __init__(
         self,
         settings: PredictionSettings,
+        fair_share: FairShare | None = None,
         *,
         reservation_seconds: float = RESERVATION_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`clock` returns seconds."""
+        """`clock` returns seconds. Without `fair_share`, callers are equal whatever they use."""
         self.settings = settings
+        self._fair_share = fair_share or FairShare(FairShareSettings(), num_threads=num_cores())
         self.num_working = 0
         self.num_waiting = 0
         self._reservation_seconds = reservation_seconds
@@ -60,7 +67,7 @@ class Admission:
         self._uploads: Counter[str] = Counter()
         # Recently started uploads, oldest first; each reserves a position in the queue.
         self._recent: dict[Ticket, None] = {}
-        self._work_slots = asyncio.Semaphore(settings.max_working_requests)
+        self._work_slots = FairSlots(self._fair_share, settings.max_working_requests)
         self._mean_upload_seconds = 1.0
         self._mean_work_seconds = 1.0
         self._is_draining = False
@@ -85,7 +92,7 @@ class Admission:
         """
         self._require_upload_slot(caller)
         if not is_background:
-            self._require_queue_position()
+            self._require_queue_position(caller)
         ticket = Ticket(caller, self._clock())
         self._uploads[caller] += 1
         if not is_background:
@@ -111,7 +118,7 @@ class Admission:
         self.num_waiting += 1
         try:
             with span("wait"):
-                await self._work_slots.acquire()
+                await self._work_slots.acquire(ticket.caller)
         finally:
             self.num_waiting -= 1
         self._release_upload_slot(ticket)
@@ -121,7 +128,7 @@ class Admission:
             yield
         finally:
             self.num_working -= 1
-            self._work_slots.release()
+            self._work_slots.release(ticket.caller)
             self._mean_work_seconds += self._SMOOTHING * (self._clock() - started_at - self._mean_work_seconds)
 
     def drain(self) -> None:
@@ -147,10 +154,10 @@ class Admission:
                 f"All {settings.max_uploads_per_caller} upload slots of this caller are taken", self._uploads[caller]
             )
 
-    def _require_queue_position(self) -> None:
+    def _require_queue_position(self, caller: str) -> None:
         settings = self.settings
-        num_ahead = self._num_reserved() + self.num_waiting + self.num_working
-        if num_ahead >= settings.max_working_requests + settings.max_waiting_requests:
+        num_ahead = self._num_ahead_of(caller)
+        if num_ahead >= self._num_positions:
             seconds = seconds_until_served(num_ahead, self._mean_work_seconds, settings.max_working_requests)
             raise Busy("The queue of requests is full", seconds)
 
@@ -158,13 +165,36 @@ class Admission:
         # One of the uploads must end first.
         return Busy(detail, seconds_until_served(1, self._mean_upload_seconds, num_taken))
 
-    def _num_reserved(self) -> int:
+    def _num_ahead_of(self, caller: str) -> int:
+        """Number of positions in queue and work slots that count against a new request of `caller`.
+
+        Requests of a caller that used more do not count, because they give way. A caller that used about as much
+        counts with its share of all positions at most, so that no flood fills the queue for other callers.
+        """
+        self._fair_share.measure()
+        taken = self._reserved() + self._work_slots.waiting + self._work_slots.held
+        turn = self._fair_share.settings.fair_share_turn_seconds
+        share = max(1, self._num_positions // len({caller, *taken}))
+        num_ahead = 0
+        for other, number in taken.items():
+            if other == caller or self._fair_share.ledger.used(other) <= turn:
+                num_ahead += number
+            elif self._fair_share.lead(other, caller) <= turn:
+                num_ahead += min(number, share)
+        return num_ahead
+
+    @property
+    def _num_positions(self) -> int:
+        return self.settings.max_working_requests + self.settings.max_waiting_requests
+
+    def _reserved(self) -> Counter[str]:
         expired_at = self._clock() - self._reservation_seconds
         while self._recent and (oldest := next(iter(self._recent))).started_at <= expired_at:
             del self._recent[oldest]
         # At most half of the positions for one caller, because starting many uploads costs a client almost nothing.
-        most = max(1, (self.settings.max_working_requests + self.settings.max_waiting_requests) // 2)
-        return sum(min(number, most) for number in Counter(ticket.caller for ticket in self._recent).values())
+        most = max(1, self._num_positions // 2)
+        numbers = Counter(ticket.caller for ticket in self._recent)
+        return Counter({caller: min(number, most) for caller, number in numbers.items()})
 
     def _end_upload(self, ticket: Ticket) -> None:
         self._recent.pop(ticket, None)

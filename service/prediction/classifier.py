@@ -66,7 +66,8 @@ class Classifier:
             video = self._cache.get(key)
             if video is None:
                 async with self._admission.work(ticket):
-                    video = await _again_if_killed(lambda: self._pipeline.classify(received.path, model))
+                    with self._pipeline.work(upload.caller) as work:
+                        video = await _again_if_killed(lambda: self._pipeline.classify(received.path, model, work))
                 self._cache.put(key, video)
         prediction = compose_prediction(video, model.stored, query, request_id, stopwatch)
         self._metrics.observe_timings(prediction.timings_ms.model_dump())
@@ -78,11 +79,12 @@ class Classifier:
         query: PredictQuery,
         request_id: str,
         *,
+        caller: str,
         deadline_seconds: float,
         max_duration_seconds: float,
         progress: ClipProgress,
     ) -> Prediction:
-        """Classify a video that was received before, as for a job; takes no slot of admission.
+        """Classify a video that was received before, as for a job of `caller`; takes no slot of admission.
 
         The result is not cached, because `predict` may refuse the video for its length.
         """
@@ -93,7 +95,8 @@ class Classifier:
                 video = self._cache.get(CacheKey(received.sha256, model.stored.digest))
                 if video is None:
                     length_factor = max_duration_seconds / self._max_duration_seconds
-                    video = await self._pipeline.classify(received.path, model, progress, length_factor)
+                    with self._pipeline.work(caller) as work:
+                        video = await self._pipeline.classify(received.path, model, work, progress, length_factor)
         # The response to two hours of video takes half a second of Python, which would block the event loop.
         return await asyncio.to_thread(compose_prediction, video, model.stored, query, request_id, stopwatch)
 
@@ -101,7 +104,9 @@ class Classifier:
         """Decode the video of `upload` as `predict` does, without calling the model."""
         stopwatch = Stopwatch()
         async with self._admitted(upload, query, stopwatch) as (ticket, model, received), self._admission.work(ticket):
-            video = await _again_if_killed(lambda: self._pipeline.decode(received.path, model.stored.manifest.clip))
+            spec = model.stored.manifest.clip
+            with self._pipeline.work(upload.caller) as work:
+                video = await _again_if_killed(lambda: self._pipeline.decode(received.path, spec, work=work))
         validation = compose_validation(video, model.stored, model.batcher.seconds_per_clip, request_id, stopwatch)
         self._metrics.observe_timings(validation.timings_ms.model_dump())
         return validation
@@ -118,10 +123,11 @@ class Classifier:
             with span("receive"):
                 body = await self._receiver.receive_bytes(upload, self._settings.max_inference_bytes)
             async with _deadline(None, self._settings.deadline_seconds), self._admission.work(ticket):
-                inference = await self._inference_parser.parse(body, num_json_bytes, manifest.clip)
-                async with clip_requests(model.batcher, self._settings.max_clips_in_flight) as requests:
-                    for frames, valid in zip(inference.frames, inference.valid, strict=True):
-                        await requests.submit(frames, valid)
+                with self._pipeline.work(upload.caller) as work:
+                    inference = await self._inference_parser.parse(body, num_json_bytes, manifest.clip, work)
+                    async with clip_requests(model.batcher, self._settings.max_clips_in_flight, work) as requests:
+                        for frames, valid in zip(inference.frames, inference.valid, strict=True):
+                            await requests.submit(frames, valid)
         return write_response(inference, manifest, requests.outputs())
 
     @asynccontextmanager

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.fair_share.share import FairShare, Work
 from service.inference.batcher import Batcher
 from service.inference.model_call import ClipOutput, Frames, Valid
 from service.inference.repository import ReadyModel
@@ -68,6 +69,11 @@ class Pipeline:
     sandbox: Sandbox
     metrics: Metrics
     max_clips_in_flight: int
+    fair_share: FairShare
+
+    def work(self, caller: str) -> AbstractContextManager[Work]:
+        """Return a context in which a request of `caller` is at work, which `decode` and `classify` need."""
+        return self.fair_share.work(caller)
 
     async def decode(
         self,
@@ -75,6 +81,7 @@ class Pipeline:
         spec: ClipSpec,
         consume: Callable[[Clip], Awaitable[None]] = _discard,
         *,
+        work: Work,
         progress: ClipProgress | None = None,
         length_factor: float = 1,
     ) -> DecodedVideo:
@@ -86,7 +93,7 @@ class Pipeline:
         clips = []
         facts, outcome = None, "abandoned"
         try:
-            async with self.sandbox.open(video, spec, length_factor) as opened:
+            async with self.sandbox.open(video, spec, length_factor, work) as opened:
                 facts = opened.facts
                 if progress is not None:
                     progress.start(opened.num_clips)
@@ -104,30 +111,41 @@ class Pipeline:
         return DecodedVideo(opened.facts, opened.report, clips, ended_at - started_at, opened.appearance)
 
     async def classify(
-        self, video: Path, model: ReadyModel, progress: ClipProgress | None = None, length_factor: float = 1
+        self,
+        video: Path,
+        model: ReadyModel,
+        work: Work,
+        progress: ClipProgress | None = None,
+        length_factor: float = 1,
     ) -> ClassifiedVideo:
         """Decode `video` and classify its clips while later clips are decoded.
 
         Raises the errors of `Sandbox.open` and `Batcher.predict`; no task is left running after an error.
         """
-        async with clip_requests(model.batcher, self.max_clips_in_flight, progress) as requests:
+        async with clip_requests(model.batcher, self.max_clips_in_flight, work, progress) as requests:
 
             async def submit(clip: Clip) -> None:
                 await requests.submit(clip.frames, clip.times.valid)
 
             decoded = await self.decode(
-                video, model.stored.manifest.clip, submit, progress=progress, length_factor=length_factor
+                video, model.stored.manifest.clip, submit, work=work, progress=progress, length_factor=length_factor
             )
         return ClassifiedVideo(decoded, requests.outputs())
 
 
 class ClipRequests:
-    """The clips of one caller that are on their way through the model."""
+    """The clips of one request that are on their way through the model."""
 
     def __init__(
-        self, batcher: Batcher, group: asyncio.TaskGroup, max_in_flight: int, progress: ClipProgress | None
+        self,
+        batcher: Batcher,
+        group: asyncio.TaskGroup,
+        max_in_flight: int,
+        work: Work,
+        progress: ClipProgress | None,
     ) -> None:
         self._batcher = batcher
+        self._work = work
         self._progress = progress
         self._group = group
         self._slots = asyncio.Semaphore(max_in_flight)
@@ -144,7 +162,7 @@ class ClipRequests:
 
     async def _predict(self, frames: Frames, valid: Valid) -> ClipOutput:
         try:
-            output = await self._batcher.predict(frames, valid, caller=self)
+            output = await self._batcher.predict(frames, valid, caller=self._work)
             ended_at = time.perf_counter()
             started_at = ended_at - output.model_seconds
             record_span("queue", started_at - output.queue_seconds, started_at)
@@ -158,7 +176,7 @@ class ClipRequests:
 
 @asynccontextmanager
 async def clip_requests(
-    batcher: Batcher, max_in_flight: int, progress: ClipProgress | None = None
+    batcher: Batcher, max_in_flight: int, work: Work, progress: ClipProgress | None = None
 ) -> AsyncIterator[ClipRequests]:
     """Classify clips while the context prepares further ones; ends when every clip has its output.
 
@@ -166,4 +184,4 @@ async def clip_requests(
     """
     with first_error():
         async with asyncio.TaskGroup() as group:
-            yield ClipRequests(batcher, group, max_in_flight, progress)
+            yield ClipRequests(batcher, group, max_in_flight, work, progress)

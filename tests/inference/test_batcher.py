@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from service.fair_share.settings import FairShareSettings
+from service.fair_share.share import FairShare
 from service.inference.batcher import Batcher
 from service.inference.errors import BatcherClosed, ModelFailed, QueueFull
 from service.inference.model_call import ClipOutput, Frames, Valid
@@ -52,7 +54,11 @@ class EchoModel:
 
 @asynccontextmanager
 async def serving(
-    model: EchoModel, *, sizes: tuple[int, ...] = (1, 2, 4), num_batch_threads: int = 1, max_queue_length: int = 100
+    model: EchoModel,
+    *,
+    sizes: tuple[int, ...] = (1, 2, 4),
+    num_batch_threads: int = 1,
+    max_queue_length: int = 100,
 ) -> AsyncIterator[Batcher]:
     """A batcher over `model`, closed with the context."""
     with ThreadPoolExecutor(num_batch_threads) as executor:
@@ -209,6 +215,62 @@ def test_a_caller_with_many_clips_delays_another_caller_by_one_clip() -> None:
             model.may_run.set()
             await asyncio.gather(first, other, *hog)
         assert model.batches[:2] == [[0], [1, 9]]
+
+    run(scenario())
+
+
+def fair_share() -> FairShare:
+    """A fair share between callers on one thread, in which requests give way after a second of use."""
+    return FairShare(FairShareSettings(fair_share_turn_seconds=1, fair_share_max_pause_seconds=600), num_threads=1)
+
+
+def test_the_clip_of_the_caller_that_used_least_is_next() -> None:
+    async def scenario() -> None:
+        model, share = EchoModel(), fair_share()
+        async with serving(model, sizes=(1,)) as batcher:
+            first = await occupy(model, batcher)
+            with share.work("more") as more, share.work("less") as less:
+                more.charge(0.9)
+                tasks = [submit(batcher, 1, more), submit(batcher, 2, more), submit(batcher, 3, less)]
+                await until(lambda: batcher.queue_length == 3)
+                model.may_run.set()
+                await asyncio.gather(first, *tasks)
+                assert less.seconds > 0
+        assert model.batches == [[0], [3], [1], [2]]
+
+    run(scenario())
+
+
+def test_the_clips_of_a_request_wait_while_it_pauses_for_another_caller() -> None:
+    async def scenario() -> None:
+        model, share = EchoModel(), fair_share()
+        model.may_run.set()
+        async with serving(model) as batcher:
+            with share.work("heavy") as heavy:
+                heavy.charge(60)
+                with share.work("light") as light:
+                    assert heavy.is_paused
+                    paused = [submit(batcher, 1, heavy), submit(batcher, 2, heavy)]
+                    await until(lambda: batcher.queue_length == 2)
+                    assert (await submit(batcher, 3, light)).probabilities[0] == 3
+                    assert batcher.queue_length == 2
+                assert [(await task).probabilities[0] for task in paused] == [1, 2]
+
+    run(scenario())
+
+
+def test_a_batcher_that_closes_finishes_the_clips_of_paused_requests() -> None:
+    async def scenario() -> None:
+        model, share = EchoModel(), fair_share()
+        model.may_run.set()
+        async with serving(model) as batcher:
+            with share.work("heavy") as heavy:
+                heavy.charge(60)
+                with share.work("light"):
+                    paused = submit(batcher, 1, heavy)
+                    await until(lambda: batcher.queue_length == 1)
+                    await batcher.close()
+                    assert (await paused).probabilities[0] == 1
 
     run(scenario())
 

@@ -2,13 +2,16 @@
 
 import asyncio
 import itertools
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.fair_share.settings import FairShareSettings
+from service.fair_share.share import FairShare
 from service.prediction.admission import Admission, seconds_until_served
 from service.prediction.errors import Busy, Draining
 from service.prediction.settings import PredictionSettings
@@ -239,5 +242,88 @@ def test_a_draining_service_refuses_new_requests_and_waits_for_admitted_ones() -
                 assert admission.num_working == 1
         await admission.wait_until_idle(timeout_seconds=60)
         assert admission.num_working == 0
+
+    asyncio.run(scenario())
+
+
+def shared_admission(working: int = 2, waiting: int = 2) -> tuple[Admission, FairShare]:
+    """An admission on two threads in which a caller gives way after half a second of use, and its fair share."""
+    fair_share = FairShare(FairShareSettings(fair_share_turn_seconds=0.5), num_threads=2)
+    return admission_of(100, 50, working, waiting, fair_share=fair_share), fair_share
+
+
+@asynccontextmanager
+async def uploaded_requests(admission: Admission, callers: list[str]) -> AsyncIterator[None]:
+    """Requests that wait in the queue or work while the context lasts."""
+    is_over = asyncio.Event()
+
+    async def request(caller: str) -> None:
+        with admission.admit(caller) as ticket:
+            async with admission.work(ticket):
+                await is_over.wait()
+
+    tasks = [asyncio.create_task(request(caller)) for caller in callers]
+    await run_ready_tasks()
+    yield
+    is_over.set()
+    await asyncio.gather(*tasks)
+
+
+def test_a_flood_fills_its_own_positions_and_other_callers_find_one() -> None:
+    async def scenario() -> None:
+        admission, fair_share = shared_admission()
+        async with uploaded_requests(admission, ["flood"] * 4):
+            with pytest.raises(Busy), admission.admit("a"):
+                pass
+            fair_share.ledger.charge("flood", 20)
+            with pytest.raises(Busy, match="queue of requests is full"), admission.admit("flood"):
+                pass
+            with ExitStack() as uploads:
+                for caller in "abcd":
+                    uploads.enter_context(admission.admit(caller))
+                with pytest.raises(Busy, match="queue of requests is full"), admission.admit("e"):
+                    pass
+
+    asyncio.run(scenario())
+
+
+def test_a_flood_of_a_caller_that_used_as_much_takes_its_share_of_the_positions_only() -> None:
+    async def scenario() -> None:
+        admission, fair_share = shared_admission()
+        async with uploaded_requests(admission, ["flood"] * 4):
+            for caller in ("flood", "a", "b"):
+                fair_share.ledger.charge(caller, 10)
+            with ExitStack() as uploads:
+                for caller in "aab":
+                    uploads.enter_context(admission.admit(caller))
+                with pytest.raises(Busy), admission.admit("a"):
+                    pass
+
+    asyncio.run(scenario())
+
+
+def test_a_light_caller_is_served_before_a_flood_and_while_its_requests_are_at_work() -> None:
+    async def scenario() -> None:
+        admission, fair_share = shared_admission()
+        served: list[str] = []
+        may_end = asyncio.Event()
+
+        async def request(caller: str, seconds: float) -> None:
+            with admission.admit(caller) as ticket:
+                async with admission.work(ticket):
+                    with fair_share.work(caller) as work:
+                        served.append(caller)
+                        work.charge(seconds)
+                        await may_end.wait()
+
+        flood = [asyncio.create_task(request("flood", 30)) for _ in range(4)]
+        await run_ready_tasks()
+        assert (served, admission.num_waiting, admission.num_working) == (["flood"] * 2, 2, 2)
+        light = asyncio.create_task(request("light", 0.1))
+        await run_ready_tasks()
+        assert (served, admission.num_working, fair_share.num_paused) == (["flood", "flood", "light"], 3, 2)
+        may_end.set()
+        await asyncio.gather(light, *flood)
+        assert (admission.num_uploads, admission.num_waiting, admission.num_working) == (0, 0, 0)
 
     asyncio.run(scenario())

@@ -1,18 +1,22 @@
 """A pool of decode workers: processes that decode one video each and may be killed at any time.
 
 A worker that crashes, hangs or is abandoned within a video is killed and replaced. Other callers are unaffected.
+Videos of a caller that used much pause for those of other callers (`service.fair_share`).
 """
 
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 
 from framewise.schemas.isolation import Isolation
+from service.fair_share.settings import FairShareSettings
+from service.fair_share.share import FairShare, Work
+from service.fair_share.slots import FairSlots
 from service.video.clip import Clip, ClipSpec, DecodeReport, VideoFacts
 from service.video.errors import DecoderKilled
 from service.video.quality import Appearance, median_appearance
@@ -21,6 +25,10 @@ from service.video.sandbox.protocol import ClipMessage, DecodeRequest, FactsMess
 from service.video.sandbox.settings import SandboxSettings
 
 _log = logging.getLogger(__name__)
+
+_SPARE_DELAY_SECONDS = 1.0
+"""Time for which there may be no spare worker. Short videos in extra slots are over by then, and would be delayed by
+the start of a worker."""
 
 
 class SandboxedVideo:
@@ -78,17 +86,25 @@ class Sandbox:
     """A worker pool with a fixed number of decode slots and one spare worker, all started in advance.
 
     The spare takes over at once from a worker that was killed, while its replacement starts. An idle worker that ends
-    is replaced immediately, not when the next video arrives.
+    is replaced immediately, not when the next video arrives. Further workers start when extra slots are given to
+    callers for which others pause, and end when they are no longer needed.
     """
 
-    def __init__(self, settings: SandboxSettings) -> None:
+    def __init__(self, settings: SandboxSettings, fair_share: FairShare | None = None) -> None:
+        """Without `fair_share`, the videos of this pool share with no other work."""
         self._settings = settings
-        self._slots = asyncio.Semaphore(settings.decode_children)
+        self._fair_share = fair_share or FairShare(FairShareSettings(), num_threads=settings.decode_threads)
+        self._slots = FairSlots(self._fair_share, settings.decode_children)
         # None stands for a worker that could not be started: the caller that takes it tries again.
         self._queue: asyncio.Queue[WorkerProcess | None] = asyncio.Queue()
         # Each idle worker, with the task that waits for its end.
         self._idle: dict[WorkerProcess, asyncio.Task[None]] = {}
-        self._busy: set[WorkerProcess] = set()
+        self._busy: dict[WorkerProcess, Work] = {}
+        # Number of None in the queue.
+        self._num_missing = 0
+        # Workers that `start` is starting.
+        self._num_starting = 0
+        self._spare_timer: asyncio.TimerHandle | None = None
         self._replacements: set[asyncio.Task[None]] = set()
         self._is_closing = False
         self.num_workers_replaced = 0
@@ -113,10 +129,14 @@ class Sandbox:
 
     async def start(self) -> None:
         """Start all workers concurrently; raises OSError if one cannot be started."""
-        await asyncio.gather(*(self._start_worker() for _ in range(self._settings.decode_children + 1)))
+        self._num_starting = self._settings.decode_children + 1
+        await asyncio.gather(*(self._start_worker() for _ in range(self._num_starting)))
 
     async def _start_worker(self) -> None:
-        worker = await self._new_worker()
+        try:
+            worker = await self._new_worker()
+        finally:
+            self._num_starting -= 1
         self.isolation = worker.isolation
         self._add_idle(worker)
 
@@ -127,6 +147,8 @@ class Sandbox:
     async def close(self) -> None:
         """Kill all workers; none may be in use."""
         self._is_closing = True
+        if self._spare_timer is not None:
+            self._spare_timer.cancel()
         await asyncio.gather(*self._replacements)
         idle, self._idle = self._idle, {}
         for worker, watch in idle.items():
@@ -134,8 +156,10 @@ class Sandbox:
             await worker.kill()
 
     @asynccontextmanager
-    async def open(self, path: Path, spec: ClipSpec, length_factor: float = 1) -> AsyncIterator[SandboxedVideo]:
-        """Wait for a free slot, then decode the video in `path`.
+    async def open(
+        self, path: Path, spec: ClipSpec, length_factor: float = 1, request: Work | None = None
+    ) -> AsyncIterator[SandboxedVideo]:
+        """Wait for a free slot, then decode the video in `path`, which belongs to `request` if that is given.
 
         The limits of seconds, packets and processor time are multiplied by `length_factor`. Leaving the context before
         the last clip, also by an error or a cancellation, kills the worker. If the worker is killed from outside or
@@ -145,46 +169,75 @@ class Sandbox:
             VideoError: as `service.video.decode.open_video`, and if the video crashes the worker.
             DecoderFailed: the worker exited by itself. No video causes that.
         """
-        async with self._slots:
-            try:
-                worker, facts = await self._begin(path, spec, length_factor)
-            except DecoderKilled:
-                worker, facts = await self._begin(path, spec, length_factor)
-            try:
-                yield SandboxedVideo(worker, spec, facts)
-            finally:
-                self._release(worker)
+        with self._fair_share.work("") if request is None else nullcontext(request) as work:
+            async with self._slots.hold(work.caller):
+                self._start_further_workers()
+                try:
+                    worker, facts = await self._begin(path, spec, length_factor, work)
+                except DecoderKilled:
+                    worker, facts = await self._begin(path, spec, length_factor, work)
+                try:
+                    yield SandboxedVideo(worker, spec, facts)
+                finally:
+                    self._release(worker)
 
-    async def _begin(self, path: Path, spec: ClipSpec, length_factor: float) -> tuple[WorkerProcess, FactsMessage]:
+    async def _begin(
+        self, path: Path, spec: ClipSpec, length_factor: float, work: Work
+    ) -> tuple[WorkerProcess, FactsMessage]:
         """Send the request to a worker; returns the worker and its first response."""
         worker = await self._acquire()
+        self._busy[worker] = work
         try:
+            work.attach(worker)
             return worker, await _facts(worker, self._request(path, spec, length_factor))
         except BaseException:
             self._release(worker)
             raise
 
     async def _acquire(self) -> WorkerProcess:
-        """Take an idle worker that is alive and mark it as busy."""
+        """Take an idle worker that is alive."""
         while True:
             worker = await self._queue.get()
             if worker is None:
-                worker = await self._start_missing()
-            elif worker in self._idle and worker.is_alive:
+                return await self._start_missing()
+            if worker in self._idle and worker.is_alive:
                 self._idle.pop(worker).cancel()
-            else:
-                # Its replacement arrives through the same queue.
-                self._replace_ended(worker)
-                continue
-            self._busy.add(worker)
-            return worker
+                return worker
+            # Its replacement arrives through the same queue.
+            self._replace_ended(worker)
 
     async def _start_missing(self) -> WorkerProcess:
+        self._num_missing -= 1
         try:
             return await self._new_worker()
         except BaseException:
-            self._queue.put_nowait(None)
+            self._add_missing()
             raise
+
+    def _add_missing(self) -> None:
+        self._num_missing += 1
+        self._queue.put_nowait(None)
+
+    def _start_further_workers(self) -> None:
+        """Start workers in the background until each slot that is taken has one, and soon a spare."""
+        for _ in range(self._slots.num_held - self._num_workers):
+            self._start_in_background(self._start_replacement())
+        if self._spare_timer is None and self._num_workers < self._num_workers_needed:
+            self._spare_timer = asyncio.get_running_loop().call_later(_SPARE_DELAY_SECONDS, self._start_spare)
+
+    def _start_spare(self) -> None:
+        self._spare_timer = None
+        if self._num_workers < self._num_workers_needed:
+            self._start_in_background(self._start_replacement())
+
+    @property
+    def _num_workers(self) -> int:
+        num_to_come = self._num_starting + len(self._replacements) + self._num_missing
+        return len(self._idle) + len(self._busy) + num_to_come
+
+    @property
+    def _num_workers_needed(self) -> int:
+        return max(self._settings.decode_children, self._slots.num_held) + 1
 
     def _add_idle(self, worker: WorkerProcess) -> None:
         self._idle[worker] = asyncio.create_task(self._watch(worker))
@@ -213,14 +266,17 @@ class Sandbox:
             spec=spec,
             limits=self._settings.decode_limits.times(length_factor),
             # A single video uses all threads; concurrent videos share them, because more would only contend.
-            num_threads=max(1, self._settings.decode_threads // len(self._busy)),
+            num_threads=max(
+                1, self._settings.decode_threads // max(1, sum(not work.is_paused for work in self._busy.values()))
+            ),
             cpu_factor=length_factor,
         )
 
     def _release(self, worker: WorkerProcess) -> None:
-        self._busy.remove(worker)
+        self._busy.pop(worker).detach()
         is_healthy = worker.is_idle and worker.is_alive
-        if is_healthy and worker.num_requests < self._settings.decode_videos_per_child:
+        is_needed = self._num_workers < self._num_workers_needed
+        if is_healthy and is_needed and worker.num_requests < self._settings.decode_videos_per_child:
             self._add_idle(worker)
             return
         self.num_workers_replaced += not is_healthy
@@ -228,18 +284,28 @@ class Sandbox:
 
     def _schedule_replacement(self, worker: WorkerProcess) -> None:
         worker.send_kill()
-        task = asyncio.create_task(self._replace(worker))
+        self._start_in_background(self._replace(worker))
+
+    def _start_in_background(self, start: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(start)
         self._replacements.add(task)
         task.add_done_callback(self._replacements.discard)
 
     async def _replace(self, worker: WorkerProcess) -> None:
+        """Kill a worker, and start another one if it is needed."""
+        await worker.kill()
+        # This task counts as one of the workers.
+        if self._num_workers <= self._num_workers_needed:
+            await self._start_replacement()
+
+    async def _start_replacement(self) -> None:
+        if self._is_closing:
+            return
         try:
-            await worker.kill()
-            if not self._is_closing:
-                self._add_idle(await self._new_worker())
+            self._add_idle(await self._new_worker())
         except OSError:
             _log.exception("a decode worker could not be started")
-            self._queue.put_nowait(None)
+            self._add_missing()
 
 
 async def _facts(worker: WorkerProcess, request: DecodeRequest) -> FactsMessage:

@@ -24,6 +24,7 @@ from service.video.errors import (
 )
 from service.video.sandbox.error_output import ErrorOutput
 from service.video.sandbox.kill import kill_and_wait
+from service.video.sandbox.processor_time import ProcessorTime
 from service.video.sandbox.protocol import (
     MAX_LINE_BYTES,
     OUT_OF_MEMORY_EXIT_STATUS,
@@ -59,7 +60,9 @@ class WorkerProcess:
         self._process = process
         self._stall_seconds = stall_seconds
         self._is_stalled = False
+        self._is_paused = False
         self._error_output = ErrorOutput(process.stderr)
+        self._processor_time = ProcessorTime(process.pid)
         self.is_idle = True
         """Whether the last request is complete: its report or its error was received."""
         self.num_requests = 0
@@ -185,6 +188,8 @@ class WorkerProcess:
             while not (await asyncio.wait({task}, timeout=self._stall_seconds / _CHECKS_PER_STALL))[0]:
                 previous, ticks = ticks, _processor_ticks(self.process_id)
                 num_unchanged = num_unchanged + 1 if ticks is not None and ticks == previous else 0
+                if self._is_paused:
+                    num_unchanged = 0
                 if num_unchanged == _CHECKS_PER_STALL - 1:
                     _log.warning("a decode worker stalled", extra={"process_id": self.process_id})
                     self._is_stalled = True
@@ -237,12 +242,29 @@ class WorkerProcess:
         """Wait until the worker has ended."""
         await self._process.wait()
 
+    def processor_seconds(self) -> float:
+        """Processor seconds that the worker has used since its start."""
+        return self._processor_time.seconds()
+
+    def pause(self) -> None:
+        """Stop the worker until `resume`; it can still be killed, and does not count as stalled."""
+        self._is_paused = True
+        self._send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the worker continue after `pause`."""
+        self._is_paused = False
+        self._send_signal(signal.SIGCONT)
+
     def send_kill(self) -> None:
         """Send SIGKILL without waiting; `kill` waits for the end."""
+        self._send_signal(signal.SIGKILL)
+
+    def _send_signal(self, number: signal.Signals) -> None:
         if not self.is_alive:
             return
         with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+            self._process.send_signal(number)
 
     async def kill(self) -> None:
         """Kill the worker and wait until it has ended; no caller may be in `receive`."""

@@ -1,0 +1,1 @@
+"""Shares slots, decode workers and models between callers by the seconds that each has used."""
