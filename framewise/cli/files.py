@@ -37,9 +37,10 @@ class InputFile:
             raise OSError(self.fault)
         if str(self.path) != STANDARD_INPUT:
             return self.path
-        if sys.stdin is None or sys.stdin.isatty():
+        if sys.stdin.isatty():
             raise OSError("standard input is a terminal; send a video into it")
-        return sys.stdin.buffer
+        # Unbuffered, so that a silent pipe is noticed.
+        return os.fdopen(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
 
 
 def input_files(arguments: list[Path]) -> list[InputFile]:

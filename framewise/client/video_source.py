@@ -3,8 +3,10 @@
 import errno
 import io
 import os
+import select
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,8 @@ VideoSource = str | os.PathLike[str] | bytes | BinaryIO
 
 MAX_SPOOLED_BYTES = 1 << 30
 """Most bytes that are read from a pipe, a device or a stream that cannot seek; they are stored in a temporary file."""
+MAX_PIPE_SECONDS = 3600.0
+"""Longest time until a pipe has ended."""
 _CHUNK_BYTES = 1 << 16
 
 
@@ -28,7 +32,8 @@ class OpenVideo:
         """Find the size of the video. Blocks until a pipe has ended.
 
         Raises:
-            OSError: the file cannot be read, or a pipe has more than `MAX_SPOOLED_BYTES`.
+            OSError: the file cannot be read, or a pipe has more than `MAX_SPOOLED_BYTES` or lasts for more than
+                `MAX_PIPE_SECONDS`.
         """
         self._path: Path | None = None
         self._copy: BinaryIO | None = None
@@ -63,7 +68,8 @@ class OpenVideo:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         self.name = path.name
-        with path.open("rb") as file:
+        # A pipe is opened without waiting for its writer.
+        with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
             found = os.fstat(file.fileno())
             if stat.S_ISREG(found.st_mode):
                 self._path, self.num_bytes = path, found.st_size
@@ -75,7 +81,7 @@ class OpenVideo:
         self._start = file.tell()
         self.num_bytes = max(0, file.seek(0, io.SEEK_END) - self._start)
 
-    def _spooled(self, file: BinaryIO) -> BinaryIO:
+    def _spooled(self, file: BinaryIO | io.FileIO) -> BinaryIO:
         copy = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
         try:
             _copy_bounded(file, copy)
@@ -87,13 +93,31 @@ class OpenVideo:
         return copy
 
 
-def _copy_bounded(source: BinaryIO, target: BinaryIO) -> None:
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _copy_bounded(source: BinaryIO | io.FileIO, target: BinaryIO) -> None:
+    ends_at = time.monotonic() + MAX_PIPE_SECONDS
     num_bytes = 0
-    while chunk := source.read(_CHUNK_BYTES):
+    while chunk := _read(source, ends_at):
         num_bytes += len(chunk)
         if num_bytes > MAX_SPOOLED_BYTES:
             raise OSError(errno.EFBIG, f"more than {MAX_SPOOLED_BYTES >> 20} MiB come from the pipe; send a file")
         target.write(chunk)
+
+
+def _read(source: BinaryIO | io.FileIO, ends_at: float) -> bytes:
+    """The next bytes; empty at the end. Raises TimeoutError at `ends_at`, for a pipe also while it is silent."""
+    while True:
+        seconds_left = ends_at - time.monotonic()
+        is_pipe = isinstance(source, io.FileIO) and os.name == "posix"
+        if seconds_left <= 0 or (is_pipe and not select.select([source], [], [], seconds_left)[0]):
+            raise TimeoutError(f"the pipe has not ended within {MAX_PIPE_SECONDS:g} s; send a file")
+        # None: another program took the bytes.
+        chunk: bytes | None = source.read(_CHUNK_BYTES)
+        if chunk is not None:
+            return chunk
 
 
 def _name_of(file: BinaryIO) -> str:

@@ -197,6 +197,13 @@ def test_a_file_that_grows_is_sent_up_to_its_first_size_and_one_that_shrinks_is_
     form.close()
 
 
+def test_a_pipe_that_is_silent_is_left_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("framewise.client.video_source.MAX_PIPE_SECONDS", 0.2)
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(TimeoutError, match=r"the pipe has not ended within 0\.2 s"):
+        OpenVideo(tmp_path / "fifo")
+
+
 def test_a_pipe_without_an_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("framewise.client.video_source.MAX_SPOOLED_BYTES", 1 << 20)
     with pytest.raises(OSError, match="more than 1 MiB come from the pipe"):
