@@ -1,7 +1,6 @@
 """SIGTERM lets requests in progress finish; then the service ends."""
 
 import json
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -100,24 +99,24 @@ def test_a_second_sigterm_ends_at_once(grey_models_dir: Path, tmp_path: Path, ra
 
 
 def test_sigterm_ends_a_service_that_is_still_loading_a_model(grey_models_dir: Path, tmp_path: Path) -> None:
-    """The default model of two never finishes loading, because its manifest is a pipe."""
+    """The default model of two takes minutes to verify, because one of its files has a terabyte of zeros."""
     models_dir = tmp_path / "models"
-    shutil.copytree(grey_models_dir / "grey" / "1", models_dir / "alpha" / "1")
-    manifest = json.loads((models_dir / "alpha" / "1" / "manifest.json").read_text())
-    (models_dir / "alpha" / "1" / "manifest.json").write_text(json.dumps(manifest | {"name": "alpha"}))
-    (models_dir / "grey" / "1").mkdir(parents=True)
-    pipe = models_dir / "grey" / "1" / "manifest.json"
-    os.mkfifo(pipe)
+    for name in ("alpha", "grey"):
+        model = models_dir / name / "1"
+        shutil.copytree(grey_models_dir / "grey" / "1", model)
+        manifest = json.loads((model / "manifest.json").read_text()) | {"name": name}
+        if name == "grey":
+            manifest["files"]["zeros"] = "0" * 64
+            with (model / "zeros").open("wb") as zeros:
+                zeros.truncate(1 << 40)
+        (model / "manifest.json").write_text(json.dumps(manifest))
     (tmp_path / "uploads").mkdir()
-    with (
-        running_service(
-            models_dir, tmp_path / "uploads", until_ready=False, engine="openvino", default_model="grey"
-        ) as service,
-        # `open` returns when the service opens the pipe; by then the other model is ready.
-        pipe.open("wb"),
-    ):
-        (ready,) = service.client.get("/models").json()["models"]
-        assert (ready["name"], ready["is_default"]) == ("alpha", False)
+    with running_service(
+        models_dir, tmp_path / "uploads", until_ready=False, engine="openvino", default_model="grey"
+    ) as service:
+        while not (models := service.client.get("/models").json()["models"]):
+            pass
+        assert [(model["name"], model["is_default"]) for model in models] == [("alpha", False)]
         assert service.client.get("/health").json()["state"] == "starting"
         assert service.stop() == 0
         assert list((tmp_path / "uploads").iterdir()) == []
