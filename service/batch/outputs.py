@@ -45,6 +45,8 @@ class RowFolder:
         description = {"format": self._format, **batch}
         path = f"{self._root}/{_DESCRIPTION}"
         with raising_os_error(self._root):
+            if self._storage.isfile(self._root):
+                raise NotADirectoryError(f"OUT ({self._root}) is a file. Name a folder for the rows.")
             self._storage.makedirs(self._root, exist_ok=True)
             stored = self._storage.cat_file(path) if self._storage.exists(path) else None
         if stored is None:

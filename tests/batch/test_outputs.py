@@ -61,6 +61,13 @@ def test_a_folder_holds_one_batch(tmp_path: Path) -> None:
         RowFolder(str(tmp_path), "parquet").open({"digest": "a"})
 
 
+def test_a_file_is_no_output_folder_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "mine.mp4").write_bytes(b"mine")
+    with pytest.raises(NotADirectoryError, match=r"is a file\. Name a folder for the rows"):
+        RowFolder(str(tmp_path / "mine.mp4"), "jsonl").open({})
+    assert (tmp_path / "mine.mp4").read_bytes() == b"mine"
+
+
 def test_an_incomplete_part_is_ignored(tmp_path: Path) -> None:
     folder = RowFolder(str(tmp_path), "jsonl")
     folder.open({})
