@@ -61,8 +61,14 @@ def fail_if_raised(starting: asyncio.Task[None], lifecycle: Lifecycle) -> None:
     if starting.cancelled() or (error := starting.exception()) is None:
         return
     _log.error("not ready", exc_info=error)
-    # Messages of these errors are for operators. Any other error is in the log only.
-    lifecycle.fail(str(error) if isinstance(error, InferenceError | DecoderFailed | OSError) else "internal error")
+    # Messages of these errors are for operators. Any other error is in the log only, and so is the path of an OSError.
+    if isinstance(error, InferenceError | DecoderFailed):
+        detail = str(error)
+    elif isinstance(error, OSError):
+        detail = f"{error.strerror or type(error).__name__}; the log of the service has the details"
+    else:
+        detail = "internal error"
+    lifecycle.fail(detail)
 
 
 async def _close(state: AppState) -> None:

@@ -30,7 +30,7 @@ _STILL_IMAGE_BRANDS = frozenset(
     {
         *("mif1", "mif2", "msf1", "miaf", "MA1A", "MA1B", "MiHA", "MiHB", "MiPr", "1pic", "pred", "tmap", "unif"),
         *("avif", "avis", "avio", "heic", "heim", "heis", "heix", "hevc", "hevm", "hevs", "hevx", "avci", "avcs"),
-        *("vvic", "vvis", "evbi", "evbs", "evmi", "evms", "jpeg", "jpgs", "j2ki", "j2is"),
+        *("vvic", "vvis", "evbi", "evbs", "evmi", "evms", "jpeg", "jpgs", "j2ki", "j2is", "crx"),
     }
 )
 """MP4 brands of files that hold still images, and perhaps an image sequence as a track."""
