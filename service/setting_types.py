@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
+import httpx
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_settings import NoDecode
 
@@ -45,12 +46,20 @@ def require_host(entry: str) -> str:
         ValueError: it is anything else, such as a URL or a pattern.
     """
     match = _HOST_AND_PORT.fullmatch(entry)
-    if match is None or int(match[2] or 0) > _MAX_PORT:
+    if match is None or int(match[2] or 0) > _MAX_PORT or not _is_decodable(entry):
         raise ValueError(
             f"{_shortened(entry)} is not a host. Write host or host:port, without scheme, path and wildcard;"
             " a host with other letters than a to z in its ASCII form (xn--...)."
         )
     return entry
+
+
+def _is_decodable(host: str) -> bool:
+    """Whether the ASCII form of an internationalised name stands for one. Requests to any other name would fail."""
+    try:
+        return bool(httpx.URL(f"https://{host}").host)
+    except (httpx.InvalidURL, ValueError):
+        return False
 
 
 HostAndPort = Annotated[str, AfterValidator(require_host)]

@@ -45,14 +45,19 @@ async def ready_service(settings: Settings) -> AsyncIterator[AppState]:
 
 
 def run_command(arguments: argparse.Namespace) -> int:
-    """Run the batch and return the exit status. SIGINT and SIGTERM stop it after the finished rows are written."""
+    """Run the batch and return the exit status.
+
+    SIGINT, SIGTERM, SIGHUP and SIGQUIT stop it after the finished rows are written.
+    """
     set_up_logging("warning")
 
     async def run() -> int:
         task = asyncio.current_task()
         assert task is not None
-        for sig in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(sig, task.cancel)
+        for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            # As `nohup` starts a program, it ignores SIGHUP.
+            if signal.getsignal(sig) is not signal.SIG_IGN:
+                asyncio.get_running_loop().add_signal_handler(sig, task.cancel)
         return await run_batch(arguments)
 
     try:

@@ -117,7 +117,10 @@ def test_an_origin_that_browsers_send_is_accepted(origin: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["URL_ALLOWED_HOSTS", "WEBHOOK_ALLOWED_HOSTS"])
-@pytest.mark.parametrize("host", ["https://example.org", "example.org/a", "*.example.org", "example.org:99999", "grün"])
+@pytest.mark.parametrize(
+    "host",
+    ["https://example.org", "example.org/a", "*.example.org", "example.org:99999", "grün", "xn--", "xn--ls8h.la:443"],
+)
 def test_a_host_that_is_none_is_refused(name: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fault(monkeypatch, **{name: host}).startswith(f"SERVICE_{name}: item 1: '{host}' is not a host.")
 
