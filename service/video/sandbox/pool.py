@@ -26,9 +26,9 @@ from service.video.sandbox.settings import SandboxSettings
 
 _log = logging.getLogger(__name__)
 
-_SPARE_DELAY_SECONDS = 1.0
-"""Time for which there may be no spare worker. Short videos in extra slots are over by then, and would be delayed by
-the start of a worker."""
+_ADJUSTMENT_DELAY_SECONDS = 1.0
+"""Time for which there may be no spare worker, or too many workers. Short videos in extra slots are over by then, and
+would be delayed by the start of a worker."""
 
 
 class SandboxedVideo:
@@ -104,7 +104,7 @@ class Sandbox:
         self._num_missing = 0
         # Workers that `start` is starting.
         self._num_starting = 0
-        self._spare_timer: asyncio.TimerHandle | None = None
+        self._adjustment: asyncio.TimerHandle | None = None
         self._replacements: set[asyncio.Task[None]] = set()
         self._is_closing = False
         self.num_workers_replaced = 0
@@ -147,8 +147,8 @@ class Sandbox:
     async def close(self) -> None:
         """Kill all workers; none may be in use."""
         self._is_closing = True
-        if self._spare_timer is not None:
-            self._spare_timer.cancel()
+        if self._adjustment is not None:
+            self._adjustment.cancel()
         await asyncio.gather(*self._replacements)
         idle, self._idle = self._idle, {}
         for worker, watch in idle.items():
@@ -219,16 +219,25 @@ class Sandbox:
         self._queue.put_nowait(None)
 
     def _start_further_workers(self) -> None:
-        """Start workers in the background until each slot that is taken has one, and soon a spare."""
+        """Start workers in the background until each slot that is taken has one."""
         for _ in range(self._slots.num_held - self._num_workers):
             self._start_in_background(self._start_replacement())
-        if self._spare_timer is None and self._num_workers < self._num_workers_needed:
-            self._spare_timer = asyncio.get_running_loop().call_later(_SPARE_DELAY_SECONDS, self._start_spare)
+        if self._num_workers != self._num_workers_needed:
+            self._adjust_soon()
 
-    def _start_spare(self) -> None:
-        self._spare_timer = None
-        if self._num_workers < self._num_workers_needed:
+    def _adjust_soon(self) -> None:
+        """Start the spare worker, or end those that are not needed, if that is still necessary in a moment."""
+        if self._adjustment is None:
+            self._adjustment = asyncio.get_running_loop().call_later(_ADJUSTMENT_DELAY_SECONDS, self._adjust)
+
+    def _adjust(self) -> None:
+        self._adjustment = None
+        num_missing = self._num_workers_needed - self._num_workers
+        for _ in range(num_missing):
             self._start_in_background(self._start_replacement())
+        for worker in list(self._idle)[: max(0, -num_missing)]:
+            self._idle.pop(worker).cancel()
+            self._schedule_replacement(worker)
 
     @property
     def _num_workers(self) -> int:
@@ -275,8 +284,10 @@ class Sandbox:
     def _release(self, worker: WorkerProcess) -> None:
         self._busy.pop(worker).detach()
         is_healthy = worker.is_idle and worker.is_alive
-        is_needed = self._num_workers < self._num_workers_needed
-        if is_healthy and is_needed and worker.num_requests < self._settings.decode_videos_per_child:
+        if self._num_workers >= self._settings.decode_children + 1:
+            # The slot of this worker is free in a moment.
+            self._adjust_soon()
+        if is_healthy and worker.num_requests < self._settings.decode_videos_per_child:
             self._add_idle(worker)
             return
         self.num_workers_replaced += not is_healthy
