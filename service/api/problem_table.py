@@ -138,7 +138,7 @@ TABLE: dict[type[Exception], ProblemKind] = {
         503,
         "database_unavailable",
         "Database unavailable",
-        "The database of jobs cannot be reached.",
+        "The database of jobs cannot be used. `GET /health` states the reason.",
         retry_after_seconds=5,
     ),
     ChildProcessError: ProblemKind(

@@ -40,6 +40,8 @@ class Database:
         )
         self._timeout_seconds = timeout_seconds
         self._is_current = False
+        self.on_fault: Callable[[DatabaseUnavailable], None] = lambda _error: None
+        """Called when a transaction fails, before the error is raised."""
 
     async def open(self) -> None:
         """Migrate the tables to the current version, one process at a time, unless they are known to be current.
@@ -81,6 +83,7 @@ class Database:
         except DatabaseUnavailable as error:
             if error.fault not in _PASSING:
                 self._is_current = False
+            self.on_fault(error)
             raise
 
     def _forget_tables(self) -> None:

@@ -23,6 +23,8 @@ class JobStorage:
         self._opening = asyncio.Lock()
         self._is_directory_open = False
         self._unexpected: str | None = None
+        # A failed request is reported at once; whether the database works again is seen by the next tick.
+        database.on_fault = self.report
 
     async def open(self) -> None:
         """Open the directory and the database unless they are open. Raises DatabaseUnavailable."""

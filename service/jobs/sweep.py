@@ -8,6 +8,9 @@ from service.jobs.queries import remove_expired_jobs, unfinished_job_ids
 from service.jobs.uploads import JobUploads
 
 _SWEEP_SECONDS = 60.0
+# Without its row an upload looks like that of a crash. The row may come back: the operator named a wrong database, or
+# restores it.
+_MIN_ORPHAN_AGE_SECONDS = 86400.0
 
 
 class Sweeper:
@@ -17,7 +20,7 @@ class Sweeper:
         self._database = database
         self._uploads = uploads
         # Twice as long as an upload takes to reach the database.
-        self._min_orphan_age_seconds = 2 * max_upload_seconds
+        self._min_orphan_age_seconds = max(2 * max_upload_seconds, _MIN_ORPHAN_AGE_SECONDS)
         self._swept_at = -_SWEEP_SECONDS
 
     async def sweep_if_due(self) -> None:
