@@ -37,10 +37,10 @@ def errors_of_the_service() -> set[type[Exception]]:
     }
 
 
-def test_every_error_has_a_row_in_the_table_of_problems() -> None:
+def test_every_error_has_a_row_in_the_table_of_problems_or_is_a_kind_of_one_that_has() -> None:
     reported = {error for error in errors_of_the_service() if error.__name__ not in NOT_REPORTED}
     assert len(reported) > 20
-    assert reported <= set(TABLE)
+    assert [error for error in reported if TABLE.keys().isdisjoint(error.__mro__)] == []
 
 
 @pytest.mark.parametrize("name", list(TABLES))
