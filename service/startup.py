@@ -14,6 +14,9 @@ from service.video.errors import DecoderFailed
 
 _log = logging.getLogger(__name__)
 
+# While the upload directory cannot be used.
+_RECHECK_SECONDS = 1.0
+
 
 @asynccontextmanager
 async def running(state: AppState) -> AsyncIterator[None]:
@@ -83,13 +86,19 @@ async def _close(state: AppState) -> None:
 
 
 async def _watch_uploads(state: AppState) -> None:
+    interval_seconds = state.settings.upload_dir_check_seconds
+    is_usable = True
     while True:
-        await asyncio.sleep(state.settings.upload_dir_check_seconds)
-        await _check_uploads(state)
+        # A directory that is well again makes the service ready at once.
+        await asyncio.sleep(interval_seconds if is_usable else min(interval_seconds, _RECHECK_SECONDS))
+        is_usable = await _check_uploads(state)
 
 
-async def _check_uploads(state: AppState) -> None:
-    """Create the upload directory if it is missing; while that is impossible, the service is not ready."""
+async def _check_uploads(state: AppState) -> bool:
+    """Create the upload directory if it is missing; while that is impossible, the service is not ready.
+
+    Returns whether the directory can be used.
+    """
     try:
         await asyncio.to_thread(state.uploads.open)
     except OSError as error:
@@ -99,8 +108,9 @@ async def _check_uploads(state: AppState) -> None:
             f"The upload directory cannot be used: {error.strerror or type(error).__name__}. Check SERVICE_UPLOAD_DIR: "
             "its mount and its rights.",
         )
-    else:
-        state.lifecycle.recover("uploads")
+        return False
+    state.lifecycle.recover("uploads")
+    return True
 
 
 async def _probe_formats(state: AppState) -> None:

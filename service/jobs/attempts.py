@@ -16,8 +16,9 @@ from service.jobs.uploads import JobUploads
 from service.prediction.classifier import Classifier
 from service.prediction.pipeline import ClipProgress
 from service.telemetry.spans import SpanRecorder
+from service.uploads.directory import removed_upload
 from service.uploads.receive import ReceivedVideo
-from service.video.errors import DecoderKilled
+from service.video.errors import DecoderFailed, DecoderKilled, VideoError
 
 if TYPE_CHECKING:
     from service.telemetry.tracing import ActiveSpan, Tracing
@@ -92,9 +93,10 @@ class AttemptRunner:
                 await asyncio.wait({recording})
 
     async def _classify(self, claim: Claim, progress: ClipProgress) -> Outcome | Retry | None:
+        path = self._uploads.path(claim.job_id)
         try:
             prediction = await self._classifier.predict_later(
-                ReceivedVideo(self._uploads.path(claim.job_id), claim.num_upload_bytes, claim.upload_sha256),
+                ReceivedVideo(path, claim.num_upload_bytes, claim.upload_sha256),
                 claim.query,
                 claim.request_id,
                 # The jobs of an API key share with requests as a caller of their own.
@@ -109,13 +111,23 @@ class AttemptRunner:
                 return Retry()
             last = DecoderKilled(f"{error} This was the last of {num_attempts} attempts (SERVICE_JOB_MAX_ATTEMPTS).")
             return self._failure(last, claim)
+        except (VideoError, DecoderFailed) as error:
+            removed = await asyncio.to_thread(removed_upload, path)
+            if removed is None:
+                return self._failure(error, claim)
+            # The directory may come back, such as a mount that was lost.
+            is_last = claim.attempt >= self._settings.job_max_attempts
+            return Outcome(problem=self._problem(removed, claim).model_dump_json()) if is_last else Retry()
         except Exception as error:  # noqa: BLE001 - as for a request: any error becomes a problem
             return self._failure(error, claim)
         return Outcome(result=prediction.model_dump_json(), num_clips=len(prediction.clips))
 
     def _failure(self, error: Exception, claim: Claim) -> Outcome | None:
-        problem = self._explain_and_log(error, claim.request_id, job_id=claim.job_id)
+        problem = self._problem(error, claim)
         return None if problem.status in _RETRYABLE else Outcome(problem=problem.model_dump_json())
+
+    def _problem(self, error: Exception, claim: Claim) -> Problem:
+        return self._explain_and_log(error, claim.request_id, job_id=claim.job_id)
 
     async def _record_progress(self, claim: Claim, progress: ClipProgress, changed: asyncio.Event) -> None:
         """Store the progress after each change; changes during a write are stored together by the next write."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 
 from service.jobs.database import Database
 from service.jobs.errors import DatabaseFault, DatabaseUnavailable
@@ -11,6 +12,8 @@ from service.lifecycle import Lifecycle
 _log = logging.getLogger(__name__)
 
 _PART = "jobs"
+# Each tick opens the storage, and some follow each other at once.
+_DIRECTORY_CHECK_SECONDS = 1.0
 
 
 class JobStorage:
@@ -21,20 +24,24 @@ class JobStorage:
         self._uploads = uploads
         self._lifecycle = lifecycle
         self._opening = asyncio.Lock()
-        self._is_directory_open = False
+        self._directory_opened_at: float | None = None
         self._unexpected: str | None = None
         # A failed request is reported at once; whether the database works again is seen by the next tick.
         database.on_fault = self.report
 
     async def open(self) -> None:
-        """Open the directory and the database unless they are open. Raises DatabaseUnavailable."""
+        """Open the database unless it is open, and the directory again. Raises DatabaseUnavailable.
+
+        A directory that was removed is created again, and one that cannot be written is noticed.
+        """
         async with self._opening:
-            if not self._is_directory_open:
+            opened_at = self._directory_opened_at
+            if opened_at is None or time.monotonic() > opened_at + _DIRECTORY_CHECK_SECONDS:
                 try:
                     await asyncio.to_thread(self._uploads.open)
                 except OSError as error:
                     raise DatabaseUnavailable(DatabaseFault.DIRECTORY) from error
-                self._is_directory_open = True
+                self._directory_opened_at = time.monotonic()
             await self._database.open()
 
     def report_success(self) -> None:
@@ -48,7 +55,7 @@ class JobStorage:
 
     def report(self, error: Exception) -> None:
         """Report an error of the storage, or an unexpected one; the next call of `open` starts from the beginning."""
-        self._is_directory_open = False
+        self._directory_opened_at = None
         if isinstance(error, DatabaseUnavailable):
             self._lifecycle.degrade(_PART, error.fault, error.fault.remedy)
             return

@@ -18,10 +18,10 @@ from service.prediction.settings import PredictionSettings
 from service.prediction.stopwatch import Stopwatch
 from service.telemetry.metrics import Metrics
 from service.telemetry.spans import span
-from service.uploads.directory import UploadDirectory
+from service.uploads.directory import UploadDirectory, removed_upload
 from service.uploads.receive import ReceivedVideo
 from service.uploads.receiver import Upload, UploadReceiver
-from service.video.errors import DecoderKilled
+from service.video.errors import DecoderFailed, DecoderKilled, VideoError
 
 _Result = TypeVar("_Result")
 
@@ -144,7 +144,13 @@ class Classifier:
                 received = await self._receiver.receive(upload, path)
             stopwatch.mark_received()
             async with _deadline(query, self._settings.deadline_seconds):
-                yield ticket, model, received
+                try:
+                    yield ticket, model, received
+                except (VideoError, DecoderFailed) as error:
+                    # A program that cleans up may remove uploads that wait for their turn.
+                    if (removed := await asyncio.to_thread(removed_upload, path)) is not None:
+                        raise removed from error
+                    raise
 
 
 async def _again_if_killed(decode: Callable[[], Awaitable[_Result]]) -> _Result:

@@ -138,6 +138,13 @@ def raising_storage_errors() -> Iterator[None]:
         raise StorageUnavailable("The upload cannot be stored at the moment. Try again later.") from error
 
 
+def removed_upload(path: Path) -> StorageUnavailable | None:
+    """The error for an upload that was removed after it was stored; None if it is still there. Blocks."""
+    if path.exists():
+        return None
+    return StorageUnavailable("The upload was removed before it was decoded. Try again later.")
+
+
 def _remove_leftovers(parent: Path) -> None:
     for directory in parent.glob(f"{_PREFIX}*"):
         try:

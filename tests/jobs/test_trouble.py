@@ -1,6 +1,7 @@
 """Failures around a job: its decode worker crashes, its process dies, its database is unavailable."""
 
 import os
+import shutil
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -132,3 +133,40 @@ def test_a_service_survives_an_unavailable_database(service: RunningService, tmp
     assert client.get(f"/{before}").json()["state"] == "done"
     assert client.wait(client.submit(ramp))["state"] == "done"
     assert len(list((tmp_path / "jobs" / "uploads").iterdir())) == 0
+
+
+@pytest.mark.parametrize("is_made_again", [True, False])
+def test_a_job_waits_for_a_directory_that_is_away(
+    grey_models_dir: Path, tmp_path: Path, ramp: Path, *, is_made_again: bool
+) -> None:
+    """It failed at its first start, as if the video were to blame, and /health stayed `ready`."""
+    for name in ("incoming", "database"):
+        (tmp_path / name).mkdir()
+    jobs_dir, away = tmp_path / "jobs", tmp_path / "away"
+    url = f"sqlite:///{tmp_path}/database/jobs.db"
+    settings = {**SETTINGS, "jobs_dir": jobs_dir, "database_url": url}
+    with running_service(grey_models_dir, tmp_path / "incoming", **settings) as service:
+        client = JobClient(service)
+        with decoders_standing_still(client):
+            running = client.submit(ramp)
+            client.wait_until_running(running)
+            waiting = client.submit(ramp)
+            jobs_dir.rename(away)
+            if not is_made_again:
+                # A file in its place: the directory cannot be created.
+                jobs_dir.touch()
+                while (health := service.client.get("/health").json())["state"] == "ready":
+                    pass
+                assert [(part["part"], part["reason"]) for part in health["degraded"]] == [("jobs", "directory")]
+        if is_made_again:
+            while client.get(f"/{waiting}").json()["attempt"] == 0 or not (jobs_dir / "uploads").exists():
+                pass
+            shutil.rmtree(jobs_dir)
+        else:
+            jobs_dir.unlink()
+        away.rename(jobs_dir)
+        assert client.wait(running)["state"] == "done"
+        done = client.wait(waiting)
+        assert (done["state"], done["attempt"]) == ("done", 2 if is_made_again else 1)
+        while service.client.get("/health").json()["state"] != "ready":
+            pass
