@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -34,16 +34,18 @@ class PostgresServer:
     directory: Path
     binaries: Path
     as_user: tuple[str, ...]
+    variables: dict[str, str] = field(default_factory=dict)
+    """Variables of the environment of the server."""
 
     @property
     def url(self) -> str:
         """The URL of the database `postgres`, for the superuser."""
         return f"postgresql+psycopg://{_USER}@/postgres?host={self.directory}"
 
-    def start(self, environment: dict[str, str] | None = None) -> None:
+    def start(self) -> None:
         """Start the server and wait until it accepts connections."""
         options = f"-k {self.directory} -c listen_addresses= -c fsync=off"
-        self._control("-l", self.directory / "log", "-w", "-t", "120", "-o", options, "start", environment=environment)
+        self._control("-l", self.directory / "log", "-w", "-t", "120", "-o", options, "start")
 
     def stop(self) -> None:
         """Stop the server without a shutdown of its connections, as a crash would."""
@@ -75,9 +77,9 @@ class PostgresServer:
                 connection.execute(text(statement))
         engine.dispose()
 
-    def _control(self, *arguments: str | Path, environment: dict[str, str] | None = None) -> None:
+    def _control(self, *arguments: str | Path) -> None:
         command = (*self.as_user, self.binaries / "pg_ctl", "-D", self.directory / "data", *arguments)
-        _run(*command, cwd=str(self.directory), environment=environment)
+        _run(*command, cwd=str(self.directory), environment=self.variables)
 
 
 @contextmanager

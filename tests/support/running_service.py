@@ -51,12 +51,14 @@ def running_service(
     *,
     until_ready: bool = True,
     installed_python: Path | None = None,
+    variables: Mapping[str, str] | None = None,
     **settings: object,
 ) -> Iterator[RunningService]:
     """Run a service on a free port with `settings` for the length of the context.
 
     Its engine is OpenVINO unless `settings` name one: it starts in half the time that TensorFlow takes.
     `installed_python` runs the service that is installed for that interpreter, instead of the one of this checkout.
+    `variables` are other variables of its environment.
     """
     with (
         tempfile.TemporaryDirectory(prefix="service-log-") as log_dir,
@@ -65,8 +67,9 @@ def running_service(
         process = subprocess.Popen(
             [installed_python or sys.executable, "-m", "service"],
             cwd=upload_dir if installed_python else None,
-            env=_environment(models_dir, upload_dir, {"engine": "openvino", **settings})
-            | ({"PYTHONPATH": ""} if installed_python else {}),
+            env=service_environment(models_dir, upload_dir, settings)
+            | ({"PYTHONPATH": ""} if installed_python else {})
+            | dict(variables or {}),
             stdout=subprocess.PIPE,
             stderr=log,
         )
@@ -99,13 +102,15 @@ def wait_until_not_starting(service: RunningService) -> str:
     raise TimeoutError(service.log_path.read_text())
 
 
-def _environment(models_dir: Path, upload_dir: Path, settings: Mapping[str, object]) -> dict[str, str]:
+def service_environment(models_dir: Path, upload_dir: Path, settings: Mapping[str, object]) -> dict[str, str]:
+    """The environment of a service with `settings` on a free port; its engine is OpenVINO unless they name one."""
     chosen = {f"SERVICE_{name.upper()}": str(value) for name, value in settings.items()}
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("SERVICE_")},
         "SERVICE_MODELS_DIR": str(models_dir),
         "SERVICE_UPLOAD_DIR": str(upload_dir),
         "SERVICE_PORT": "0",
+        "SERVICE_ENGINE": "openvino",
         "PYTHONPATH": str(Path(__file__).parents[2]),
         **chosen,
     }
