@@ -9,7 +9,7 @@ BUILD = $(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-fast test-python test-core test-dist test-distributed test-container test-debian \
-	test-kserve fuzz check check-page format docs dist sbom audit validate-data train has-data bench lock pin-base check-base
+	test-kserve soak chaos fuzz check check-page format docs dist sbom audit validate-data train has-data bench lock pin-base check-base
 
 help: ## Print the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,12 @@ test-debian: $(VENV)/dev.stamp ## Run the demo in a bare Debian; skipped without
 
 test-kserve: $(VENV)/dev.stamp .cache/kserve/stamp ## Send requests to a running service with KServe's client.
 	$(BIN)/python -m pytest -m kserve tests/kserve
+
+soak: $(VENV)/dev.stamp ## Mixed traffic against one service for half an hour: make soak [MINUTES=30]
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30)
+
+chaos: $(VENV)/dev.stamp ## Kill, freeze and take away the parts of a running service: make chaos [EVENTS=200] [SEED=0]
+	$(BIN)/python -m tests.chaos --events $(or $(EVENTS),200) --seed $(or $(SEED),0)
 
 fuzz: $(VENV)/dev.stamp ## Test decoding, weight files, batching and the API with many more generated inputs.
 	$(BIN)/python -m fuzz.decode --seconds 120
