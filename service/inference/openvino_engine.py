@@ -1,14 +1,20 @@
 """Runs SavedModels with OpenVINO, in less processor time. The only module that imports OpenVINO."""
 
+import sys
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from service.inference.errors import InvalidModel
 from service.inference.manifest import Manifest
+
+# While it is imported, OpenVINO sends usage data, from a fork of this process and its threads, which stays as a zombie.
+# It does neither where its telemetry package cannot be imported.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino  # noqa: E402
 
 _SETTINGS = {
     # Without it some processors compute in 16 bits, and outputs differ from those of the export.

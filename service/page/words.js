@@ -65,6 +65,7 @@ export const PROBLEMS = {
   unreadable_video: ["No frame of this video can be decoded", "The file is probably damaged. Check that it plays elsewhere, or export it again."],
   invalid_parameter: ["The service did not understand the request", "Reload the page; it may be older than the service."],
   busy: ["The service is busy", "It is working on other requests. Try again in a moment."],
+  overloaded: ["The service has too many connections", "Other clients hold them. Try again in a moment."],
   storage_unavailable: ["The service cannot store uploads", "Tell the operator of the service, and try again later."],
   storage_full: ["The storage of the service is full", "It is working on other requests. Try again in a moment."],
   not_ready: ["The service is still starting", "Its models are loading. Try again in a moment."],
@@ -92,7 +93,7 @@ export const PROBLEMS = {
 };
 
 /** Codes of problems that may not occur again for the same video. */
-export const MAY_PASS = new Set(["busy", "database_unavailable", "deadline_exceeded", "draining", "idempotency_conflict", "insufficient_storage", "internal", "malformed_request", "network", "not_ready", "not_this_service", "storage_full", "storage_unavailable", "unknown_job", "unknown_model", "upload_too_slow"]);
+export const MAY_PASS = new Set(["busy", "database_unavailable", "deadline_exceeded", "draining", "idempotency_conflict", "insufficient_storage", "internal", "malformed_request", "network", "not_ready", "not_this_service", "overloaded", "storage_full", "storage_unavailable", "unknown_job", "unknown_model", "upload_too_slow"]);
 
 /** @param {string} code */
 export const problemWords = (code) => PROBLEMS[code] ?? ["The service refused the request", "Its message is below."];

@@ -68,20 +68,24 @@ config = uvicorn.Config(lambda *_: None, lifespan="off", log_config=None, interf
 DrainingServer(config, build_state(Settings()), 5, 5).run(listen("127.0.0.1", 0, 1))
 """
 
-    def ignore() -> None:
-        for number in ignored:
-            signal.signal(number, signal.SIG_IGN)
+    def set_signals() -> None:
+        # A shell starts a background process with ignored signals, and this process may have inherited them.
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
 
     with subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=_ROOT,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=ignore,  # noqa: PLW1509 - as `nohup` starts a program
+        preexec_fn=set_signals,  # noqa: PLW1509 - as `nohup` starts a program
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("http://127.0.0.1:")
-        yield process
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM], ids=lambda number: number.name)

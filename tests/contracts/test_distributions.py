@@ -85,7 +85,8 @@ def test_the_server_needs_a_client_that_is_not_older(dist: Path) -> None:
 
 def test_a_bound_of_the_client_is_the_bound_of_the_server() -> None:
     client, server = (tomllib.loads((path / "pyproject.toml").read_text())["project"] for path in PROJECTS.values())
-    requirements = {*server["dependencies"], *server["optional-dependencies"]["batch"]}
+    extras = server["optional-dependencies"]
+    requirements = {*server["dependencies"], *extras["batch"], *extras["train"]}
     used_by_client_only = {"typer>=0.16,<1"}
     needed = {*client["dependencies"], *client["optional-dependencies"]["annotate"]}
     assert needed - requirements == used_by_client_only

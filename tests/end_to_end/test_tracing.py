@@ -18,6 +18,15 @@ PARENT_ID = "b7ad6b7169203331"
 STAGES = {"receive", "wait", "decode", "queue", "model"}
 
 
+def longest_milliseconds(spans: list[Span]) -> dict[str, float]:
+    """The longest duration of each stage: clips of one video may go through a stage in several batches."""
+    durations: dict[str, float] = {}
+    for span in spans:
+        milliseconds = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6
+        durations[span.name] = max(milliseconds, durations.get(span.name, 0))
+    return durations
+
+
 def test_a_prediction_is_a_span_of_the_clients_trace_with_a_child_span_for_each_stage(
     calling_service: RunningService, collector: Collector, ramp: Path
 ) -> None:
@@ -35,14 +44,13 @@ def test_a_prediction_is_a_span_of_the_clients_trace_with_a_child_span_for_each_
     assert (found["http.request.method"], found["http.route"], found["url.path"]) == ("POST", "/predict", "/predict")
     assert (found["http.response.status_code"], found["model"]) == (200, "grey/1")
     assert {span.name for span in stages} == STAGES
-    timings = response.json()["timings_ms"]
+    timings, longest = response.json()["timings_ms"], longest_milliseconds(stages)
+    for name in timings.keys() & longest.keys():
+        assert longest[name] == pytest.approx(timings[name], abs=1)
     for span in stages:
         assert span.parent_span_id == root.span_id
         assert root.start_time_unix_nano <= span.start_time_unix_nano + 5_000_000
         assert span.end_time_unix_nano <= root.end_time_unix_nano + 5_000_000
-        if span.name in timings:
-            milliseconds = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6
-            assert milliseconds == pytest.approx(timings[span.name], abs=1)
     assert collector.resource["service.name"] == "framewise"
     assert collector.resource["deployment.environment.name"] == "test"
 
@@ -113,9 +121,9 @@ def test_each_attempt_of_a_job_is_a_span_linked_to_the_request_that_submitted_it
     stages = [span for span in others if span.parent_span_id == attempt.span_id]
     assert {span.name for span in stages} == {"decode", "queue", "model"}
     timings = job["result"]["timings_ms"]
+    for name, milliseconds in longest_milliseconds(stages).items():
+        assert milliseconds == pytest.approx(timings[name], abs=1)
     for span in stages:
-        milliseconds = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6
-        assert milliseconds == pytest.approx(timings[span.name], abs=1)
         assert attempt.start_time_unix_nano <= span.start_time_unix_nano + 5_000_000
         assert span.end_time_unix_nano <= attempt.end_time_unix_nano + 5_000_000
     lines = [line for line in log_lines(calling_service) if line.get("job_id") == job["id"]]

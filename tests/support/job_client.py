@@ -107,6 +107,9 @@ def log_lines(service: RunningService) -> list[dict[str, Any]]:
     return [json.loads(line) for line in service.log_path.read_text().splitlines() if line.startswith("{")]
 
 
+_WORKER = "service.video.sandbox.worker"
+
+
 @contextmanager
 def decoders_standing_still(admin: JobClient, num_workers: int = 3) -> Iterator[set[int]]:
     """Suspend the decode workers for the length of the context, so that running jobs stay running; yields their ids."""
@@ -116,7 +119,9 @@ def decoders_standing_still(admin: JobClient, num_workers: int = 3) -> Iterator[
     # While a thread or one of its child processes ends, the list of the system may be incomplete.
     while len(workers) != num_workers:
         tasks = Path(f"/proc/{admin.service.process.pid}/task")
-        workers = {int(process) for task in tasks.glob("*/children") for process in _text(task).split()}
+        children = {process for task in tasks.glob("*/children") for process in _text(task).split()}
+        # Other processes of the service, and those that have just ended, have another command line or none.
+        workers = {int(process) for process in children if _WORKER in _text(Path(f"/proc/{process}/cmdline"))}
     for worker in workers:
         os.kill(worker, signal.SIGSTOP)
     try:
@@ -134,5 +139,5 @@ def _text(path: Path) -> str:
     try:
         return path.read_text()
     except OSError:
-        # The thread has just ended.
+        # The thread or process has just ended.
         return ""
