@@ -83,13 +83,18 @@ def _bring_back(away: Path, directory: Path) -> None:
     away.rename(directory)
 
 
+def _needs_database_elsewhere(site: Site) -> str | None:
+    # The service makes both again, and what it then accepts is not in the directory that comes back.
+    return "SQLite's database lies in the jobs directory" if site.postgres is None else None
+
+
 def _needs_bounded_disk(site: Site) -> str | None:
     return None if site.is_disk_bounded else "mounting a small file system needs root"
 
 
 CAUSES = (
     Cause("upload directory removed", _uploads_swept),
-    Cause("jobs directory away", _jobs_directory_away),
+    Cause("jobs directory away", _jobs_directory_away, _needs_database_elsewhere),
     Cause("directories read-only", _read_only),
     Cause("disk full", _full, _needs_bounded_disk),
 )
