@@ -49,6 +49,7 @@ RECEIVED: Errors = ADMITTED | {
 DECODED: Errors = RECEIVED | {
     video_errors.UnsupportedVideo,
     video_errors.UnreadableVideo,
+    video_errors.VideoUnavailable,
     video_errors.VideoTooLarge,
     video_errors.DecodeDeadlineExceeded,
     prediction_errors.DeadlineExceeded,

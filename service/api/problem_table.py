@@ -124,6 +124,13 @@ TABLE: dict[type[Exception], ProblemKind] = {
         "The upload cannot be stored: its directory is gone or cannot be written to.",
         retry_after_seconds=5,
     ),
+    video_errors.VideoUnavailable: ProblemKind(
+        503,
+        "storage_unavailable",
+        "Storage unavailable",
+        "The upload was removed before it was decoded.",
+        retry_after_seconds=5,
+    ),
     job_errors.TooManyJobs: ProblemKind(
         429,
         "busy",

@@ -18,7 +18,7 @@ from service.prediction.pipeline import ClipProgress
 from service.telemetry.spans import SpanRecorder
 from service.uploads.directory import removed_upload
 from service.uploads.receive import ReceivedVideo
-from service.video.errors import DecoderFailed, DecoderKilled, VideoError
+from service.video.errors import DecoderFailed, DecoderKilled, VideoError, VideoUnavailable
 
 if TYPE_CHECKING:
     from service.telemetry.tracing import ActiveSpan, Tracing
@@ -112,7 +112,8 @@ class AttemptRunner:
             last = DecoderKilled(f"{error} This was the last of {num_attempts} attempts (SERVICE_JOB_MAX_ATTEMPTS).")
             return self._failure(last, claim)
         except (VideoError, DecoderFailed) as error:
-            removed = await asyncio.to_thread(removed_upload, path)
+            is_away = isinstance(error, VideoUnavailable)
+            removed = error if is_away else await asyncio.to_thread(removed_upload, path)
             if removed is None:
                 return self._failure(error, claim)
             # The directory may come back, such as a mount that was lost.

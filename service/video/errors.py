@@ -17,6 +17,10 @@ class DecoderKilled(UnreadableVideo):
     """The decode worker was killed from outside or made no progress, which may not be the video's fault."""
 
 
+class VideoUnavailable(VideoError):
+    """The file cannot be opened, such as one that was removed: a fault of its storage, not of the video."""
+
+
 class VideoTooLarge(VideoError):
     """The video has more pixels, seconds or packets than the limits allow."""
 

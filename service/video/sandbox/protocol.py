@@ -13,7 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from framewise.schemas.isolation import Isolation
 from service.video.clip import ClipSpec, ClipTimes, DecodeLimits, DecodeReport, VideoFacts
-from service.video.errors import DecodeDeadlineExceeded, UnreadableVideo, UnsupportedVideo, VideoError, VideoTooLarge
+from service.video.errors import (
+    DecodeDeadlineExceeded,
+    UnreadableVideo,
+    UnsupportedVideo,
+    VideoError,
+    VideoTooLarge,
+    VideoUnavailable,
+)
 from service.video.quality import Appearance
 
 MAX_LINE_BYTES = 1 << 20
@@ -22,7 +29,8 @@ OUT_OF_MEMORY_EXIT_STATUS = 77
 """Exit status of a worker that has too little memory left to send an error."""
 
 _ERRORS: dict[str, type[VideoError]] = {
-    kind.__name__: kind for kind in (UnsupportedVideo, UnreadableVideo, VideoTooLarge, DecodeDeadlineExceeded)
+    kind.__name__: kind
+    for kind in (UnsupportedVideo, UnreadableVideo, VideoUnavailable, VideoTooLarge, DecodeDeadlineExceeded)
 }
 
 

@@ -15,7 +15,7 @@ import numpy.ma  # noqa: F401 - numpy and PyAV load these on first use, which wo
 
 from service.video.appearance import clip_appearance
 from service.video.decode import open_video
-from service.video.errors import VideoError, VideoTooLarge
+from service.video.errors import VideoError, VideoTooLarge, VideoUnavailable
 from service.video.sandbox.isolation import allow_cpu_seconds, isolate
 from service.video.sandbox.protocol import (
     OUT_OF_MEMORY_EXIT_STATUS,
@@ -51,8 +51,16 @@ def main() -> None:
 
 
 def _decode(request: DecodeRequest, output: BinaryIO) -> None:
+    path = Path(request.path)
     try:
-        with open_video(Path(request.path), request.limits, request.num_threads) as video:
+        path.open("rb").close()
+    except OSError:
+        # Looked at here, because the file may be there again when the error is handled.
+        message = "The upload was removed before it was decoded. Try again later."
+        _write(output, encode_error(VideoUnavailable(message)))
+        return
+    try:
+        with open_video(path, request.limits, request.num_threads) as video:
             plan = video.plan(request.spec)
             _write(output, encode_facts(video.facts, len(plan)))
             for clip in video.clips(request.spec, plan):

@@ -15,6 +15,7 @@ from service.video.errors import (
     DecoderKilled,
     UnreadableVideo,
     VideoError,
+    VideoUnavailable,
 )
 from service.video.sandbox.pool import Sandbox
 from tests.support.videos import encode, moving
@@ -29,6 +30,19 @@ from tests.video.sandbox.scenarios import (
     signalled_while_decoding,
     until,
 )
+
+
+def test_a_file_that_is_gone_is_no_fault_of_the_video_and_keeps_the_worker(video: Path, tmp_path: Path) -> None:
+    async def scenario(sandbox: Sandbox) -> None:
+        workers = sorted(sandbox.idle_process_ids)
+        (tmp_path / "file").touch()
+        for gone in (tmp_path / "gone.mp4", tmp_path / "file" / "gone.mp4"):
+            with pytest.raises(VideoUnavailable, match="removed before it was decoded"):
+                await clips_of(sandbox, gone)
+        assert await clips_of(sandbox, video)
+        assert sorted(sandbox.idle_process_ids) == workers
+
+    in_sandbox(scenario)
 
 
 @pytest.mark.parametrize("deadly", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL], ids=lambda sign: sign.name)
