@@ -12,6 +12,8 @@ import pytest
 
 from service.api.server import STOP_TOO_LONG_EXIT_STATUS, listen
 
+pytestmark = pytest.mark.slow
+
 _ROOT = Path(__file__).parents[2]
 
 

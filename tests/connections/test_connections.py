@@ -22,6 +22,8 @@ from service.connections.settings import ConnectionSettings
 from tests.support.bare_service import bare_service
 from tests.support.protocol_server import serving
 
+pytestmark = pytest.mark.slow
+
 
 class Client:
     """A connection that records whether it was closed."""

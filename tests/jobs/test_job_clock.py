@@ -15,6 +15,8 @@ from service.jobs.queries import JobStatistics, job_statistics, remove_expired_j
 from tests.jobs.conftest import fresh_postgres_database
 from tests.jobs.stored_jobs import claimed, claimed_job, finished, open_database, stored_job, submitted
 
+pytestmark = pytest.mark.slow
+
 HOUR, DAY = 3600.0, 86400.0
 JUMPS = pytest.mark.parametrize("jump_seconds", [2 * DAY, -2 * DAY, HOUR, -HOUR], ids=["2d", "-2d", "1h", "-1h"])
 LEASE_SECONDS = 30.0

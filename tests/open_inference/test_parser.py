@@ -13,6 +13,8 @@ from service.open_inference.errors import MalformedInference
 from service.open_inference.parser import MAX_INLINE_JSON_BYTES, RequestParser
 from service.video.clip import ClipSpec
 
+pytestmark = pytest.mark.slow
+
 SPEC = ClipSpec(num_frames=16, height=160, width=160, frames_per_second=8, stride_seconds=1)
 SHAPE = [1, 16, 160, 160, 3]
 

@@ -15,6 +15,8 @@ import pytest
 from service.standard_streams import LineWriter
 from tests.support.bare_service import bare_service
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PIPE_BYTES = 1 << 16
 

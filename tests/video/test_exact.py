@@ -19,6 +19,8 @@ from service.video.picture import PictureFitter
 from tests.support.shared_data import shared_files
 from tests.support.videos import encode, moving
 
+pytestmark = pytest.mark.slow
+
 _X265 = "log-level=0:keyint={}:bframes={}"
 
 ENCODINGS = {

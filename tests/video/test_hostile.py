@@ -17,6 +17,8 @@ from service.video.sandbox.settings import SandboxSettings
 from tests.support.shared_data import shared_data, shared_files
 from tests.support.videos import encode, grey, moving
 
+pytestmark = pytest.mark.slow
+
 SPEC = ClipSpec(num_frames=8, height=32, width=32, frames_per_second=4, stride_seconds=2)
 SETTINGS = SandboxSettings(decode_children=2, decode_threads=1, decode_memory_bytes=2 << 30, decode_cpu_seconds=8)
 DEADLINE_SECONDS = 120.0

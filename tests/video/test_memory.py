@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.videos import encode, moving
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import resource, sys
 from pathlib import Path

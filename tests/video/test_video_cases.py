@@ -9,6 +9,8 @@ from service.video.decode import open_video
 from service.video.errors import UnsupportedVideo
 from tests.support.shared_data import shared_data
 
+pytestmark = pytest.mark.slow
+
 SPEC = ClipSpec(num_frames=400, height=16, width=16, frames_per_second=16, stride_seconds=400)
 RISING = tuple(range(10, 250, 10))
 """The grey levels of most samples, 24 frames."""

@@ -31,6 +31,8 @@ from tests.video.sandbox.scenarios import (
     until,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_file_that_is_gone_is_no_fault_of_the_video_and_keeps_the_worker(video: Path, tmp_path: Path) -> None:
     async def scenario(sandbox: Sandbox) -> None:

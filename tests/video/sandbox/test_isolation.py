@@ -18,6 +18,8 @@ from tests.video.sandbox.scenarios import (
     process_of,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def working_directory_of(process_id: int) -> str:
     return str(Path(f"/proc/{process_id}/cwd").readlink())

@@ -14,7 +14,7 @@ from service.video.sandbox.pool import Sandbox
 from service.video.sandbox.settings import SandboxSettings
 from tests.video.sandbox.scenarios import SETTINGS, SPEC, clips_of, linux_only, process_of, until
 
-pytestmark = linux_only
+pytestmark = [pytest.mark.slow, linux_only]
 
 STALL_SECONDS = 1.5
 """Longer than a starved worker may be without processor time while it starts."""

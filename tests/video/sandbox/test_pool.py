@@ -25,6 +25,8 @@ from tests.video.sandbox.scenarios import (
     until,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_worker_gives_the_same_clips_as_decoding_in_process(video: Path) -> None:
     async def scenario(sandbox: Sandbox) -> None:

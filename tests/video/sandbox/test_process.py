@@ -28,6 +28,8 @@ from tests.video.sandbox.scenarios import (
     until,
 )
 
+pytestmark = pytest.mark.slow
+
 REQUEST = DecodeRequest(path="/nowhere.mp4", spec=SPEC, limits=DecodeLimits(), num_threads=1)
 
 
