@@ -7,10 +7,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 from framewise.schemas.problem import Problem
-from service.jobs.database import Database
 from service.jobs.errors import DatabaseUnavailable
 from service.jobs.leases import Claim, Outcome, record_progress
 from service.jobs.listeners import Listeners
+from service.jobs.persistence.database import Database
 from service.jobs.settings import JobSettings
 from service.jobs.uploads import JobUploads
 from service.prediction.classifier import Classifier

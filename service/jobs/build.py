@@ -6,16 +6,16 @@ from service.inference.repository import ModelRepository
 from service.jobs.attempts import AttemptRunner, Explain, ExplainAndLog
 from service.jobs.changes import ChangeDetector
 from service.jobs.completion import Completion
-from service.jobs.database import Database
-from service.jobs.deliveries import RetryPolicy
+from service.jobs.delivery.deliveries import RetryPolicy
+from service.jobs.delivery.webhooks import Webhooks
 from service.jobs.jobs import Jobs
 from service.jobs.listeners import Listeners
+from service.jobs.persistence.database import Database
+from service.jobs.persistence.storage import JobStorage
 from service.jobs.runner import Runner
 from service.jobs.settings import JobSettings
-from service.jobs.storage import JobStorage
 from service.jobs.sweep import Sweeper
 from service.jobs.uploads import JobUploads
-from service.jobs.webhooks import Webhooks
 from service.lifecycle import Lifecycle
 from service.prediction.admission import Admission
 from service.prediction.classifier import Classifier

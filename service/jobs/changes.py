@@ -1,7 +1,7 @@
 """Signals the listeners of jobs that another process changed."""
 
-from service.jobs.database import Database
 from service.jobs.listeners import Listeners
+from service.jobs.persistence.database import Database
 from service.jobs.queries import job_versions
 
 

@@ -5,10 +5,10 @@ from http import HTTPStatus
 
 from framewise.schemas.problem import Problem
 from service.jobs.attempts import Attempt, Explain, Retry
-from service.jobs.database import Database
 from service.jobs.errors import JobAbandoned
 from service.jobs.leases import Claim, Outcome, fail_abandoned_jobs, finish_job, requeue_job
 from service.jobs.listeners import Listeners
+from service.jobs.persistence.database import Database
 from service.jobs.settings import JobSettings
 from service.jobs.uploads import JobUploads
 from service.telemetry.metrics import Metrics

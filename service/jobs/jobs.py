@@ -8,18 +8,18 @@ from sqlalchemy import Connection
 
 from framewise.schemas.jobs import JobList, JobListQuery
 from service.inference.repository import ModelRepository
-from service.jobs.database import Database, require_write_access
+from service.jobs.delivery.webhooks import Webhooks
 from service.jobs.events import Event, events_after
 from service.jobs.leases import ENDED, cancel_job
 from service.jobs.listeners import Listeners
+from service.jobs.persistence.database import Database, require_write_access
+from service.jobs.persistence.storage import JobStorage
 from service.jobs.queries import Viewer, find_job, job_json, list_jobs, remove_ended_job, require_job_id
 from service.jobs.quotas import UploadsInProgress
 from service.jobs.runner import Runner
 from service.jobs.settings import JobSettings
-from service.jobs.storage import JobStorage
 from service.jobs.submissions import JobRequest, new_job_id, require_capacity, submit_job
 from service.jobs.uploads import JobUploads
-from service.jobs.webhooks import Webhooks
 from service.prediction.admission import Admission
 from service.uploads.receiver import Upload, UploadReceiver
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Update, and_, case, func, null, or_, select, update
 
 from framewise.schemas.prediction import PredictQuery
-from service.jobs.database import current_time
-from service.jobs.tables import JOBS
+from service.jobs.persistence.database import current_time
+from service.jobs.persistence.tables import JOBS
 
 ENDED = ("done", "failed", "cancelled")
 

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Row, delete, exists, func, select
 from framewise.schemas.jobs import Callback, Delivery, Job, JobList, JobListQuery, JobProgress, JobSummary, JobUpload
 from framewise.schemas.prediction import PredictQuery
 from framewise.schemas.problem import Problem
-from service.jobs.database import current_time, shown_time
 from service.jobs.errors import UnknownJob
 from service.jobs.leases import ENDED
-from service.jobs.tables import DELIVERIES, JOBS
+from service.jobs.persistence.database import current_time, shown_time
+from service.jobs.persistence.tables import DELIVERIES, JOBS
 
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 _UNKNOWN = "The job does not exist."

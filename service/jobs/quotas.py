@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, case, func, select
 
 from service.jobs.errors import JobStorageFull, TooManyJobs
+from service.jobs.persistence.tables import JOBS
 from service.jobs.settings import JobSettings
-from service.jobs.tables import JOBS
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,15 @@ from sqlalchemy import Connection
 from service.jobs.attempts import Attempt, AttemptRunner
 from service.jobs.changes import ChangeDetector
 from service.jobs.completion import Completion
-from service.jobs.database import Database, keep_time, require_write_access
+from service.jobs.delivery.webhooks import Webhooks
 from service.jobs.errors import DatabaseUnavailable
 from service.jobs.leases import Claim, claim_job, renew_leases
 from service.jobs.listeners import Listeners
+from service.jobs.persistence.database import Database, keep_time, require_write_access
+from service.jobs.persistence.storage import JobStorage
 from service.jobs.queries import JobStatistics, job_statistics
 from service.jobs.settings import JobSettings
-from service.jobs.storage import JobStorage
 from service.jobs.sweep import Sweeper
-from service.jobs.webhooks import Webhooks
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from service.jobs.database_url import DatabaseUrl
+from service.jobs.persistence.url import DatabaseUrl
 from service.setting_types import CommaList, HostAndPort
 
 

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, Row, func, insert, select
 
 from framewise.schemas.jobs import JobQuery
 from service.egress.urls import host_and_port
-from service.jobs.database import current_time, lock_submissions
 from service.jobs.errors import IdempotencyConflict
+from service.jobs.persistence.database import current_time, lock_submissions
+from service.jobs.persistence.tables import JOBS
 from service.jobs.quotas import NOTHING_ARRIVING, ArrivingBytes, require_quota
 from service.jobs.settings import JobSettings
-from service.jobs.tables import JOBS
 from service.uploads.receive import ReceivedVideo
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from service.jobs.database import Database
+from service.jobs.persistence.database import Database
 from service.jobs.queries import remove_expired_jobs, unfinished_job_ids
 from service.jobs.uploads import JobUploads
 

@@ -103,7 +103,7 @@ def test_the_wheel_of_the_server_holds_its_packages_and_their_data(dist: Path) -
     assert {
         "service/page/index.html",
         "service/documentation/examples.json",
-        "service/jobs/migrations/versions/0001_jobs.py",
+        "service/jobs/persistence/migrations/versions/0001_jobs.py",
     } <= files
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from framewise.schemas.jobs import Job, JobQuery
-from service.jobs.database import Database
 from service.jobs.leases import Claim, Outcome, claim_job, finish_job
+from service.jobs.persistence.database import Database
 from service.jobs.queries import Viewer, find_job, job_json
 from service.jobs.settings import JobSettings
 from service.jobs.submissions import JobRequest, new_job_id, submit_job

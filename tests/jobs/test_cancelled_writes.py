@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from service.jobs.database import Database
+from service.jobs.persistence.database import Database
 from tests.jobs.stored_jobs import open_database
 
 

@@ -8,9 +8,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from service.jobs.database import Database
 from service.jobs.errors import DatabaseUnavailable
-from service.jobs.tables import METADATA
+from service.jobs.persistence.database import Database
+from service.jobs.persistence.tables import METADATA
 from tests.jobs.stored_jobs import submitted, with_database
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.jobs.delivery_slots import DeliverySlots, Recipient
+from service.jobs.delivery.slots import DeliverySlots, Recipient
 
 MINE, YOURS = Recipient("mine", "a.example"), Recipient("yours", "a.example")
 

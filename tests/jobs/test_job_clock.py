@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 
-from service.jobs.database import Database, current_time, keep_time
 from service.jobs.leases import Claim, renew_leases
+from service.jobs.persistence.database import Database, current_time, keep_time
 from service.jobs.queries import JobStatistics, job_statistics, remove_expired_jobs
 from tests.jobs.conftest import fresh_postgres_database
 from tests.jobs.stored_jobs import claimed, claimed_job, finished, open_database, stored_job, submitted

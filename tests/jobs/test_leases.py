@@ -7,7 +7,6 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from service.jobs.database import Database
 from service.jobs.leases import (
     Outcome,
     cancel_job,
@@ -16,6 +15,7 @@ from service.jobs.leases import (
     renew_leases,
     requeue_job,
 )
+from service.jobs.persistence.database import Database
 from service.jobs.queries import remove_ended_job
 from tests.jobs.stored_jobs import (
     EXPIRED,

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from framewise.schemas.jobs import Job, JobListQuery
-from service.jobs.database import Database
 from service.jobs.errors import UnknownJob
 from service.jobs.leases import Outcome, cancel_job
+from service.jobs.persistence.database import Database
+from service.jobs.persistence.tables import JOBS
 from service.jobs.queries import Viewer, find_job, job_json, job_statistics, list_jobs, remove_expired_jobs
-from service.jobs.tables import JOBS
 from tests.jobs.stored_jobs import (
     ALL_JOBS,
     EXPIRED,

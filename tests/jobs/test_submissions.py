@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from service.jobs.database import Database
 from service.jobs.errors import IdempotencyConflict, JobStorageFull, TooManyJobs
 from service.jobs.leases import cancel_job
+from service.jobs.persistence.database import Database
 from service.jobs.queries import remove_ended_job
 from service.jobs.quotas import UploadsInProgress
 from service.jobs.submissions import require_capacity

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from service.jobs.database import Database
+from service.jobs.persistence.database import Database
 from service.jobs.sweep import Sweeper
 from service.jobs.uploads import JobUploads
 from tests.jobs.stored_jobs import submitted, with_database

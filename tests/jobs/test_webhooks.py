@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 from framewise.schemas.jobs import Job
-from service.jobs.database import Database
-from service.jobs.deliveries import (
+from service.jobs.delivery.deliveries import (
     DELIVERY_SECONDS,
     RetryPolicy,
     due_recipients,
     give_up_stale_callbacks,
     take_due_delivery,
 )
-from service.jobs.delivery_slots import Recipient
+from service.jobs.delivery.slots import Recipient
+from service.jobs.delivery.webhooks import Webhooks, sign
 from service.jobs.errors import CallbackNotAllowed
 from service.jobs.leases import cancel_job
-from service.jobs.webhooks import Webhooks, sign
+from service.jobs.persistence.database import Database
 from service.telemetry.metrics import Metrics
 from service.video.sandbox.formats import Formats
 from tests.jobs.stored_jobs import (

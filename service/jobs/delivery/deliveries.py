@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 
-from service.jobs.database import current_time
-from service.jobs.delivery_slots import Recipient
+from service.jobs.delivery.slots import Recipient
+from service.jobs.persistence.database import current_time
+from service.jobs.persistence.tables import DELIVERIES, JOBS
 from service.jobs.queries import job_json
-from service.jobs.tables import DELIVERIES, JOBS
 
 DELIVERY_SECONDS = 10.0
 """Time limit of one delivery."""

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, delete, insert, make_url, select, text, update
 
-from service.jobs.database_connection import SQLITE, DatabaseConnection
 from service.jobs.errors import DatabaseFault, DatabaseUnavailable
-from service.jobs.job_clock import JobClock
-from service.jobs.tables import JOBS
-from service.jobs.tables_version import has_current_tables, migrate_tables
+from service.jobs.persistence.connection import SQLITE, DatabaseConnection
+from service.jobs.persistence.job_clock import JobClock
+from service.jobs.persistence.tables import JOBS
+from service.jobs.persistence.tables_version import has_current_tables, migrate_tables
 
 _Value = TypeVar("_Value")
 # An arbitrary key, unique within the database: "frame" in ASCII.

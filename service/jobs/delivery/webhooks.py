@@ -11,8 +11,7 @@ import httpx
 from service.egress.client import async_client, check_url
 from service.egress.errors import InvalidUrl, UrlNotAllowed
 from service.egress.urls import parse_url
-from service.jobs.database import Database
-from service.jobs.deliveries import (
+from service.jobs.delivery.deliveries import (
     DELIVERY_SECONDS,
     DeliveryResult,
     DueDelivery,
@@ -22,8 +21,9 @@ from service.jobs.deliveries import (
     record_delivery,
     take_due_delivery,
 )
-from service.jobs.delivery_slots import DeliverySlots, Recipient
+from service.jobs.delivery.slots import DeliverySlots, Recipient
 from service.jobs.errors import CallbackNotAllowed, DatabaseUnavailable
+from service.jobs.persistence.database import Database
 from service.telemetry.metrics import Metrics
 
 _log = logging.getLogger(__name__)

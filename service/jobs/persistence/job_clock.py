@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, insert, text, update
 
-from service.jobs.tables import JOB_CLOCK
+from service.jobs.persistence.tables import JOB_CLOCK
 
 # Goes on while the machine is suspended, as the clock of the database does. macOS has no such clock.
 _BOOT_TIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import time
 
-from service.jobs.database import Database
 from service.jobs.errors import DatabaseFault, DatabaseUnavailable
+from service.jobs.persistence.database import Database
 from service.jobs.uploads import JobUploads
 from service.lifecycle import Lifecycle
 

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.jobs.database_faults import database_fault
 from service.jobs.errors import DatabaseFault, DatabaseUnavailable
+from service.jobs.persistence.faults import database_fault
 
 _log = logging.getLogger(__name__)
 

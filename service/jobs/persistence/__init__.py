@@ -1,0 +1,1 @@
+"""The database of jobs: connections, tables, faults and clock."""
