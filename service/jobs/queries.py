@@ -102,6 +102,12 @@ def remove_expired_jobs(connection: Connection) -> int:
     return connection.execute(delete(JOBS).where(JOBS.c.expires_at < current_time(connection))).rowcount
 
 
+def ended_job_ids(connection: Connection, job_ids: Collection[str]) -> set[str]:
+    """The subset of `job_ids` whose jobs exist and have ended."""
+    statement = select(JOBS.c.id).where(JOBS.c.id.in_(job_ids), JOBS.c.state.in_(ENDED))
+    return set(connection.execute(statement).scalars())
+
+
 def unfinished_job_ids(connection: Connection, job_ids: Collection[str]) -> set[str]:
     """The subset of `job_ids` whose jobs exist and have not ended."""
     statement = select(JOBS.c.id).where(JOBS.c.id.in_(job_ids), JOBS.c.state.not_in(ENDED))

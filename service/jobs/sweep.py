@@ -1,10 +1,10 @@
-"""Removes expired jobs, and uploads that a crash left without a job."""
+"""Removes expired jobs, and the uploads that a crash left: of jobs that have ended, and without a job."""
 
 import asyncio
 import time
 
 from service.jobs.persistence.database import Database
-from service.jobs.queries import remove_expired_jobs, unfinished_job_ids
+from service.jobs.queries import ended_job_ids, remove_expired_jobs, unfinished_job_ids
 from service.jobs.uploads import JobUploads
 
 _SWEEP_SECONDS = 60.0
@@ -29,6 +29,10 @@ class Sweeper:
             return
         self._swept_at = time.monotonic()
         await self._database.write(remove_expired_jobs)
+        stored = await asyncio.to_thread(self._uploads.older_than, 0)
+        if stored:
+            for job_id in await self._database.read(lambda connection: ended_job_ids(connection, stored)):
+                self._uploads.remove(job_id)
         old = await asyncio.to_thread(self._uploads.older_than, self._min_orphan_age_seconds)
         if old:
             needed = await self._database.read(lambda connection: unfinished_job_ids(connection, old))
