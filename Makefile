@@ -47,6 +47,8 @@ PYTEST = $(BIN)/python -m pytest --numprocesses $(or $(TEST_PROCESSES),3) --dist
 test: $(VENV)/dev.stamp ## The tests on this machine: no container, bare Debian, KServe or second machine. Coverage: COVERAGE=yes
 	$(PYTEST) $(if $(COVERAGE),--cov --cov-report term:skip-covered) -m "not container and not debian and not kserve and not distributed"
 
+# Each process imports every test first, so a third one costs more than it saves.
+test-fast: TEST_PROCESSES ?= 2
 test-fast: $(VENV)/dev.stamp ## The quick tests, which neither load TensorFlow nor start a service: in a minute.
 	$(PYTEST) -m "not slow and not tensorflow and not container and not debian and not kserve and not distributed" \
 		--ignore tests/contracts --ignore tests/end_to_end --ignore tests/page

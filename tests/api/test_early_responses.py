@@ -20,6 +20,8 @@ from service.connections.settings import ConnectionSettings
 from tests.support.protocol_server import serving
 from tests.support.proxies import haproxy, nginx, require_program
 
+pytestmark = pytest.mark.slow
+
 BODY_BYTES = 20 << 20
 NUM_TRIES = 5
 

@@ -15,6 +15,8 @@ from starlette.types import Receive, Scope, Send
 from tests.support.protocol_server import serving
 from tests.support.proxies import haproxy, nginx, require_program
 
+pytestmark = pytest.mark.slow
+
 BODY = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n" + bytes(range(256)) * 2000
 SHA256 = hashlib.sha256(BODY).hexdigest()
 OFFERS = (

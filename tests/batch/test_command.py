@@ -15,6 +15,8 @@ from service.batch.progress import progress_line
 from tests.batch.rows import read_rows
 from tests.support.videos import painted
 
+pytestmark = pytest.mark.slow
+
 
 def run_python(*arguments: object, models_dir: Path, upload_dir: Path) -> subprocess.CompletedProcess[str]:
     """Run a module with the settings of a service that has the grey model and one file in progress."""

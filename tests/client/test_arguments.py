@@ -16,6 +16,8 @@ from framewise.client.video_source import OpenVideo
 from service.prediction.settings import PredictionSettings
 from tests.client.faulty_servers import stay_silent, tcp_server, trickle
 
+pytestmark = pytest.mark.slow
+
 URL = "http://127.0.0.1:9"
 KEY = "fw_secret-key"
 

@@ -13,6 +13,8 @@ from service.jobs.persistence.database import Database
 from service.jobs.persistence.tables import METADATA
 from tests.jobs.stored_jobs import submitted, with_database
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_migrations_create_the_tables_of_the_code(database_url: str, tmp_path: Path) -> None:
     async def scenario(database: Database) -> None:

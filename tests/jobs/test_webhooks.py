@@ -37,6 +37,8 @@ from tests.jobs.stored_jobs import (
 )
 from tests.support.webhook_receiver import running_receiver
 
+pytestmark = pytest.mark.slow
+
 SECRET = b"a secret of thirty-two characters"
 # Without a wait between deliveries.
 IMMEDIATELY = RetryPolicy(max_attempts=3, backoff_seconds=0, max_age_seconds=1000)

@@ -17,6 +17,8 @@ from service.uploads.receive import ReceivedVideo
 from service.uploads.settings import UploadSettings
 from tests.support.file_server import FileRequestHandler, FileServer, Responder, file_server
 
+pytestmark = pytest.mark.slow
+
 LIMITS = UploadSettings(max_upload_bytes=100_000, upload_idle_timeout_seconds=20, upload_timeout_seconds=30)
 # Short limits, for tests that wait until they pass.
 SHORT_LIMITS = UploadSettings(max_upload_bytes=100_000, upload_idle_timeout_seconds=0.3, upload_timeout_seconds=0.6)

@@ -15,6 +15,8 @@ from service.video.decode import open_video
 from service.video.errors import UnreadableVideo, UnsupportedVideo, VideoTooLarge
 from tests.support.videos import audio_only, encode, grey, moving, painted
 
+pytestmark = pytest.mark.slow
+
 LEVELS = range(10, 250, 10)
 """24 frames; at 8 frames per second, 3 s."""
 

@@ -46,6 +46,8 @@ from tests.support.recordings import (
 )
 from tests.support.videos import audio_only, encode, grey, moving, painted
 
+pytestmark = pytest.mark.slow
+
 LEVELS = list(range(10, 250, 10))
 """24 frames; at 8 frames per second, 3 s."""
 FIRST, SECOND = LEVELS[:12], LEVELS[12:]
