@@ -102,16 +102,10 @@ def remove_expired_jobs(connection: Connection) -> int:
     return connection.execute(delete(JOBS).where(JOBS.c.expires_at < current_time(connection))).rowcount
 
 
-def ended_job_ids(connection: Connection, job_ids: Collection[str]) -> set[str]:
-    """The subset of `job_ids` whose jobs exist and have ended."""
-    statement = select(JOBS.c.id).where(JOBS.c.id.in_(job_ids), JOBS.c.state.in_(ENDED))
-    return set(connection.execute(statement).scalars())
-
-
-def unfinished_job_ids(connection: Connection, job_ids: Collection[str]) -> set[str]:
-    """The subset of `job_ids` whose jobs exist and have not ended."""
-    statement = select(JOBS.c.id).where(JOBS.c.id.in_(job_ids), JOBS.c.state.not_in(ENDED))
-    return set(connection.execute(statement).scalars())
+def has_ended_by_id(connection: Connection, job_ids: Collection[str]) -> dict[str, bool]:
+    """Whether the job has ended, for each of `job_ids` that exists."""
+    statement = select(JOBS.c.id, JOBS.c.state).where(JOBS.c.id.in_(job_ids))
+    return {row.id: row.state in ENDED for row in connection.execute(statement)}
 
 
 def job_versions(connection: Connection, job_ids: Collection[str]) -> dict[str, object]:

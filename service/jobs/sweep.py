@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from service.jobs.persistence.database import Database
-from service.jobs.queries import ended_job_ids, remove_expired_jobs, unfinished_job_ids
+from service.jobs.queries import has_ended_by_id, remove_expired_jobs
 from service.jobs.uploads import JobUploads
 
 _SWEEP_SECONDS = 60.0
@@ -29,12 +29,10 @@ class Sweeper:
             return
         self._swept_at = time.monotonic()
         await self._database.write(remove_expired_jobs)
-        stored = await asyncio.to_thread(self._uploads.older_than, 0)
-        if stored:
-            for job_id in await self._database.read(lambda connection: ended_job_ids(connection, stored)):
-                self._uploads.remove(job_id)
-        old = await asyncio.to_thread(self._uploads.older_than, self._min_orphan_age_seconds)
-        if old:
-            needed = await self._database.read(lambda connection: unfinished_job_ids(connection, old))
-            for job_id in set(old) - needed:
+        ages_seconds = await asyncio.to_thread(self._uploads.ages_seconds)
+        if not ages_seconds:
+            return
+        has_ended = await self._database.read(lambda connection: has_ended_by_id(connection, ages_seconds.keys()))
+        for job_id, age_seconds in ages_seconds.items():
+            if has_ended.get(job_id, age_seconds > self._min_orphan_age_seconds):
                 self._uploads.remove(job_id)

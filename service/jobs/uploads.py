@@ -72,19 +72,19 @@ class JobUploads:
         """Remove the upload of a job if it exists."""
         self.path(job_id).unlink(missing_ok=True)
 
-    def older_than(self, seconds: float) -> list[str]:
-        """Ids of the jobs whose uploads were last written more than `seconds` ago. Blocks.
+    def ages_seconds(self) -> dict[str, float]:
+        """By job id, how long ago its upload was last written. Blocks.
 
         Uploads that this process is receiving are left out: the clock of the machine may have jumped.
         """
         arriving = set(self._arriving)
-        before = time.time() - seconds
-        job_ids = []
+        now = time.time()
+        ages = {}
         for entry in os.scandir(self._directory):
             try:
-                if entry.name not in arriving and entry.stat().st_mtime < before:
-                    job_ids.append(entry.name)
+                if entry.name not in arriving:
+                    ages[entry.name] = now - entry.stat().st_mtime
             except FileNotFoundError:
                 # Another process removed the file meanwhile.
                 continue
-        return job_ids
+        return ages
