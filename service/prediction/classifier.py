@@ -21,7 +21,7 @@ from service.telemetry.spans import span
 from service.uploads.directory import UploadDirectory, removed_upload
 from service.uploads.receive import ReceivedVideo
 from service.uploads.receiver import Upload, UploadReceiver
-from service.video.errors import DecoderFailed, DecoderKilled, VideoError, VideoUnavailable
+from service.video.errors import DecoderFailed, DecoderKilled, VideoError
 
 _Result = TypeVar("_Result")
 
@@ -146,8 +146,6 @@ class Classifier:
             async with _deadline(query, self._settings.deadline_seconds):
                 try:
                     yield ticket, model, received
-                except VideoUnavailable:
-                    raise
                 except (VideoError, DecoderFailed) as error:
                     # A program that cleans up may remove uploads that wait for their turn.
                     if (removed := await asyncio.to_thread(removed_upload, path)) is not None:
