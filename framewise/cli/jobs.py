@@ -7,7 +7,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from framewise.cli.each_file import each_outcome
+from framewise.cli.each_file import Failure, each_outcome
 from framewise.cli.files import InputFile, input_files
 from framewise.cli.options import (
     ApiKey,
@@ -25,7 +25,7 @@ from framewise.cli.options import (
     Videos,
 )
 from framewise.cli.progress_bars import ProgressBars
-from framewise.cli.results import json_line
+from framewise.cli.results import json_line, write_outcomes
 from framewise.cli.terminal import (
     ExitStatus,
     JobNotDone,
@@ -68,7 +68,6 @@ def submit(
     videos = input_files(files)
     if idempotency_key is not None and len(videos) > 1:
         raise typer.BadParameter("--idempotency-key accepts a single file")
-    status = ExitStatus.OK
     bars = ProgressBars(is_quiet=quiet)
     with connect(url, api_key, timeout) as client:
 
@@ -87,16 +86,13 @@ def submit(
                     deadline_seconds=deadline,
                 )
 
-        for outcome in each_outcome(videos, submit_one, concurrency):
-            name, job, failure = outcome.file.name, outcome.value, outcome.failure
-            with bars.hidden():
-                if as_json:
-                    sys.stdout.write(json_line(name, "id", job, failure))
-                elif job is not None:
-                    sys.stdout.write(f"{job.id}\n")
-                if failure is not None:
-                    print_error(f"{name}: {failure.message}")
-                    status = max(status, failure.exit_status)
+        def write(name: str, job: Job | None, failure: Failure | None) -> None:
+            if as_json:
+                sys.stdout.write(json_line(name, "id", job, failure))
+            elif job is not None:
+                sys.stdout.write(f"{job.id}\n")
+
+        status = write_outcomes(each_outcome(videos, submit_one, concurrency), bars, write)
     raise typer.Exit(status)
 
 

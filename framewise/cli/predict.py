@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from framewise.cli.each_file import each_outcome
+from framewise.cli.each_file import Failure, each_outcome
 from framewise.cli.files import InputFile, input_files
 from framewise.cli.options import (
     ApiKey,
@@ -28,8 +28,8 @@ from framewise.cli.options import (
 )
 from framewise.cli.output_file import new_file, require_writable
 from framewise.cli.progress_bars import ProgressBars
-from framewise.cli.results import outcome_writer
-from framewise.cli.terminal import ExitStatus, connect, job_result, print_error
+from framewise.cli.results import outcome_writer, write_outcomes
+from framewise.cli.terminal import ExitStatus, connect, job_result
 from framewise.client import DEFAULT_URL, Client
 from framewise.client.options import PredictOptions
 from framewise.schemas.prediction import Prediction
@@ -66,27 +66,24 @@ def predict(
     )
     form = "json" if as_json else "csv" if as_csv else "line" if quiet else "chart"
     bars = ProgressBars(is_quiet=quiet)
-    status = ExitStatus.OK
     with ExitStack() as stack:
         client = stack.enter_context(connect(url, api_key, timeout))
         stream = sys.stdout
         if output is not None:
             path = stack.enter_context(new_file(output, force=force))
             stream = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
-        write = outcome_writer(stream, form, is_standard_output=output is None)
+        write_form = outcome_writer(stream, form, is_standard_output=output is None)
 
         def classify(file: InputFile) -> Prediction:
             predict_one = predict_as_job if as_jobs else predict_now
             return predict_one(client, file, options, bars, timeout)
 
+        def write(name: str, prediction: Prediction | None, failure: Failure | None) -> None:
+            write_form(name, prediction, failure)
+            stream.flush()
+
         try:
-            for outcome in each_outcome(videos, classify, concurrency):
-                with bars.hidden():
-                    write(outcome.file.name, outcome.value, outcome.failure)
-                    stream.flush()
-                    if outcome.failure is not None:
-                        print_error(f"{outcome.file.name}: {outcome.failure.message}")
-                        status = max(status, outcome.failure.exit_status)
+            status = write_outcomes(each_outcome(videos, classify, concurrency), bars, write)
         except KeyboardInterrupt:
             # What is written so far stays.
             status = ExitStatus.INTERRUPTED

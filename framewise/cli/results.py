@@ -1,17 +1,38 @@
 """Writes the outcome of each video: as a chart, a line, JSON or CSV."""
 
 import json
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Iterable
+from typing import TextIO, TypeVar
 
 from framewise.cli.csv_rows import failure_text, header_text, prediction_text
-from framewise.cli.each_file import Failure
-from framewise.cli.terminal import print_prediction
+from framewise.cli.each_file import Failure, Outcome
+from framewise.cli.progress_bars import ProgressBars
+from framewise.cli.terminal import ExitStatus, print_error, print_prediction
 from framewise.schemas.prediction import Prediction
 from framewise.schemas.wire import Wire
 
 WriteOutcome = Callable[[str, Prediction | None, Failure | None], None]
 """Called with the name of a file, and with its prediction or its failure."""
+
+
+_Value = TypeVar("_Value")
+
+
+def write_outcomes(
+    outcomes: Iterable[Outcome[_Value]],
+    bars: ProgressBars,
+    write: Callable[[str, _Value | None, Failure | None], object],
+) -> ExitStatus:
+    """Write each outcome and print each failure, with the bars hidden; returns the worst exit status."""
+    status = ExitStatus.OK
+    for outcome in outcomes:
+        name, failure = outcome.file.name, outcome.failure
+        with bars.hidden():
+            write(name, outcome.value, failure)
+            if failure is not None:
+                print_error(f"{name}: {failure.message}")
+                status = max(status, failure.exit_status)
+    return status
 
 
 def json_line(name: str, key: str, value: Wire | None, failure: Failure | None) -> str:

@@ -4,12 +4,12 @@ import sys
 
 import typer
 
-from framewise.cli.each_file import each_outcome
+from framewise.cli.each_file import Failure, each_outcome
 from framewise.cli.files import InputFile, input_files
 from framewise.cli.options import ApiKey, AsJson, Concurrency, Deadline, Model, Quiet, Timeout, Url, Version, Videos
 from framewise.cli.progress_bars import ProgressBars
-from framewise.cli.results import json_line
-from framewise.cli.terminal import ExitStatus, connect, out, print_error
+from framewise.cli.results import json_line, write_outcomes
+from framewise.cli.terminal import connect, out
 from framewise.client import DEFAULT_URL
 from framewise.schemas.prediction import Validation
 
@@ -28,7 +28,6 @@ def validate(
     quiet: Quiet = False,
 ) -> None:
     """Check whether each video can be decoded; print the sampled frames and the estimated model time."""
-    status = ExitStatus.OK
     bars = ProgressBars(is_quiet=quiet)
     with connect(url, api_key, timeout) as client:
 
@@ -43,16 +42,13 @@ def validate(
                     deadline_seconds=deadline,
                 )
 
-        for outcome in each_outcome(input_files(files), check, concurrency):
-            name, validation, failure = outcome.file.name, outcome.value, outcome.failure
-            with bars.hidden():
-                if as_json:
-                    sys.stdout.write(json_line(name, "video", validation, failure))
-                elif validation is not None:
-                    _print_validation(name, validation)
-                if failure is not None:
-                    print_error(f"{name}: {failure.message}")
-                    status = max(status, failure.exit_status)
+        def write(name: str, validation: Validation | None, failure: Failure | None) -> None:
+            if as_json:
+                sys.stdout.write(json_line(name, "video", validation, failure))
+            elif validation is not None:
+                _print_validation(name, validation)
+
+        status = write_outcomes(each_outcome(input_files(files), check, concurrency), bars, write)
     raise typer.Exit(status)
 
 
