@@ -96,7 +96,9 @@ class Chaos:
             for number, event in enumerate(events, 1):
                 self.records.append(self._record(number, event, readiness, max(restarts, default=0)))
         audited = {
-            caller.name: JobAudit(caller.sender, caller.book, [caller], golden, self.receiver, _GIVE_UP_SECONDS).run()
+            caller.sender.caller: JobAudit(
+                caller.sender, caller.book, [caller], golden, self.receiver, _GIVE_UP_SECONDS
+            ).run()
             for caller in (jobs, probing)
         }
         self._require_orderly_ends()

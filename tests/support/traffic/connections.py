@@ -92,11 +92,6 @@ class SlowCaller:
     num_pieces: int = 10
     piece_seconds: float = 0.2
 
-    @property
-    def name(self) -> str:
-        """The name in the report."""
-        return self.sender.caller
-
     def call(self) -> None:
         """Send one video."""
         stops_early = self.rng.random() < 1 / 2
@@ -110,7 +105,7 @@ class SlowCaller:
 
         response = _exchange(self.sender, self.video, send)
         if response is not None and stops_early and response.status_code == HTTPStatus.OK:
-            self.sender.ledger.violate(self.name, "half of an upload got a prediction")
+            self.sender.ledger.violate(self.sender.caller, "half of an upload got a prediction")
 
 
 @dataclass
@@ -121,11 +116,6 @@ class LeavingCaller:
     video: bytes
     rng: random.Random
     pause_seconds: float
-
-    @property
-    def name(self) -> str:
-        """The name in the report."""
-        return self.sender.caller
 
     def call(self) -> None:
         """Send a part of one video, and leave."""
@@ -139,7 +129,7 @@ class LeavingCaller:
         except OSError:
             # The service has closed first, or does not listen at the moment.
             pass
-        self.sender.ledger.record(self.name, _LEFT)
+        self.sender.ledger.record(self.sender.caller, _LEFT)
 
 
 @dataclass
@@ -150,11 +140,6 @@ class OversizedCaller:
     num_bytes: int
     rng: random.Random
     pause_seconds: float
-
-    @property
-    def name(self) -> str:
-        """The name in the report."""
-        return self.sender.caller
 
     def call(self) -> None:
         """Send one body."""
@@ -167,7 +152,7 @@ class OversizedCaller:
 
         response = _exchange(self.sender, bytes(self.num_bytes), send, is_chunked=self.rng.random() < 1 / 2)
         if response is not None and not response.is_error:
-            self.sender.ledger.violate(self.name, f"too many bytes got status {response.status_code}")
+            self.sender.ledger.violate(self.sender.caller, f"too many bytes got status {response.status_code}")
 
 
 def _exchange(

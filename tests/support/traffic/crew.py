@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from tests.support.traffic.ledger import Ledger
+from tests.support.traffic.sender import Sender
 
 
 class Caller(Protocol):
     """Sends one request, or a few that belong together, with each call."""
 
     @property
-    def name(self) -> str:
-        """The name in the report."""
+    def sender(self) -> Sender:
+        """Sends the requests, and has the caller's name in the report."""
 
     @property
     def pause_seconds(self) -> float:
@@ -34,9 +35,9 @@ def calling(callers: Sequence[Caller], ledger: Ledger) -> Iterator[None]:
             try:
                 caller.call()
             except Exception:  # noqa: BLE001 - a fault of the test must not end its traffic unnoticed
-                ledger.violate(caller.name, "the caller itself failed", traceback.format_exc())
+                ledger.violate(caller.sender.caller, "the caller itself failed", traceback.format_exc())
 
-    threads = [threading.Thread(target=run, args=(caller,), name=caller.name) for caller in callers]
+    threads = [threading.Thread(target=run, args=(caller,), name=caller.sender.caller) for caller in callers]
     for thread in threads:
         thread.start()
     try:

@@ -66,11 +66,6 @@ class JobCaller:
     num_submitted: int = field(default=0, init=False)
     pending: Submission | None = field(default=None, init=False)
 
-    @property
-    def name(self) -> str:
-        """The name in the report."""
-        return self.sender.caller
-
     def call(self) -> None:
         """Submit a job; once it is accepted, follow it, leave it, or remove it."""
         job = self.submit()
@@ -122,7 +117,7 @@ class JobCaller:
     def _next_submission(self) -> Submission:
         self.num_submitted += 1
         return Submission(
-            idempotency_key=f"{self.name}-{self.num_submitted}",
+            idempotency_key=f"{self.sender.caller}-{self.num_submitted}",
             video=self.rng.choice(tuple(self.footage.good)),
             query=self.rng.randrange(len(QUERIES)),
             has_callback=self.rng.random() < self.callback_fraction,
@@ -146,11 +141,11 @@ class JobCaller:
                     return
                 names = [line.removeprefix("event: ") for line in stream.iter_lines() if line.startswith("event: ")]
         except httpx.TransportError as error:
-            self.sender.ledger.record(self.name, BROKEN)
+            self.sender.ledger.record(self.sender.caller, BROKEN)
             if not self.sender.has_ended(started_at):
                 self._violate("the events of a job broke off", repr(error))
             return
-        self.sender.ledger.record(self.name, "events")
+        self.sender.ledger.record(self.sender.caller, "events")
         if names[-1:] == ["done"]:
             self._poll(job)
         elif not self.may_streams_break_off:
@@ -162,7 +157,7 @@ class JobCaller:
             job.is_removed = True
 
     def _violate(self, fact: str, detail: str) -> None:
-        self.sender.ledger.violate(self.name, fact, detail)
+        self.sender.ledger.violate(self.sender.caller, fact, detail)
 
 
 def wait_for_end(sender: Sender, job: AcceptedJob, golden: Golden, wait_seconds: float) -> tuple[str, str] | None:

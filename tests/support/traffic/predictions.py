@@ -38,11 +38,6 @@ class GoodCaller:
     url_of: dict[str, str] | None = None
     """Where the service may fetch the videos; then it gets their URLs."""
 
-    @property
-    def name(self) -> str:
-        """The name in the report."""
-        return self.sender.caller
-
     def call(self) -> None:
         """Send one video and check its prediction."""
         video = self.rng.choice(self.videos or tuple(self.footage.good))
@@ -53,9 +48,11 @@ class GoodCaller:
         if response.status_code == HTTPStatus.OK:
             difference = self.golden.difference(video, query, response.json())
             if difference is not None:
-                self.sender.ledger.violate(self.name, "a wrong prediction", difference)
+                self.sender.ledger.violate(self.sender.caller, "a wrong prediction", difference)
         elif not self._is_allowed(response):
-            self.sender.ledger.violate(self.name, f"a good video got {outcome(response)}", f"{video}: {response.text}")
+            self.sender.ledger.violate(
+                self.sender.caller, f"a good video got {outcome(response)}", f"{video}: {response.text}"
+            )
 
     def _sent(self, video: str, query: int) -> httpx.Response | None:
         if self.url_of is not None:
@@ -79,11 +76,6 @@ class HostileCaller:
     rng: random.Random
     pause_seconds: float
 
-    @property
-    def name(self) -> str:
-        """The name in the report."""
-        return self.sender.caller
-
     def call(self) -> None:
         """Send one upload."""
         operation = self.rng.choice(("POST /predict", "POST /validate"))
@@ -99,11 +91,6 @@ class FloodingCaller:
     rng: random.Random
     pause_seconds: float
 
-    @property
-    def name(self) -> str:
-        """The name in the report."""
-        return self.sender.caller
-
     def call(self) -> None:
         """Send the video."""
         content = with_nonce(self.video, self.rng.getrandbits(64))
@@ -118,11 +105,6 @@ class ReadingCaller:
     rng: random.Random
     pause_seconds: float
     reads: tuple[str, ...] = field(default=_READS)
-
-    @property
-    def name(self) -> str:
-        """The name in the report."""
-        return self.sender.caller
 
     def call(self) -> None:
         """Read once."""
